@@ -1,0 +1,46 @@
+//! Validated domain types. A value of these types is right by construction: whatever could be wrong
+//! with it was refused when it was made.
+//!
+//! Nothing here does I/O or knows the wire; `convert` translates to and from messages.
+
+pub mod backend;
+pub mod balance;
+pub mod health;
+pub mod matcher;
+pub mod name;
+pub mod pattern;
+pub mod pool;
+pub mod units;
+
+pub use backend::{Address, Backend};
+pub use balance::{Balance, HashKey};
+pub use health::{Health, PassiveHealth};
+pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
+pub use name::{Key, Kind, ResourceName};
+pub use pattern::Pattern;
+pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
+
+/// A field whose value is refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct Invalid {
+    /// Path of the field as users write it, below the resource: `spec.match[0].path.value`.
+    pub field: String,
+    /// What is wrong with the value, for people.
+    pub reason: String,
+}
+
+impl Invalid {
+    /// Refuses `field` for `reason`.
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+
+    /// The same refusal seen from one level above: `a` under `spec` is `spec.a`.
+    #[must_use]
+    pub fn under(self, parent: impl AsRef<str>) -> Self {
+        let parent = parent.as_ref();
+        let joint = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        Self { field: format!("{parent}{joint}{}", self.field), reason: self.reason }
+    }
+}

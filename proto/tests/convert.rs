@@ -1,0 +1,116 @@
+//! Conversions keep every value, and name the field they refuse.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use weir_proto::convert::{Decoded, decode};
+use weir_proto::model::{
+    Address, Backend, Balance, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule, StatusMask,
+    ValueMatch, ValueTest,
+};
+use weir_proto::pb;
+use weir_proto::version::Version;
+
+fn name(text: &str) -> ResourceName {
+    text.parse().unwrap()
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    let path = prop_oneof![
+        Just(None),
+        "/[a-z]{0,8}".prop_map(|p| Some(PathMatch::exact(&p).unwrap())),
+        "/[a-z]{0,8}/?".prop_map(|p| Some(PathMatch::prefix(&p).unwrap())),
+        ("[a-z]{1,8}", any::<bool>(), any::<i32>())
+            .prop_map(|(p, ci, order)| { Some(PathMatch::Regex { pattern: Pattern::new(&p, ci).unwrap(), order }) }),
+    ];
+    let test = prop_oneof![
+        Just(ValueTest::Present),
+        ".{0,8}".prop_map(ValueTest::Exact),
+        "[a-z]{1,8}".prop_map(|p| ValueTest::Regex(Pattern::new(&p, false).unwrap())),
+    ];
+    let values = prop::collection::vec(("[a-z]{1,8}", test).prop_map(|(name, test)| ValueMatch { name, test }), 0..3);
+    (prop::collection::btree_set("[a-z]{1,9}", 0..3), path, values.clone(), values).prop_map(
+        |(hosts, path, headers, query)| Rule {
+            hosts: hosts.iter().map(|h| weir_proto::model::HostPattern::parse(h).unwrap()).collect(),
+            path,
+            methods: vec!["GET".into()],
+            headers,
+            query,
+        },
+    )
+}
+
+prop_compose! {
+    fn pools()(
+        rules in prop::collection::vec(rules(), 0..3),
+        enabled in any::<bool>(),
+        priority in any::<i32>(),
+        weight in 0..=65_535_u32,
+        ms in any::<u32>(),
+        percent in 0..=100_u8,
+    ) -> Pool {
+        let mut pool = Pool::new(name("shop/web"));
+        pool.rules = rules;
+        pool.enabled = enabled;
+        pool.priority = priority;
+        pool.weight = weight;
+        pool.listeners = vec!["http".into()];
+        pool.balance = Balance::Hash(HashKey::Cookie("id".into()));
+        pool.timeouts.request = Duration::from_millis(ms.into());
+        pool.retry.on = vec![RetryOn::Timeout];
+        pool.retry.statuses = vec![StatusMask::parse("50x").unwrap()];
+        pool.retry.methods = vec!["POST".into()];
+        pool.health.panic_threshold = percent;
+        pool
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_pool_survives_the_wire(pool in pools()) {
+        let key = Key::pool(pool.name.clone());
+        let body = pb::resource::Body::from(&pool);
+        prop_assert_eq!(Version::of(&body), Version::of(&body.clone()));
+        prop_assert_eq!(decode(&key, body).unwrap(), Decoded::Pool(Box::new(pool)));
+    }
+
+    #[test]
+    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}") {
+        let backend = Backend {
+            name: name("shop/web-1"),
+            pool: name("shop/web"),
+            address: Address::parse(&format!("web.internal:{port}")).unwrap(),
+            weight,
+            enabled,
+            labels: [("zone".to_owned(), label)].into(),
+        };
+        let key = Key::backend(backend.name.clone());
+        prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));
+    }
+}
+
+#[test]
+fn s4_each_error_names_the_field_as_users_write_it() {
+    let good = || match pb::resource::Body::from(&Pool::new(name("shop/web"))) {
+        pb::resource::Body::Pool(pool) => pool,
+        pb::resource::Body::Backend(_) => unreachable!(),
+    };
+    let refused = |change: &dyn Fn(&mut pb::Pool)| {
+        let mut pool = good();
+        change(&mut pool);
+        decode(&Key::pool(name("shop/web")), pb::resource::Body::Pool(pool)).unwrap_err().to_string()
+    };
+    let rule = |path: &str| pb::Rule {
+        path: Some(pb::PathMatch { r#type: pb::PathType::Regex.into(), value: path.into(), ..Default::default() }),
+        ..Default::default()
+    };
+    assert!(refused(&|p| p.r#match = vec![rule("a"), rule("(")]).starts_with("spec.match[1].path.value: "));
+    assert!(refused(&|p| p.weight = 70_000).starts_with("spec.weight: 70000 is more than 65535"));
+    assert!(refused(&|p| p.balance = None).starts_with("spec.balance: is missing"));
+    assert!(refused(&|p| p.retry.as_mut().unwrap().on = vec![9]).starts_with("spec.retry.on[0]: "));
+    assert!(
+        refused(&|p| p.health.as_mut().unwrap().passive.as_mut().unwrap().statuses = vec!["9".into()])
+            .starts_with("spec.health.passive.statuses[0]: ")
+    );
+}
