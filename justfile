@@ -1,0 +1,40 @@
+# Short names for plain commands; each also works typed out.
+
+# What `just` alone does.
+default: check
+
+# Three servers, both planes, live figures.
+demo:
+    cargo run --release -- demo
+
+# Fast feedback: types and lints of everything.
+check:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Format all of it.
+fmt:
+    cargo fmt --all
+
+# Every check; what CI runs.
+test:
+    tests/run
+
+# One promise, for example `just promise c3`.
+promise id:
+    cargo test --workspace {{ id }}_
+
+# A minute of load with a file edited every 50 ms.
+soak:
+    WEIR_TEST_SOAK=60 cargo test -p weir-tests --test it s5_ -- --nocapture
+
+# CPU per request beside nginx.
+bench:
+    tests/bench/run
+
+# Write deploy/crds/ anew from the Rust types.
+crds:
+    cargo run -p weir-control-plane --bin crdgen
+
+# Licences, bans, advisories (needs cargo-deny).
+deny:
+    cargo deny check
