@@ -1,0 +1,197 @@
+//! Choosing one of a pool's candidates. One method a file; what can be prepared is prepared when the
+//! view is built.
+
+pub mod ewma;
+pub mod first_alive;
+pub mod hash;
+pub mod least_connections;
+pub mod random;
+pub mod round_robin;
+
+use rand::rngs::SmallRng;
+use smallvec::SmallVec;
+use std::sync::atomic::AtomicUsize;
+use weir_proto::model::Balance;
+
+use crate::pool::{Candidate, EndpointId};
+
+/// Endpoints that a request has tried. Seldom more than one.
+#[derive(Debug, Default)]
+pub struct Tried(SmallVec<[EndpointId; 4]>);
+
+impl Tried {
+    /// Notes a try.
+    pub fn add(&mut self, id: EndpointId) {
+        self.0.push(id);
+    }
+
+    /// Whether the endpoint of `candidate` was tried.
+    #[must_use]
+    pub fn has(&self, candidate: &Candidate) -> bool {
+        self.0.contains(&candidate.endpoint.id)
+    }
+
+    /// Whether nothing was tried.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a choice may depend on besides the candidates.
+#[derive(Debug)]
+pub struct Choice<'a> {
+    /// Endpoints that are out of the question.
+    pub tried: &'a Tried,
+    /// Position in the round robin order.
+    pub cursor: &'a AtomicUsize,
+    /// Hash of the request's key; used by `Hash` only.
+    pub key: u64,
+    /// Number of the client's connection; used by `Rotate` only.
+    pub connection: usize,
+    /// The worker's own randomness.
+    pub rng: &'a mut SmallRng,
+}
+
+/// A method, prepared for the candidates of one view.
+#[derive(Debug)]
+pub enum Picker {
+    /// Smooth weighted round robin.
+    RoundRobin(round_robin::Schedule),
+    /// Weighted random.
+    Random(random::Shares),
+    /// Fewest in flight per weight.
+    LeastConnections,
+    /// Better of two by requests in flight.
+    PowerOfTwo(random::Shares),
+    /// Better of two by latency and load.
+    PeakEwma(random::Shares),
+    /// From the first.
+    FirstAlive,
+    /// From the connection's number.
+    Rotate,
+    /// Consistent.
+    Hash(hash::Rendezvous),
+}
+
+impl Picker {
+    /// Prepares `method` for `candidates`.
+    #[must_use]
+    pub fn new(method: &Balance, candidates: &[Candidate]) -> Self {
+        let shares = || random::Shares::new(candidates.iter().map(|c| c.weight));
+        match method {
+            Balance::RoundRobin => Self::RoundRobin(round_robin::Schedule::new(candidates.iter().map(|c| c.weight))),
+            Balance::Random => Self::Random(shares()),
+            Balance::LeastConnections => Self::LeastConnections,
+            Balance::PowerOfTwo => Self::PowerOfTwo(shares()),
+            Balance::PeakEwma => Self::PeakEwma(shares()),
+            Balance::FirstAlive => Self::FirstAlive,
+            Balance::Rotate => Self::Rotate,
+            Balance::Hash(_) => Self::Hash(hash::Rendezvous::new(candidates)),
+        }
+    }
+
+    /// The picker that needs no preparation.
+    #[must_use]
+    pub fn first_alive() -> Self {
+        Self::FirstAlive
+    }
+
+    /// Index of the chosen candidate; `None` if all were tried.
+    pub fn pick(&self, candidates: &[Candidate], choice: &mut Choice<'_>) -> Option<usize> {
+        match self {
+            Self::RoundRobin(schedule) => schedule.pick(candidates, choice),
+            Self::Random(shares) => shares.pick(candidates, choice),
+            Self::LeastConnections => least_connections::pick(candidates, choice),
+            Self::PowerOfTwo(shares) => shares.better_of_two(candidates, choice, least_connections::load),
+            Self::PeakEwma(shares) => shares.better_of_two(candidates, choice, ewma::cost),
+            Self::FirstAlive => first_alive::from(0, candidates, choice.tried),
+            Self::Rotate => first_alive::from(choice.connection, candidates, choice.tried),
+            Self::Hash(rendezvous) => rendezvous.pick(candidates, choice),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::pool::Endpoint;
+    use crate::pool::runtime::tests::targets;
+
+    /// Candidates `b000`, `b001`, ... of these weights.
+    pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
+        let of = |(backend, address): (Arc<weir_proto::model::Backend>, _)| Candidate {
+            endpoint: Arc::new(Endpoint::new(backend.name.clone(), address, 1)),
+            weight: backend.weight,
+        };
+        targets(weights).into_iter().map(of).collect()
+    }
+
+    /// A client that chooses again and again.
+    pub(crate) struct Chooser {
+        pub(crate) cursor: AtomicUsize,
+        pub(crate) tried: Tried,
+        pub(crate) rng: SmallRng,
+        pub(crate) key: u64,
+        pub(crate) connection: usize,
+    }
+
+    impl Chooser {
+        pub(crate) fn new() -> Self {
+            let rng = SmallRng::seed_from_u64(7);
+            Self { cursor: AtomicUsize::new(0), tried: Tried::default(), rng, key: 0, connection: 0 }
+        }
+
+        pub(crate) fn pick(&mut self, picker: &Picker, candidates: &[Candidate]) -> Option<usize> {
+            let Self { cursor, tried, rng, key, connection } = self;
+            picker.pick(candidates, &mut Choice { tried, cursor, key: *key, connection: *connection, rng })
+        }
+
+        pub(crate) fn counts(&mut self, picker: &Picker, candidates: &[Candidate], n: usize) -> Vec<usize> {
+            let mut counts = vec![0; candidates.len()];
+            (0..n).for_each(|_| counts[self.pick(picker, candidates).unwrap()] += 1);
+            counts
+        }
+    }
+
+    fn every_method() -> Vec<Balance> {
+        vec![
+            Balance::RoundRobin,
+            Balance::Random,
+            Balance::LeastConnections,
+            Balance::PowerOfTwo,
+            Balance::PeakEwma,
+            Balance::FirstAlive,
+            Balance::Rotate,
+            Balance::Hash(weir_proto::model::HashKey::Address),
+        ]
+    }
+
+    #[test]
+    fn c4_every_method_fails_over_to_each_endpoint_once() {
+        let candidates = candidates(&[3, 1, 2, 5]);
+        for method in every_method() {
+            let picker = Picker::new(&method, &candidates);
+            for round in 0..50 {
+                let mut chooser = Chooser { key: round, connection: 3, ..Chooser::new() };
+                for _ in 0..candidates.len() {
+                    let picked = chooser.pick(&picker, &candidates).unwrap();
+                    assert!(!chooser.tried.has(&candidates[picked]), "{method:?}");
+                    chooser.tried.add(candidates[picked].endpoint.id);
+                }
+                assert_eq!(chooser.pick(&picker, &candidates), None, "{method:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn c1_no_candidates_is_no_choice() {
+        for method in every_method() {
+            assert_eq!(Chooser::new().pick(&Picker::new(&method, &[]), &[]), None, "{method:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Fewest requests in flight per weight, over all workers; ties are drawn by weight.
+
+use rand::RngExt;
+
+use super::Choice;
+use crate::pool::Candidate;
+
+/// Requests in flight per unit of weight.
+#[must_use]
+pub fn load(candidate: &Candidate) -> f64 {
+    f64::from(candidate.endpoint.in_flight.current()) / f64::from(candidate.weight)
+}
+
+/// The untried candidate of the lowest load.
+pub fn pick(candidates: &[Candidate], choice: &mut Choice<'_>) -> Option<usize> {
+    let mut best: Option<(f64, usize)> = None;
+    let mut tied_weight = 0_u64;
+    for (index, candidate) in candidates.iter().enumerate() {
+        if choice.tried.has(candidate) {
+            continue;
+        }
+        let (load, weight) = (load(candidate), u64::from(candidate.weight));
+        match best {
+            Some((lowest, _)) if load > lowest => continue,
+            // Equal loads come from the same division, or from zero: they compare equal to the bit.
+            Some((lowest, _)) if load >= lowest => tied_weight += weight,
+            _ => tied_weight = weight,
+        }
+        if tied_weight == weight || choice.rng.random_range(0..tied_weight) < weight {
+            best = Some((load, index));
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::model::Balance;
+
+    use super::super::Picker;
+    use super::super::tests::{Chooser, candidates};
+
+    #[test]
+    fn c3_least_connections_takes_the_fewest_in_flight_per_weight() {
+        let candidates = candidates(&[1, 2, 1]);
+        let picker = Picker::new(&Balance::LeastConnections, &candidates);
+        for (index, n) in [(0, 2), (1, 3), (2, 5)] {
+            (0..n).for_each(|_| candidates[index].endpoint.in_flight.enter());
+        }
+        assert_eq!(Chooser::new().counts(&picker, &candidates, 20), [0, 20, 0]);
+    }
+
+    #[test]
+    fn c3_least_connections_draws_among_equals_by_weight() {
+        let candidates = candidates(&[1, 3]);
+        let picker = Picker::new(&Balance::LeastConnections, &candidates);
+        let counts = Chooser::new().counts(&picker, &candidates, 10_000);
+        assert!((7_300..7_700).contains(&counts[1]), "{counts:?}");
+    }
+}

@@ -1,0 +1,38 @@
+//! A pool on a proxy: its configuration, which is swapped, and its run-time state, which survives.
+
+pub mod budget;
+pub mod endpoint;
+pub mod members;
+pub mod runtime;
+pub mod view;
+
+use std::sync::Arc;
+
+use weir_proto::model;
+
+pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use runtime::PoolRuntime;
+pub use view::{Candidate, View};
+
+use crate::pool::policy::Policy;
+
+pub mod policy;
+
+/// One version of a pool. Immutable; a change makes another one with the same `runtime`.
+#[derive(Debug)]
+pub struct Pool {
+    /// What the user wants.
+    pub config: Arc<model::Pool>,
+    /// What the request path reads, prepared.
+    pub policy: Policy,
+    /// Endpoints, counters, health, position of the method.
+    pub runtime: Arc<PoolRuntime>,
+}
+
+impl Pool {
+    /// A version of the pool whose state is `runtime`.
+    #[must_use]
+    pub fn new(config: Arc<model::Pool>, runtime: Arc<PoolRuntime>) -> Self {
+        Self { policy: Policy::new(&config), config, runtime }
+    }
+}

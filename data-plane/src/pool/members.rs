@@ -1,0 +1,118 @@
+//! Which endpoints a pool has: the difference between what it had and what it shall have.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use weir_proto::model;
+
+use super::Endpoint;
+
+/// An endpoint and the Backend it comes from.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Configuration; swapped.
+    pub backend: Arc<model::Backend>,
+    /// Run-time state; survives.
+    pub endpoint: Arc<Endpoint>,
+}
+
+impl Member {
+    /// Whether health lets requests go to it. A person's word (`enabled`) is not health.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        !self.endpoint.outlier.lock().is_ejected()
+    }
+}
+
+/// What a pool shall have: a Backend and one address it stands for.
+pub type Target = (Arc<model::Backend>, SocketAddr);
+
+/// Endpoints of a pool, those that left included while requests to them run.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// In the order of backend name and address.
+    pub active: Vec<Member>,
+    /// Left the pool with requests in flight (S6).
+    pub draining: Vec<Member>,
+}
+
+impl Members {
+    /// Makes the active members those of `targets`, in order. An endpoint is the same if backend name and
+    /// address are: it keeps all its state. One that comes back while draining is taken up again.
+    pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) {
+        targets.sort_by(|a, b| (&a.0.name, a.1).cmp(&(&b.0.name, b.1)));
+        targets.dedup_by(|a, b| (&a.0.name, a.1) == (&b.0.name, b.1));
+        let mut old = std::mem::take(&mut self.active);
+        old.append(&mut self.draining);
+        for (backend, address) in targets {
+            let found = old.iter().position(|m| m.endpoint.backend == backend.name && m.endpoint.address == address);
+            self.active.push(match found {
+                Some(index) => keep(&old.swap_remove(index), backend),
+                None => {
+                    let endpoint = Arc::new(Endpoint::new(backend.name.clone(), address, workers));
+                    Member { backend, endpoint }
+                }
+            });
+        }
+        old.iter().for_each(|m| m.endpoint.set_retired(true));
+        self.draining = old;
+        self.prune();
+    }
+
+    /// Forgets drained endpoints whose last request has ended.
+    pub fn prune(&mut self) {
+        self.draining.retain(|m| m.endpoint.in_flight.current() > 0);
+    }
+}
+
+/// The same endpoint under a new version of its Backend. Enabling it zeroes its counters (H6).
+fn keep(old: &Member, backend: Arc<model::Backend>) -> Member {
+    if backend.enabled && !old.backend.enabled {
+        old.endpoint.outlier.lock().reset();
+    }
+    old.endpoint.set_retired(false);
+    Member { backend, endpoint: old.endpoint.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str, port: u16) -> Target {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let backend = model::Backend {
+            name: format!("a/{name}").parse().unwrap(),
+            pool: "a/pool".parse().unwrap(),
+            address: model::Address::Socket(address),
+            weight: 1,
+            enabled: true,
+            labels: Default::default(),
+        };
+        (Arc::new(backend), address)
+    }
+
+    #[test]
+    fn c5_an_endpoint_that_stays_keeps_its_state() {
+        let mut members = Members::default();
+        members.replace(vec![target("b", 1), target("a", 2)], 1);
+        let first = members.active[0].endpoint.clone();
+        assert_eq!(first.backend.name(), "a");
+        members.replace(vec![target("a", 2), target("a", 2), target("c", 3)], 1);
+        assert!(Arc::ptr_eq(&members.active[0].endpoint, &first));
+        assert_eq!(members.active.len(), 2);
+    }
+
+    #[test]
+    fn s6_a_removed_endpoint_drains_and_is_then_gone() {
+        let mut members = Members::default();
+        members.replace(vec![target("a", 1)], 1);
+        let endpoint = members.active[0].endpoint.clone();
+        let running = super::super::InFlight::start(endpoint.clone(), 0);
+        members.replace(vec![], 1);
+        assert!(endpoint.is_retired());
+        assert_eq!(members.draining.len(), 1);
+        drop(running);
+        members.prune();
+        assert!(members.draining.is_empty());
+    }
+}

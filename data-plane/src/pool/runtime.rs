@@ -1,0 +1,268 @@
+//! What survives a change of a pool's configuration: endpoints, counters, health, method state.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use weir_proto::model::{self, ResourceName};
+
+use super::budget::RetryBudget;
+use super::members::{Member, Members, Target};
+use super::{Endpoint, View};
+use crate::health::{HealthClock, Transition, TransitionSink};
+use crate::reason::Reason;
+use crate::stats::{Counter, Gauge, Histogram, Sharded};
+
+/// What pools need of the process they run in; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Brings ejected endpoints back.
+    pub clock: HealthClock,
+    /// Takes transitions.
+    pub transitions: TransitionSink,
+    /// Number of workers, the size of each shard list.
+    pub workers: usize,
+}
+
+/// Run-time state of one pool.
+#[derive(Debug)]
+pub struct PoolRuntime {
+    /// `namespace/name`.
+    pub name: ResourceName,
+    /// The endpoints that may be chosen now.
+    pub view: ArcSwap<View>,
+    /// Position in the round robin order, of all workers together.
+    pub cursor: AtomicUsize,
+    /// Requests in flight in this pool.
+    pub in_flight: Gauge,
+    /// Limits retries.
+    pub budget: RetryBudget,
+    /// Counters of each worker.
+    pub shards: Sharded<PoolShard>,
+    state: Mutex<State>,
+    environment: Environment,
+    me: Weak<Self>,
+}
+
+/// What one worker counts about one pool.
+#[derive(Debug, Default)]
+pub struct PoolShard {
+    /// Requests that entered the pool.
+    pub requests: Counter,
+    /// From request head to the end of the response.
+    pub request_duration: Histogram,
+    /// From the choice of an endpoint to the head of its response.
+    pub upstream_duration: Histogram,
+    /// Responses made here, by class.
+    pub local_responses: [Counter; 5],
+    /// 503 and 504 made here, by reason.
+    pub dropped: [Counter; Reason::ALL.len()],
+    /// Retries, by the reason of the failure before.
+    pub retries: [Counter; Reason::ALL.len()],
+}
+
+#[derive(Debug)]
+struct State {
+    config: Arc<model::Pool>,
+    members: Members,
+}
+
+impl PoolRuntime {
+    /// A pool without endpoints.
+    #[must_use]
+    pub fn new(config: Arc<model::Pool>, environment: Environment) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            name: config.name.clone(),
+            view: ArcSwap::from_pointee(View::empty()),
+            cursor: AtomicUsize::new(0),
+            in_flight: Gauge::default(),
+            budget: RetryBudget::default(),
+            shards: Sharded::new(environment.workers),
+            state: Mutex::new(State { config, members: Members::default() }),
+            environment,
+            me: me.clone(),
+        })
+    }
+
+    /// Takes a new version of the configuration. Turning passive health off brings ejected endpoints back.
+    pub fn configure(&self, config: Arc<model::Pool>) {
+        let mut state = self.state.lock();
+        if config.health.passive.max_fails == 0 {
+            for member in &state.members.active {
+                if member.endpoint.outlier.lock().reset() {
+                    self.announce(&member.endpoint, true, "passive health was turned off");
+                }
+            }
+        }
+        state.config = config;
+        self.refresh(&state);
+    }
+
+    /// Takes new members; endpoints that stay keep their state.
+    pub fn set_members(&self, targets: Vec<Target>) {
+        let mut state = self.state.lock();
+        state.members.replace(targets, self.environment.workers);
+        self.refresh(&state);
+    }
+
+    /// Notes a failed request to `endpoint`, which may eject it.
+    pub fn fail(&self, endpoint: &Arc<Endpoint>, reason: Reason) {
+        endpoint.fails[reason as usize].fetch_add(1, Relaxed);
+        let state = self.state.lock();
+        let now = Instant::now();
+        let ejected = endpoint.outlier.lock().fail(now, reason, &state.config.health.passive);
+        if let (Some(until), Some(me)) = (ejected, self.me.upgrade()) {
+            self.refresh(&state);
+            self.environment.clock.recover_at(&me, endpoint, until);
+            self.announce(endpoint, false, reason.as_str());
+        }
+    }
+
+    /// Brings `endpoint` back if its time has come.
+    pub fn recover(&self, endpoint: &Arc<Endpoint>, now: Instant) {
+        let state = self.state.lock();
+        if endpoint.outlier.lock().recover(now, &state.config.health.passive) {
+            self.refresh(&state);
+            self.announce(endpoint, true, "fail timeout passed");
+        }
+    }
+
+    /// Retires every endpoint, as the pool is gone.
+    pub fn retire(&self) {
+        self.set_members(Vec::new());
+    }
+
+    /// Calls `read` with the members, active ones and then draining ones.
+    pub fn with_members<R>(&self, read: impl FnOnce(&[Member], &[Member]) -> R) -> R {
+        let mut state = self.state.lock();
+        state.members.prune();
+        read(&state.members.active, &state.members.draining)
+    }
+
+    /// Requests that ever entered the pool.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.shards.sum(|s| s.requests.get())
+    }
+
+    fn refresh(&self, state: &State) {
+        self.view.store(Arc::new(View::build(&state.config, &state.members.active)));
+    }
+
+    fn announce(&self, endpoint: &Arc<Endpoint>, up: bool, reason: &'static str) {
+        let transition = Transition { pool: self.name.clone(), endpoint: endpoint.clone(), up, reason };
+        self.environment.transitions.publish(transition);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+
+    pub(crate) fn targets(weights: &[u32]) -> Vec<Target> {
+        let target = |(i, weight): (usize, &u32)| {
+            let address = SocketAddr::from(([127, 0, 0, 1], 1_000 + u16::try_from(i).unwrap()));
+            let backend = model::Backend {
+                name: format!("a/b{i:03}").parse().unwrap(),
+                pool: "a/pool".parse().unwrap(),
+                address: model::Address::Socket(address),
+                weight: *weight,
+                enabled: true,
+                labels: Default::default(),
+            };
+            (Arc::new(backend), address)
+        };
+        weights.iter().enumerate().map(target).collect()
+    }
+
+    struct Fixture {
+        pool: Arc<PoolRuntime>,
+        events: tokio::sync::mpsc::UnboundedReceiver<Transition>,
+        _clock: tokio::task::JoinHandle<()>,
+    }
+
+    fn fixture(change: impl FnOnce(&mut model::Pool)) -> Fixture {
+        let (clock, task) = HealthClock::new();
+        let (transitions, events) = TransitionSink::new();
+        let mut config = model::Pool::new("a/pool".parse().unwrap());
+        change(&mut config);
+        let pool = PoolRuntime::new(Arc::new(config), Environment { clock, transitions, workers: 1 });
+        pool.set_members(targets(&[1, 1, 1, 1]));
+        Fixture { pool, events, _clock: tokio::spawn(task.run()) }
+    }
+
+    fn eject(pool: &PoolRuntime, index: usize) -> Arc<Endpoint> {
+        let endpoint = pool.with_members(|active, _| active[index].endpoint.clone());
+        (0..3).for_each(|_| pool.fail(&endpoint, Reason::ConnectFailure));
+        endpoint
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h7_an_ejection_and_a_return_are_one_event_each() {
+        let mut f = fixture(|_| ());
+        let endpoint = eject(&f.pool, 0);
+        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        assert!(!f.events.recv().await.unwrap().up);
+        let began = Instant::now();
+        assert!(f.events.recv().await.unwrap().up);
+        assert_eq!(began.elapsed().as_secs(), 60);
+        assert_eq!(f.pool.view.load().candidates.len(), 4);
+        assert_eq!(endpoint.transitions.down.load(Relaxed), 1);
+        assert_eq!(endpoint.transitions.up.load(Relaxed), 1);
+        assert!(f.events.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h8_with_too_few_up_it_balances_over_all() {
+        let f = fixture(|config| config.health.panic_threshold = 50);
+        eject(&f.pool, 0);
+        eject(&f.pool, 1);
+        let half = f.pool.view.load_full();
+        assert!(!half.panic && half.candidates.len() == 2);
+        eject(&f.pool, 2);
+        let quarter = f.pool.view.load_full();
+        assert!(quarter.panic && quarter.candidates.len() == 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h6_a_disabled_endpoint_is_not_brought_back_by_time_and_enabling_zeroes_it() {
+        let f = fixture(|_| ());
+        let endpoint = eject(&f.pool, 0);
+        let with = |enabled: bool| {
+            let mut all = targets(&[1, 1, 1, 1]);
+            Arc::make_mut(&mut all[0].0).enabled = enabled;
+            f.pool.set_members(all);
+        };
+        with(false);
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        f.pool.fail(&endpoint, Reason::Reset);
+        with(true);
+        assert_eq!(f.pool.view.load().candidates.len(), 4);
+        assert_eq!(endpoint.outlier.lock().fails(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_a_new_configuration_keeps_health_and_position() {
+        let f = fixture(|_| ());
+        eject(&f.pool, 0);
+        f.pool.cursor.store(7, Relaxed);
+        let mut config = model::Pool::new("a/pool".parse().unwrap());
+        config.balance = model::Balance::Random;
+        f.pool.configure(Arc::new(config));
+        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        assert_eq!(f.pool.cursor.load(Relaxed), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c1_weight_0_gets_nothing() {
+        let f = fixture(|_| ());
+        f.pool.set_members(targets(&[1, 0]));
+        assert_eq!(f.pool.view.load().candidates.len(), 1);
+    }
+}

@@ -1,0 +1,13 @@
+//! Counters of the request path and their way to Prometheus.
+//!
+//! Workers count into shards of their own and never share a cache line; a scrape adds the shards up.
+
+
+pub mod counter;
+
+pub mod histogram;
+pub mod shard;
+
+pub use counter::{Counter, Gauge};
+pub use histogram::Histogram;
+pub use shard::Sharded;
