@@ -1,1 +1,18 @@
-//! To come.
+//! The real parts that Weir's integration tests are made of: mock backends, clients, both planes joined over gRPC,
+//! child processes, a DNS server. Each owns its ports (always port 0) and ends with its value.
+//!
+//! Nothing here asserts what Weir does; that is in `tests/it/`.
+
+pub mod backend;
+pub mod client;
+pub mod eventually;
+pub mod load;
+pub mod manifest;
+pub mod program;
+pub mod raw;
+
+pub use backend::{Backend, Behaviour, Reply};
+pub use client::{Client, Response, get, send};
+pub use eventually::{eventually, within};
+pub use load::Load;
+pub use raw::RawClient;

@@ -1,0 +1,149 @@
+//! A mock upstream server: speaks real HTTP/1.1 on a port of its own, does as it is told, counts what it got.
+//!
+//! LIFECYCLE: `start` -> (`stop` -> `restart`)*. A stopped backend keeps its port without listening, so that connects are
+//! refused and nobody else gets the port.
+
+mod behaviour;
+mod count;
+mod serve;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use behaviour::{Behaviour, Reply};
+pub use count::Counts;
+
+use serve::Shared;
+
+/// A mock upstream server.
+#[derive(Debug)]
+pub struct Backend {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Listening(JoinHandle<()>),
+    /// Holds the port.
+    Stopped(TcpSocket),
+    /// On the way between the two.
+    Moving,
+}
+
+impl Backend {
+    /// Listens on a free IPv4 loopback port and answers 200 with `name` as the body.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn start(name: &str) -> Self {
+        Self::start_on("127.0.0.1:0", name).await
+    }
+
+    /// As [`Backend::start`], on this address.
+    ///
+    /// # Panics
+    /// If the address is not free.
+    pub async fn start_on(address: &str, name: &str) -> Self {
+        let address: SocketAddr = address.parse().expect("an IP address and port");
+        let listener = bind(address).and_then(listen).expect("a free port");
+        let address = listener.local_addr().expect("a bound listener");
+        let shared = Arc::new(Shared {
+            behaviour: Mutex::new(Behaviour::Reply(Reply::text(name))),
+            gate: watch::Sender::new(true),
+            counts: Counts::default(),
+        });
+        let task = tokio::spawn(serve::run(listener, shared.clone()));
+        Self { address, shared, state: Mutex::new(State::Listening(task)) }
+    }
+
+    /// Several of them: `prefix-1`, `prefix-2` and so on.
+    pub async fn start_many<const N: usize>(prefix: &str) -> [Self; N] {
+        let mut all = Vec::new();
+        for i in 1..=N {
+            all.push(Self::start(&format!("{prefix}-{i}")).await);
+        }
+        all.try_into().expect("N of them")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it got so far.
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// Requests received so far.
+    pub fn requests(&self) -> u64 {
+        self.counts().requests()
+    }
+
+    /// Changes what it does from the next request on.
+    pub fn set(&self, behaviour: impl Into<Behaviour>) {
+        *self.shared.behaviour.lock() = behaviour.into();
+    }
+
+    /// From now on requests are taken but answered only after [`Backend::release`].
+    pub fn hold(&self) {
+        self.shared.gate.send_replace(false);
+    }
+
+    /// Answers what was held.
+    pub fn release(&self) {
+        self.shared.gate.send_replace(true);
+    }
+
+    /// Closes all its connections and refuses new ones.
+    ///
+    /// # Panics
+    /// If it is stopped already.
+    pub async fn stop(&self) {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Moving);
+        let State::Listening(task) = state else { panic!("{} is stopped already", self.address) };
+        task.abort();
+        // The end of the task has closed the listener and every connection; how it ended does not matter.
+        let _ = task.await;
+        *self.state.lock() = State::Stopped(bind(self.address).expect("its own port"));
+    }
+
+    /// Listens again, on the same port.
+    ///
+    /// # Panics
+    /// If it is not stopped.
+    pub async fn restart(&self) {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Moving);
+        let State::Stopped(socket) = state else { panic!("{} is not stopped", self.address) };
+        let listener = listen(socket).expect("its own port");
+        *self.state.lock() = State::Listening(tokio::spawn(serve::run(listener, self.shared.clone())));
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        if let State::Listening(task) = self.state.get_mut() {
+            task.abort();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the time before a restart may still be winding down.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
+    socket.listen(1024)
+}
