@@ -1,0 +1,75 @@
+//! Counters that belong to no pool.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use weir_proto::model::Kind;
+
+use super::{Counter, Gauge, Sharded};
+use crate::reason::Reason;
+
+/// Counters of the process; shared by all threads.
+#[derive(Debug)]
+pub struct ProcessStats {
+    /// Requests that no pool took.
+    pub unrouted: Sharded<Unrouted>,
+    /// One per listener, in their order.
+    pub listeners: Vec<ListenerStats>,
+    /// The stream to the control plane.
+    pub discovery: DiscoveryStats,
+    /// Access log lines lost because the writer could not keep up.
+    pub log_lines_dropped: AtomicU64,
+}
+
+/// What one worker counts of requests that no pool took.
+#[derive(Debug, Default)]
+pub struct Unrouted {
+    /// Responses by class, 1xx to 5xx.
+    pub responses: [Counter; 5],
+    /// By reason.
+    pub reasons: [Counter; Reason::ALL.len()],
+}
+
+/// Counters of one listener.
+#[derive(Debug)]
+pub struct ListenerStats {
+    /// Its name.
+    pub name: String,
+    /// Connections open now.
+    pub connections: Gauge,
+}
+
+/// Counters of the stream to the control plane.
+#[derive(Debug, Default)]
+pub struct DiscoveryStats {
+    /// Whether the stream is open.
+    pub connected: AtomicBool,
+    /// Resources refused, by kind in the order of [`Kind::ALL`].
+    pub nacks: [AtomicU64; Kind::ALL.len()],
+    /// The live table.
+    pub table: Mutex<Option<TableInfo>>,
+}
+
+/// Which table is live.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// Hex digits of the snapshot's version; empty if it came from the cache.
+    pub version: String,
+    /// When it went live.
+    pub since: Instant,
+}
+
+impl ProcessStats {
+    /// All at zero.
+    #[must_use]
+    pub fn new(listeners: &[String], workers: usize) -> Self {
+        let listener = |name: &String| ListenerStats { name: name.clone(), connections: Gauge::default() };
+        Self {
+            unrouted: Sharded::new(workers),
+            listeners: listeners.iter().map(listener).collect(),
+            discovery: DiscoveryStats::default(),
+            log_lines_dropped: AtomicU64::new(0),
+        }
+    }
+}
