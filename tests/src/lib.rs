@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod dns;
 pub mod eventually;
 pub mod load;
 pub mod manifest;
@@ -13,6 +14,7 @@ pub mod raw;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
+pub use dns::Dns;
 pub use eventually::{eventually, within};
 pub use load::Load;
 pub use raw::RawClient;

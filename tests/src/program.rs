@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command as AsyncCommand};
 
-
 use crate::{eventually, within};
 
 /// The file of a program of this workspace, built from the present source.

@@ -112,6 +112,11 @@ async fn plain(request: Request<Incoming>, reply: Reply) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).expect("a status");
     *response.headers_mut() = header_map(&reply.headers);
+    for (name, _) in &reply.trailers {
+        // Only announced trailers are sent, and only after chunks.
+        response.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        response.headers_mut().append(header::TRAILER, HeaderValue::from_str(name).expect("a header name"));
+    }
     response
 }
 
