@@ -1,0 +1,62 @@
+//! The kind Backend.
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function, with its visibility")]
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::condition::ResourceStatus;
+
+/// One destination of a Pool.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "weir.dev",
+    version = "v1alpha1",
+    kind = "Backend",
+    plural = "backends",
+    shortname = "be",
+    category = "weir",
+    namespaced,
+    status = "ResourceStatus",
+    derive = "PartialEq",
+    doc = "One destination of a Pool.",
+    printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight"),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Programmed')].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackendSpec {
+    /// The Pool it belongs to, of the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub pool: String,
+    /// Where it listens: host:port, [v6]:port or name:port. Each address that a name resolves to is an
+    /// endpoint.
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^.+:[0-9]+$')").message("must be host:port, [v6]:port or name:port"))]
+    pub address: String,
+    /// Share among the Pool's endpoints; 0 = no new traffic.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: u32,
+    /// False = taken out by hand: no timer and no health check clears it.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Free labels, such as `zone: a`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}

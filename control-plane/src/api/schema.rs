@@ -1,0 +1,69 @@
+//! What a cluster needs changed in a generated schema, and the schemas as JSON for local checks.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+use weir_proto::model::Kind;
+
+static POOL: LazyLock<Value> = LazyLock::new(|| manifest_schema(Kind::Pool));
+static BACKEND: LazyLock<Value> = LazyLock::new(|| manifest_schema(Kind::Backend));
+
+/// The schema of a whole manifest of `kind`, `metadata` included.
+#[must_use]
+pub fn schema(kind: Kind) -> &'static Value {
+    match kind {
+        Kind::Pool => &POOL,
+        Kind::Backend => &BACKEND,
+    }
+}
+
+/// Brings a generated definition into the form that a cluster takes without warnings.
+pub(super) fn finish(crd: &mut CustomResourceDefinition) {
+    for version in &mut crd.spec.versions {
+        if let Some(root) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
+            finish_props(root);
+        }
+    }
+}
+
+fn finish_props(props: &mut JSONSchemaProps) {
+    // Kubernetes knows no unsigned formats and warns about them.
+    props.format = props.format.take().filter(|format| !format.starts_with("uint"));
+    // A field left out is the same as none: `null` is refused as for every other field.
+    props.nullable = None;
+    for child in props.properties.iter_mut().flat_map(|children| children.values_mut()) {
+        finish_props(child);
+    }
+    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(
+        items,
+    )) = props.items.as_mut()
+    {
+        finish_props(items);
+    }
+}
+
+fn manifest_schema(kind: Kind) -> Value {
+    let crd = super::crd(kind);
+    let root = crd.spec.versions.first().and_then(|v| v.schema.as_ref()?.open_api_v3_schema.as_ref());
+    let mut schema = serde_json::to_value(root).unwrap_or_default();
+    schema["properties"]["apiVersion"] = json!({"type": "string"});
+    schema["properties"]["kind"] = json!({"type": "string"});
+    schema["properties"]["metadata"] = metadata_schema();
+    schema
+}
+
+/// Kubernetes' own schema of `metadata`, as far as names of fields go.
+fn metadata_schema() -> Value {
+    let known = serde_json::to_value(schemars::schema_for!(ObjectMeta)).unwrap_or_default();
+    let names = known["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let mut properties: serde_json::Map<String, Value> =
+        names.map(|name| (name, json!({"x-kubernetes-preserve-unknown-fields": true}))).collect();
+    let strings = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    properties.insert("name".into(), json!({"type": "string"}));
+    properties.insert("namespace".into(), json!({"type": "string"}));
+    properties.insert("labels".into(), strings.clone());
+    properties.insert("annotations".into(), strings);
+    json!({"type": "object", "properties": properties, "required": ["name"]})
+}

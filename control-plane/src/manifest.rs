@@ -1,0 +1,176 @@
+//! One file of manifests to resources or findings, by the same rules as the API server: first the
+//! structure of the schema, then its CEL rules.
+
+mod rules;
+mod structure;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_proto::model::{Key, Kind, ResourceName};
+
+use crate::api;
+use crate::finding::{Finding, Place};
+use crate::source::{Object, Spec};
+use crate::yaml::{self, Document};
+
+/// Namespace of a manifest that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Where a manifest stands, to find the lines of its fields later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    file: Arc<Path>,
+    document: Document,
+    /// Path of the manifest in its document: `items[3]` in a List, else empty.
+    prefix: String,
+}
+
+impl Origin {
+    /// The place of a field, or of the manifest if `field` is empty.
+    #[must_use]
+    pub fn place(&self, field: &str) -> Place {
+        let (line, column) = self.document.locate(&format!("{}.{field}", self.prefix));
+        Place { file: self.file.clone(), line, column }
+    }
+
+    fn finding(&self, key: Option<&Key>, field: impl Into<String>, message: impl Into<String>) -> Finding {
+        let field = field.into();
+        Finding { place: Some(self.place(&field)), key: key.cloned(), field, message: message.into() }
+    }
+}
+
+/// One manifest as found in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Manifest {
+    /// A resource that keeps every rule of its schema.
+    Good(Object),
+    /// Something that cannot be used.
+    Broken {
+        /// Which resource it is meant to be, if that much is known.
+        key: Option<Key>,
+        /// What is wrong; never empty.
+        findings: Vec<Finding>,
+    },
+}
+
+impl Manifest {
+    /// The resource, if it is known.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Good(object) => Some(&object.key),
+            Self::Broken { key, .. } => key.as_ref(),
+        }
+    }
+
+    /// The place of its first line.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Good(object) => object.origin.as_ref().map(|origin| origin.place("")),
+            Self::Broken { findings, .. } => findings.first().and_then(|finding| finding.place.clone()),
+        }
+    }
+}
+
+/// Reads all manifests of a file.
+#[must_use]
+pub fn read(file: &Arc<Path>, text: &str) -> Vec<Manifest> {
+    yaml::documents(text).into_iter().flat_map(|document| read_document(file, document)).collect()
+}
+
+fn read_document(file: &Arc<Path>, document: Document) -> Vec<Manifest> {
+    match document.parse() {
+        Ok(value) => read_value(Origin { file: file.clone(), document, prefix: String::new() }, value),
+        Err(e) => {
+            let place = Place { file: file.clone(), line: e.line, column: e.column };
+            let finding = Finding { place: Some(place), key: None, field: e.field, message: e.message };
+            vec![Manifest::Broken { key: None, findings: vec![finding] }]
+        }
+    }
+}
+
+fn read_value(origin: Origin, mut value: Value) -> Vec<Manifest> {
+    if value.is_null() {
+        return Vec::new();
+    }
+    if value["kind"] != "List" {
+        return vec![read_manifest(origin, value)];
+    }
+    let Value::Array(items) = value["items"].take() else {
+        let finding = origin.finding(None, "items", "must be a list of manifests");
+        return vec![Manifest::Broken { key: None, findings: vec![finding] }];
+    };
+    let at = |i: usize| Origin { prefix: format!("items[{i}]"), ..origin.clone() };
+    items.into_iter().enumerate().map(|(i, item)| read_manifest(at(i), item)).collect()
+}
+
+fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
+    drop_nulls(&mut value);
+    let broken = |key: Option<Key>, wrong: Vec<structure::Wrong>| {
+        let findings = wrong.into_iter().map(|w| origin.finding(key.as_ref(), w.field, w.message)).collect();
+        Manifest::Broken { key, findings }
+    };
+    let kind = match read_kind(&value) {
+        Ok(kind) => kind,
+        Err(wrong) => return broken(None, vec![wrong]),
+    };
+    let key = read_key(kind, &value);
+    let mut wrong = structure::check(api::schema(kind), &value);
+    if wrong.is_empty() {
+        wrong = rules::check(kind, &value);
+    }
+    match (key, wrong.is_empty()) {
+        (Ok(key), true) => match read_spec(kind, value) {
+            Ok(spec) => Manifest::Good(Object { key, spec, generation: None, origin: Some(Arc::new(origin)) }),
+            Err(error) => broken(Some(key), vec![structure::Wrong::new("spec", error.to_string())]),
+        },
+        (key, false) => broken(key.ok(), wrong),
+        (Err(reason), true) => broken(None, vec![structure::Wrong::new("metadata.name", reason)]),
+    }
+}
+
+/// A null is a field left out, as in Kubernetes.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, child| !child.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+fn read_kind(value: &Value) -> Result<Kind, structure::Wrong> {
+    let one_of = |field: &str, known: &[&str]| {
+        let Some(text) = value[field].as_str() else {
+            return Err(structure::Wrong::new(field, format!("is missing: write {}", known.join(" or "))));
+        };
+        let place = known.iter().position(|k| *k == text);
+        place.ok_or_else(|| structure::Wrong::new(field, structure::unknown_value(text, known)))
+    };
+    if !value.is_object() {
+        return Err(structure::Wrong::new("", "is no manifest: it must have apiVersion, kind, metadata and spec"));
+    }
+    one_of("apiVersion", &[api::API_VERSION])?;
+    let place = one_of("kind", &Kind::ALL.map(Kind::as_str))?;
+    Ok(Kind::ALL[place])
+}
+
+fn read_key(kind: Kind, value: &Value) -> Result<Key, String> {
+    let metadata = &value["metadata"];
+    let namespace = metadata["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE);
+    let name = metadata["name"].as_str().unwrap_or_default();
+    Ok(Key { kind, name: ResourceName::new(namespace, name)? })
+}
+
+fn read_spec(kind: Kind, mut value: Value) -> Result<Spec, serde_json::Error> {
+    let spec = value["spec"].take();
+    Ok(match kind {
+        Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
+        Kind::Backend => Spec::Backend(serde_json::from_value(spec)?),
+    })
+}

@@ -1,0 +1,96 @@
+//! Runs the CEL rules of the schemas here, as the API server would.
+
+use std::cell::LazyCell;
+
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use serde_json::Value;
+use weir_proto::model::Kind;
+
+use super::structure::Wrong;
+use crate::api;
+
+/// Compiled once a thread: the evaluator cannot be shared, and compiling takes longer than checking a
+/// thousand manifests.
+struct Rules {
+    validator: Validator,
+    pool: CompiledSchema,
+    backend: CompiledSchema,
+}
+
+thread_local! {
+    static RULES: LazyCell<Rules> = const {
+        LazyCell::new(|| Rules {
+            validator: Validator::new(),
+            pool: compile_schema(api::schema(Kind::Pool)),
+            backend: compile_schema(api::schema(Kind::Backend)),
+        })
+    };
+}
+
+/// Every rule that `manifest` breaks. Its structure must be right.
+pub(super) fn check(kind: Kind, manifest: &Value) -> Vec<Wrong> {
+    RULES.with(|rules| {
+        let schema = match kind {
+            Kind::Pool => &rules.pool,
+            Kind::Backend => &rules.backend,
+        };
+        let broken = rules.validator.validate_compiled(schema, manifest, None).err();
+        broken.into_iter().flatten().map(|e| Wrong::new(e.field_path, e.message)).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn broken(kind: Kind, spec: &Value) -> Vec<String> {
+        check(kind, &json!({"spec": spec})).into_iter().map(|w| format!("{}: {}", w.field, w.message)).collect()
+    }
+
+    #[test]
+    fn every_rule_compiles() {
+        for kind in Kind::ALL {
+            assert!(!compile_schema(api::schema(kind)).has_errors(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn rules_that_span_fields_name_the_field() {
+        let pool = |spec| broken(Kind::Pool, &spec);
+        assert_eq!(
+            pool(json!({"balance": {"method": "Random", "hash": {"source": "Address"}}})),
+            ["spec.balance.hash: goes with method Hash only"]
+        );
+        assert_eq!(
+            pool(json!({"match": [{"path": {"type": "Prefix", "value": "api", "order": 3}}]})),
+            ["spec.match[0].path.value: must begin with '/'", "spec.match[0].path.order: goes with type Regex only"]
+        );
+        assert_eq!(
+            pool(json!({"match": [{"headers": [{"name": "a", "type": "Exact"}]}]})),
+            ["spec.match[0].headers[0].value: is needed for types Exact and Regex"]
+        );
+        assert_eq!(pool(json!({"balance": {"method": "Hash", "hash": {"source": "Address"}}})), [""; 0]);
+    }
+
+    #[test]
+    fn durations_sizes_masks_and_addresses_say_what_they_look_like() {
+        let pool = |spec| broken(Kind::Pool, &spec);
+        for text in ["5", "", "1.5s", "2 s", "1d"] {
+            let found = pool(json!({"timeouts": {"read": text}}));
+            assert_eq!(found, ["spec.timeouts.read: must be a duration such as 250ms, 2s, 1m or 1m30s"], "{text:?}");
+        }
+        assert_eq!(
+            pool(json!({"timeouts": {"read": "1m30s"}, "retry": {"bufferLimit": "64Ki", "statuses": ["50x"]}})),
+            [""; 0]
+        );
+        assert_eq!(
+            pool(json!({"retry": {"bufferLimit": "64k"}})),
+            ["spec.retry.bufferLimit: must be a size such as 512, 64Ki, 1Mi or 1Gi"]
+        );
+        assert_eq!(pool(json!({"health": {"passive": {"statuses": ["6xx"]}}})).len(), 1);
+        let found = broken(Kind::Backend, &json!({"pool": "a", "address": "nowhere"}));
+        assert_eq!(found, ["spec.address: must be host:port, [v6]:port or name:port"]);
+    }
+}

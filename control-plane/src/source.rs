@@ -1,0 +1,77 @@
+//! Where resources come from. A source watches something and tells every change as an [`Event`].
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use weir_proto::model::{Key, Kind};
+
+use crate::api::{BackendSpec, PoolSpec};
+use crate::finding::Finding;
+use crate::manifest::Origin;
+
+/// A resource as its user wrote it; it keeps every rule of its schema.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Which resource.
+    pub key: Key,
+    /// What the user wants.
+    pub spec: Spec,
+    /// `metadata.generation`; none outside a cluster.
+    pub generation: Option<i64>,
+    /// Where it is written, if that is a file.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// The specification of one kind.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "kept behind one allocation each, in a map")]
+pub enum Spec {
+    /// Of a Pool.
+    Pool(PoolSpec),
+    /// Of a Backend.
+    Backend(BackendSpec),
+}
+
+/// A resource that is there, with or without a usable body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// Usable.
+    Object(Object),
+    /// Known by name, but broken: its last good version, if any, stays in force.
+    Broken(Key, Vec<Finding>),
+}
+
+impl Given {
+    /// Which resource.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Object(object) => &object.key,
+            Self::Broken(key, _) => key,
+        }
+    }
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A resource is new or changed.
+    Apply(Given),
+    /// A resource is gone.
+    Delete(Key),
+    /// These are all the resources of a kind: others are gone. The first one makes the kind complete, and
+    /// nothing is published before every kind is.
+    Reset(Kind, Vec<Given>),
+    /// What is wrong with a place apart from the resources that are in force; empty = nothing any more.
+    Problems(String, Vec<Finding>),
+}
+
+/// Changes that belong together: they take effect in one step.
+pub type Changes = Vec<Event>;
+
+/// Something that resources come from.
+pub trait Source: Send + 'static {
+    /// Tells all resources that there are, then each change, until cancelled or the receiver is gone.
+    fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,17 @@
+//! Backends.
+
+use weir_proto::model::{Invalid, Key};
+use weir_proto::pb;
+use weir_proto::pb::resource::Body;
+
+use super::checked;
+use crate::api::BackendSpec;
+
+/// The message of a Backend.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
+    let BackendSpec { pool, address, weight, enabled, labels } = spec.clone();
+    checked(key, Body::Backend(pb::Backend { pool, address, weight, enabled, labels }))
+}

@@ -1,0 +1,192 @@
+//! The only place that knows the YAML library: splits a file into documents, reads one document into a
+//! JSON value, and finds the line of a field.
+//!
+//! Documents are split before they are parsed, so that one which does not parse leaves the others.
+
+mod locate;
+mod value;
+
+use std::sync::Arc;
+
+use serde::de::DeserializeSeed;
+use serde_json::Value;
+
+/// One document of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    text: Arc<str>,
+    /// Lines of the file before it.
+    lines_before: usize,
+}
+
+/// Why a document does not parse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// Path of the field, as far as it is known.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Writes a value as YAML.
+///
+/// # Errors
+/// If the value has no YAML form.
+pub fn to_string<T: serde::Serialize>(value: &T) -> Result<String, serde_yaml::Error> {
+    serde_yaml::to_string(value)
+}
+
+/// Splits a file at its document markers; documents with nothing but comments are left out.
+#[must_use]
+pub fn documents(text: &str) -> Vec<Document> {
+    let mut splitter = Splitter { text, ..Splitter::default() };
+    let mut end = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        // Directives come before the marker of their own document.
+        if is_marker(line, "---") && (splitter.has_data || splitter.has_marker) {
+            splitter.cut(end, number);
+        }
+        end += line.len();
+        splitter.has_marker |= is_marker(line, "---");
+        splitter.has_data |= has_data(line);
+        if is_marker(line, "...") {
+            splitter.cut(end, number + 1);
+        }
+    }
+    splitter.cut(end, 0);
+    splitter.documents
+}
+
+#[derive(Default)]
+struct Splitter<'a> {
+    text: &'a str,
+    start: usize,
+    lines_before: usize,
+    has_marker: bool,
+    has_data: bool,
+    documents: Vec<Document>,
+}
+
+impl Splitter<'_> {
+    /// Ends the open document at byte `end`; the next one begins there, after `lines_before` lines.
+    fn cut(&mut self, end: usize, lines_before: usize) {
+        if self.has_data {
+            let text = self.text[self.start..end].into();
+            self.documents.push(Document { text, lines_before: self.lines_before });
+        }
+        (self.start, self.lines_before) = (end, lines_before);
+        (self.has_marker, self.has_data) = (false, false);
+    }
+}
+
+/// A marker stands at the start of a line, alone or before a blank. It ends any scalar, block scalars
+/// included, so that no parsing is needed to know it.
+fn is_marker(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+/// Whether a line holds more than markers, comments, directives or blanks.
+fn has_data(line: &str) -> bool {
+    let line = if is_marker(line, "---") || is_marker(line, "...") { &line[3..] } else { line };
+    let line = line.trim_start_matches('\u{feff}').trim();
+    !line.is_empty() && !line.starts_with(['#', '%'])
+}
+
+impl Document {
+    /// Reads the document. A key given twice in one mapping is an error.
+    ///
+    /// # Errors
+    /// Says where it does not parse.
+    pub fn parse(&self) -> Result<Value, SyntaxError> {
+        let parser = serde_yaml::Deserializer::from_str(&self.text);
+        value::Reader.deserialize(parser).map_err(|error| self.explain(&error))
+    }
+
+    /// Line and column, in the file, of the key or list item that `path` names (`spec.match[0].path`), or
+    /// of the nearest one above it.
+    #[must_use]
+    pub fn locate(&self, path: &str) -> (usize, usize) {
+        let mut steps = locate::steps(path);
+        loop {
+            let parser = serde_yaml::Deserializer::from_str(&self.text);
+            let found = locate::Find(&steps).deserialize(parser).err();
+            if let Some(at) = found.and_then(|e| e.location()) {
+                return (self.lines_before + at.line(), at.column());
+            }
+            if steps.pop().is_none() {
+                return (self.lines_before + 1, 1);
+            }
+        }
+    }
+
+    fn explain(&self, error: &serde_yaml::Error) -> SyntaxError {
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        let text = error.to_string();
+        // The library counts lines within the document; the place is reported apart, for the file.
+        let text = text.split(" at line ").next().unwrap_or_default();
+        let is_path = |path: &str| !path.contains([' ', '"']);
+        let (field, message) = text.split_once(": ").filter(|(path, _)| is_path(path)).unwrap_or(("", text));
+        SyntaxError { line: self.lines_before + line, column, field: field.to_owned(), message: message.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(text: &str) -> Document {
+        let mut documents = documents(text);
+        assert_eq!(documents.len(), 1, "{text}");
+        documents.remove(0)
+    }
+
+    #[test]
+    fn files_split_at_markers_and_empty_documents_are_skipped() {
+        let text = "# head\n---\na: 1\n---\n# nothing\n---\nb: |\n  text\n  --- no marker\n--- {c: 3}\n...\n%YAML 1.2\n---\nd: 4\n";
+        let read: Vec<String> = documents(text).iter().map(|d| d.parse().unwrap().to_string()).collect();
+        assert_eq!(read, [r#"{"a":1}"#, r#"{"b":"text\n--- no marker\n"}"#, r#"{"c":3}"#, r#"{"d":4}"#]);
+    }
+
+    #[test]
+    fn a_file_may_be_json_or_empty() {
+        assert_eq!(only("{\n\t\"a\": [1, \"x\\/y\"]\n}\n").parse().unwrap().to_string(), r#"{"a":[1,"x/y"]}"#);
+        assert_eq!(documents(""), []);
+        assert_eq!(documents("---\n...\n---\n# x\n%YAML 1.2\n"), []);
+    }
+
+    #[test]
+    fn a_broken_document_names_its_line_in_the_file_and_leaves_the_others() {
+        let documents = documents("a: 1\n---\n# note\nb: [1\n---\nc: 2\n");
+        assert!(documents[0].parse().is_ok() && documents[2].parse().is_ok());
+        let error = documents[1].parse().unwrap_err();
+        assert!((4..=5).contains(&error.line), "{error:?}");
+        assert!(!error.message.contains("line"), "{error:?}");
+    }
+
+    #[test]
+    fn a_key_given_twice_is_an_error_with_line_and_path() {
+        let error = only("a: 1\nb:\n  - c: 1\n    d: 2\n    c: 3\n").parse().unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (5, "b[0]"), "{error:?}");
+        assert_eq!(error.message, "key \"c\" is given twice");
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_an_error() {
+        for text in ["a: !tag 1\n", "a: .nan\n", "? [a]\n: 1\n", "a: *none\n"] {
+            assert!(only(text).parse().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_are_found_by_their_path() {
+        let document = &documents("x: 1\n---\nspec:\n  match:\n  - path:\n      value: /\n  - {hosts: [a, b]}\n")[1];
+        assert_eq!(document.locate("spec.match[0].path.value"), (6, 7));
+        assert_eq!(document.locate("spec.match[1].hosts[1]").0, 7);
+        assert_eq!(document.locate("spec.match[0].path.type"), (5, 5), "the nearest above");
+        assert_eq!(document.locate("status"), (3, 1), "the document");
+    }
+}
