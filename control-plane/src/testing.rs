@@ -4,8 +4,8 @@ use std::path::Path;
 
 use weir_proto::model::{Key, Kind};
 
-use crate::manifest::{self, Manifest};
 use crate::api::PoolSpec;
+use crate::manifest::{self, Manifest};
 use crate::source::{Given, Object, Spec};
 
 /// A Pool `default/NAME` with this spec, in YAML flow style.

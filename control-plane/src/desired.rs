@@ -1,0 +1,215 @@
+//! What proxies should have, and what to say about each resource: index and translation put together, with
+//! the last good version of whatever is refused. Pure: no async, no locks.
+
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_proto::model::{Invalid, Key, Kind, ResourceName};
+use weir_proto::pb::resource::Body;
+
+use crate::api::PoolSpec;
+use crate::finding::Finding;
+use crate::index::{Index, reference};
+use crate::snapshot::Patch;
+use crate::source::{Changes, Event, Object, Spec};
+use crate::status::{RefProblem, Verdict};
+use crate::translate;
+
+/// All resources with what has become of them.
+#[derive(Debug, Default)]
+pub struct Desired {
+    index: Index,
+    /// The Pools in force, with what they inherit merged in: what others inherit from them.
+    pools: BTreeMap<ResourceName, PoolSpec>,
+    /// The Backends in force, each with its Pool.
+    backends: BTreeMap<ResourceName, ResourceName>,
+}
+
+/// What a change comes to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// For the proxies.
+    pub patch: Patch,
+    /// Each resource that was looked at again; `None` = it is gone.
+    pub verdicts: Vec<(Key, Option<Verdict>)>,
+}
+
+/// Why a resource is not taken.
+#[derive(Debug)]
+enum Refusal {
+    Invalid(Invalid),
+    Reference(RefProblem, Invalid),
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl Desired {
+    /// Takes in changes and judges all that they concern; `None` until every kind has had its first list.
+    pub fn apply(&mut self, changes: Changes) -> Option<Outcome> {
+        for event in changes {
+            self.index.apply(event);
+        }
+        let dirty = self.index.take_dirty()?;
+        let (pools, mut backends): (BTreeSet<Key>, BTreeSet<Key>) =
+            dirty.into_iter().partition(|key| key.kind == Kind::Pool);
+        let mut outcome = Outcome::default();
+        for pool in self.settle_pools(pools, &mut outcome) {
+            backends.extend(self.members(&pool));
+        }
+        for key in backends {
+            self.settle_backend(&key, &mut outcome);
+        }
+        Some(outcome)
+    }
+
+    /// Kinds whose first list has not come yet.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Kind> {
+        self.index.missing()
+    }
+
+    /// Judges Pools, bases first; gives back those that came into force or went out of it.
+    fn settle_pools(&mut self, dirty: BTreeSet<Key>, outcome: &mut Outcome) -> Vec<ResourceName> {
+        let names: BTreeSet<ResourceName> = dirty.into_iter().map(|key| key.name).collect();
+        let was: BTreeSet<ResourceName> = names.iter().filter(|n| self.pools.contains_key(*n)).cloned().collect();
+        let order = order::bases_first(&self.index, &names);
+        for name in &order.straight {
+            let result = self.index.pool(name).map(|spec| self.judge_pool(name, spec));
+            self.settle_pool(name, result, outcome);
+        }
+        for (name, circle) in order.circular {
+            let refusal = Refusal::Reference(RefProblem::InheritCircle, Invalid::new("spec.inherit", circle));
+            self.settle_pool(&name, Some(Err(refusal)), outcome);
+        }
+        names.into_iter().filter(|name| was.contains(name) != self.pools.contains_key(name)).collect()
+    }
+
+    /// The merged specification and the message of a Pool.
+    fn judge_pool(&self, name: &ResourceName, spec: &PoolSpec) -> Result<(PoolSpec, Body), Refusal> {
+        let base = spec.inherit.as_ref().map(|base| self.base(name, base)).transpose()?;
+        let merged = translate::merged(spec, base);
+        let body = translate::pool(&Key::pool(name.clone()), &merged)?;
+        Ok((merged, body))
+    }
+
+    fn base(&self, name: &ResourceName, base: &str) -> Result<&PoolSpec, Refusal> {
+        let base = name.sibling(base).map_err(|e| Invalid::new("spec.inherit", e))?;
+        let problem = || self.absent(&base, "spec.inherit", RefProblem::BaseNotFound, RefProblem::BaseRefused);
+        self.pools.get(&base).ok_or_else(problem)
+    }
+
+    /// Why a Pool that is named is not in force.
+    fn absent(&self, pool: &ResourceName, field: &str, not_found: RefProblem, refused: RefProblem) -> Refusal {
+        if self.index.knows(&Key::pool(pool.clone())) {
+            return Refusal::Reference(refused, Invalid::new(field, format!("Pool {pool} is refused itself")));
+        }
+        Refusal::Reference(not_found, Invalid::new(field, format!("there is no Pool {pool}")))
+    }
+
+    fn settle_pool(
+        &mut self,
+        name: &ResourceName,
+        result: Option<Result<(PoolSpec, Body), Refusal>>,
+        outcome: &mut Outcome,
+    ) {
+        let key = Key::pool(name.clone());
+        let refusal = match result {
+            None => {
+                self.pools.remove(name);
+                outcome.patch.removed.push(key.clone());
+                None
+            }
+            Some(Ok((merged, body))) => {
+                self.pools.insert(name.clone(), merged);
+                outcome.patch.upserts.push((key.clone(), body));
+                None
+            }
+            Some(Err(refusal)) => Some(refusal),
+        };
+        let verdict = self.verdict(&key, refusal, self.pools.contains_key(name));
+        outcome.verdicts.push((key, verdict));
+    }
+
+    fn settle_backend(&mut self, key: &Key, outcome: &mut Outcome) {
+        let result = self.index.object(key).map(|object| self.judge_backend(object));
+        let refusal = match result {
+            None => {
+                self.backends.remove(&key.name);
+                None
+            }
+            Some(Ok((pool, body))) => {
+                self.backends.insert(key.name.clone(), pool);
+                outcome.patch.upserts.push((key.clone(), body));
+                None
+            }
+            Some(Err(refusal)) => {
+                // The last good version stays, unless its own Pool is gone.
+                if self.backends.get(&key.name).is_some_and(|pool| !self.pools.contains_key(pool)) {
+                    self.backends.remove(&key.name);
+                }
+                Some(refusal)
+            }
+        };
+        let in_force = self.backends.contains_key(&key.name);
+        if !in_force {
+            outcome.patch.removed.push(key.clone());
+        }
+        outcome.verdicts.push((key.clone(), self.verdict(key, refusal, in_force)));
+    }
+
+    fn judge_backend(&self, object: &Object) -> Result<(ResourceName, Body), Refusal> {
+        let Spec::Backend(spec) = &object.spec else {
+            return Err(Invalid::new("kind", "is no Backend").into());
+        };
+        let body = translate::backend(&object.key, spec)?;
+        let pool = reference(object).ok_or_else(|| Invalid::new("spec.pool", "is no name"))?;
+        if !self.pools.contains_key(&pool) {
+            return Err(self.absent(&pool, "spec.pool", RefProblem::PoolNotFound, RefProblem::PoolRefused));
+        }
+        Ok((pool, body))
+    }
+
+    /// Backends whose standing may change with that of a Pool: those that name it, and those whose last good
+    /// version does.
+    fn members(&self, pool: &ResourceName) -> Vec<Key> {
+        let naming = self.index.users(pool).filter(|key| key.kind == Kind::Backend).cloned();
+        let holding = self.backends.iter().filter(|(_, p)| *p == pool).map(|(name, _)| Key::backend(name.clone()));
+        naming.chain(holding).collect()
+    }
+
+    /// What to say about a resource; `None` if it is gone. What breaks the schema outweighs the rest.
+    fn verdict(&self, key: &Key, refusal: Option<Refusal>, in_force: bool) -> Option<Verdict> {
+        let object = self.index.object(key);
+        let finding = |invalid| finding(key, object, invalid);
+        let generation = object.and_then(|o| o.generation);
+        let mut verdict = Verdict { in_force, generation, invalid: Vec::new(), reference: None };
+        match (self.index.broken(key), refusal) {
+            (Some(findings), _) => verdict.invalid = findings.to_vec(),
+            (None, None) => object.map(|_| ())?,
+            (None, Some(Refusal::Invalid(invalid))) => verdict.invalid.push(finding(invalid)),
+            (None, Some(Refusal::Reference(problem, invalid))) => verdict.reference = Some((problem, finding(invalid))),
+        }
+        Some(verdict)
+    }
+}
+
+fn finding(key: &Key, object: Option<&Object>, invalid: Invalid) -> Finding {
+    let Invalid { field, reason } = invalid;
+    let origin = object.and_then(|o| o.origin.as_ref()).map(Arc::clone);
+    Finding { place: origin.map(|origin| origin.place(&field)), key: Some(key.clone()), field, message: reason }
+}
+
+/// The problems that a batch of changes tells of, besides those of resources.
+pub(crate) fn problems(changes: &Changes) -> Vec<(String, Vec<Finding>)> {
+    let problem = |event: &Event| match event {
+        Event::Problems(place, findings) => Some((place.clone(), findings.clone())),
+        _ => None,
+    };
+    changes.iter().filter_map(problem).collect()
+}

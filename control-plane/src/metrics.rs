@@ -1,0 +1,121 @@
+//! Metric families of the control plane, in a registry of their own.
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use prost::Message;
+use weir_proto::model::{Key, Kind};
+use weir_proto::pb;
+
+use crate::snapshot::Delta;
+use crate::status::Board;
+
+/// From 1 ms to 10 s.
+const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0];
+
+/// Every family.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Proxies connected now.
+    pub proxies_connected: IntGauge,
+    /// Time from a change to its ack by one proxy.
+    pub propagation: Histogram,
+    deltas: IntCounterVec,
+    nacks: IntCounterVec,
+    resources: IntGaugeVec,
+    sent_resources: IntCounterVec,
+    sent_bytes: IntCounter,
+}
+
+impl Metrics {
+    /// Registers every family.
+    ///
+    /// # Errors
+    /// If two families had the same name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let propagation = HistogramOpts::new("weir_propagation_seconds", "Time from a resource's change to its ack.");
+        Ok(Self {
+            proxies_connected: register(&registry, IntGauge::new("weir_proxies_connected", "Proxies connected now.")?)?,
+            propagation: register(&registry, Histogram::with_opts(propagation.buckets(SECONDS.to_vec()))?)?,
+            deltas: counters(&registry, "weir_deltas_total", "Deltas answered, ack or nack.", &["result"])?,
+            nacks: counters(&registry, "weir_nacks_total", "Resources refused by proxies.", &["kind"])?,
+            resources: gauges(&registry, "weir_resources", "Resources given by users.", &["kind", "accepted"])?,
+            sent_resources: counters(
+                &registry,
+                "weir_sent_resources_total",
+                "Resources sent to proxies, by what was sent: upsert or removal.",
+                &["kind", "op"],
+            )?,
+            sent_bytes: register(
+                &registry,
+                IntCounter::new("weir_sent_bytes_total", "Bytes of deltas sent to proxies.")?,
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts a delta on its way to one proxy.
+    pub(crate) fn sent<'a>(&self, delta: &Delta, chunks: impl IntoIterator<Item = &'a pb::Delta>) {
+        let count = |key: &Key, op: &str| self.sent_resources.with_label_values(&[key.kind.as_str(), op]).inc();
+        delta.upserts.iter().for_each(|(key, _)| count(key, "upsert"));
+        delta.removed.iter().for_each(|key| count(key, "removal"));
+        let bytes: usize = chunks.into_iter().map(Message::encoded_len).sum();
+        self.sent_bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts an answer with the kinds it refused.
+    pub(crate) fn answered(&self, refused: &[Kind]) {
+        let result = if refused.is_empty() { "ack" } else { "nack" };
+        self.deltas.with_label_values(&[result]).inc();
+        for kind in refused {
+            self.nacks.with_label_values(&[kind.as_str()]).inc();
+        }
+    }
+
+    /// All families in Prometheus' text format.
+    pub(crate) fn encode(&self, board: &Board) -> Vec<u8> {
+        self.count_resources(board);
+        let mut text = Vec::new();
+        // Writing to memory fails for no family that could be registered.
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        text
+    }
+
+    fn count_resources(&self, board: &Board) {
+        for kind in Kind::ALL {
+            let (good, bad) = board.count(kind);
+            for (accepted, count) in [("true", good), ("false", bad)] {
+                let gauge = self.resources.with_label_values(&[kind.as_str(), accepted]);
+                gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> prometheus::Result<C> {
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+/// Shared metrics, for tests and for [`crate::app`].
+///
+/// # Errors
+/// As for [`Metrics::new`].
+pub fn shared() -> prometheus::Result<Arc<Metrics>> {
+    Metrics::new().map(Arc::new)
+}

@@ -1,0 +1,159 @@
+//! What is said about each resource: its conditions, and who is told.
+
+mod board;
+mod reporter;
+mod sink;
+
+pub use board::Board;
+pub(crate) use reporter::report;
+use serde_json::{Value, json};
+pub use sink::{LineSink, StatusSink, Update};
+use weir_proto::model::Key;
+
+use crate::api::condition::ConditionType;
+use crate::finding::Finding;
+
+/// What a resource is judged to be, apart from the proxies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Whether some version of it is in force: this one, or the last good one.
+    pub in_force: bool,
+    /// `metadata.generation` that was judged.
+    pub generation: Option<i64>,
+    /// What is wrong with the resource itself; empty = accepted.
+    pub invalid: Vec<Finding>,
+    /// What it names and cannot have.
+    pub reference: Option<(RefProblem, Finding)>,
+}
+
+/// Why a reference does not resolve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefProblem {
+    /// The Pool of a Backend does not exist.
+    PoolNotFound,
+    /// The Pool of a Backend never was in force.
+    PoolRefused,
+    /// The Pool named by `inherit` does not exist.
+    BaseNotFound,
+    /// The Pool named by `inherit` never was in force.
+    BaseRefused,
+    /// `inherit` leads back to where it began.
+    InheritCircle,
+}
+
+impl RefProblem {
+    /// The reason of the condition.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PoolNotFound => "PoolNotFound",
+            Self::PoolRefused => "PoolRefused",
+            Self::BaseNotFound => "BaseNotFound",
+            Self::BaseRefused => "BaseRefused",
+            Self::InheritCircle => "InheritCircle",
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether nothing at all is wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.invalid.is_empty() && self.reference.is_none()
+    }
+
+    /// All that is wrong.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.invalid.iter().chain(self.reference.iter().map(|(_, finding)| finding))
+    }
+}
+
+/// How far the connected proxies are with the version in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Programmed {
+    /// Proxies that are connected.
+    pub total: usize,
+    /// Proxies that work with it.
+    pub programmed: usize,
+    /// Proxies that refused it, each with its reason.
+    pub rejected: Vec<(String, String)>,
+}
+
+/// All that is said about a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// What it is judged to be.
+    pub verdict: Verdict,
+    /// How far the proxies are with it.
+    pub programmed: Programmed,
+}
+
+/// One condition, as in Kubernetes but without its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConditionState {
+    /// Which one.
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub holds: bool,
+    /// One word.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl Status {
+    /// Accepted, ResolvedRefs, Programmed.
+    #[must_use]
+    pub fn conditions(&self) -> [ConditionState; 3] {
+        [accepted(&self.verdict), resolved(&self.verdict), programmed(&self.verdict, &self.programmed)]
+    }
+}
+
+fn accepted(verdict: &Verdict) -> ConditionState {
+    let holds = verdict.invalid.is_empty();
+    let reason = if holds { "Accepted" } else { "Invalid" };
+    ConditionState { kind: ConditionType::Accepted, holds, reason, message: messages(&verdict.invalid) }
+}
+
+fn resolved(verdict: &Verdict) -> ConditionState {
+    let (holds, reason, message) = match &verdict.reference {
+        None => (true, "ResolvedRefs", String::new()),
+        Some((problem, finding)) => (false, problem.as_str(), messages([finding])),
+    };
+    ConditionState { kind: ConditionType::ResolvedRefs, holds, reason, message }
+}
+
+fn programmed(verdict: &Verdict, state: &Programmed) -> ConditionState {
+    let Programmed { total, programmed, rejected } = state;
+    let mut message = format!("on {programmed} of {total} proxies");
+    let (holds, reason) = match rejected.first() {
+        _ if !verdict.in_force => (false, "NotAccepted"),
+        Some((node, why)) => {
+            message = format!("{message}; refused by {node}: {why}");
+            (false, "Rejected")
+        }
+        None if *total == 0 => (false, "NoProxies"),
+        None if programmed < total => (false, "Pending"),
+        None => (true, "Programmed"),
+    };
+    ConditionState { kind: ConditionType::Programmed, holds, reason, message }
+}
+
+/// `field: message` of each finding.
+fn messages<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
+    let bare = |f: &Finding| Finding { place: None, key: None, ..f.clone() }.to_string();
+    findings.into_iter().map(bare).collect::<Vec<_>>().join("; ")
+}
+
+/// A resource with its conditions, for the admin interface.
+pub(crate) fn to_json(key: &Key, status: &Status) -> Value {
+    let condition = |c: ConditionState| json!({"type": c.kind.as_str(), "status": if c.holds { "True" } else { "False" }, "reason": c.reason, "message": c.message});
+    json!({
+        "kind": key.kind.as_str(),
+        "namespace": key.name.namespace(),
+        "name": key.name.name(),
+        "inForce": status.verdict.in_force,
+        "conditions": status.conditions().map(condition),
+        "findings": status.verdict.findings().collect::<Vec<_>>(),
+    })
+}
