@@ -1,6 +1,22 @@
 //! Weir's data plane: the proxy.
+//!
+//! [`discovery`] brings resources, [`table`] turns them into what the request path reads, [`worker`]s
+//! serve requests with it, and [`admin`] shows how it goes. ARCHITECTURE.md has the picture.
+
+pub mod backoff;
 pub mod balance;
+pub mod config;
+pub mod discovery;
+pub mod drain;
 pub mod health;
+pub mod http;
+pub mod listener;
+pub mod matcher;
 pub mod pool;
+pub mod readiness;
 pub mod reason;
+pub mod resolve;
 pub mod stats;
+pub mod table;
+pub mod upstream;
+pub mod worker;

@@ -4,6 +4,7 @@ pub mod budget;
 pub mod endpoint;
 pub mod members;
 pub mod runtime;
+pub mod status;
 pub mod view;
 
 use std::sync::Arc;

@@ -78,16 +78,17 @@ impl Applier {
         rejected
     }
 
-    /// Takes the addresses of a DNS name.
-    pub fn resolve(&mut self, name: &str, addresses: Vec<IpAddr>) {
+    /// Takes the addresses of a DNS name; true if they are others than before.
+    pub fn resolve(&mut self, name: &str, addresses: Vec<IpAddr>) -> bool {
         if self.resolved.get(name) == Some(&addresses) {
-            return;
+            return false;
         }
         info!(name, ?addresses, "resolved");
         self.resolved.insert(name.to_owned(), addresses);
         let named = |b: &&Arc<Backend>| matches!(&b.address, Address::Name(n, _) if n == name);
         let members = self.backends.values().filter(named).map(|b| b.pool.clone()).collect();
         self.go_live(Touched { routes: false, members });
+        true
     }
 
     /// The DNS names in use.
@@ -103,7 +104,10 @@ impl Applier {
     /// What is held, for a new stream.
     #[must_use]
     pub fn held(&self) -> Vec<pb::Held> {
-        self.versions.iter().map(|(key, version)| pb::Held { key: Some(key.into()), version: version.to_wire() }).collect()
+        self.versions
+            .iter()
+            .map(|(key, version)| pb::Held { key: Some(key.into()), version: version.to_wire() })
+            .collect()
     }
 
     /// All that is held, as the delta that would bring it to a proxy that holds nothing.

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use http::HeaderValue;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use weir_proto::model::ResourceName;
 
@@ -52,6 +53,8 @@ pub struct Endpoint {
     pub outlier: Mutex<Outlier>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
     retired: AtomicBool,
+    /// Wall-clock time of the last change of state, in Unix milliseconds; for people only.
+    since_ms: AtomicI64,
 }
 
 /// What one worker counts about one endpoint.
@@ -94,18 +97,32 @@ impl Endpoint {
             shards: Sharded::new(workers),
             outlier: Mutex::new(Outlier::default()),
             retired: AtomicBool::new(false),
+            since_ms: AtomicI64::new(Timestamp::now().as_millisecond()),
         }
     }
 
     /// Says that the endpoint left its pool, or came back.
     pub fn set_retired(&self, retired: bool) {
-        self.retired.store(retired, Relaxed);
+        if self.retired.swap(retired, Relaxed) != retired {
+            self.changed_state();
+        }
     }
 
     /// Whether the endpoint left its pool.
     #[must_use]
     pub fn is_retired(&self) -> bool {
         self.retired.load(Relaxed)
+    }
+
+    /// Notes that the endpoint's state is another one from now on.
+    pub fn changed_state(&self) {
+        self.since_ms.store(Timestamp::now().as_millisecond(), Relaxed);
+    }
+
+    /// When its state last changed.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.since_ms.load(Relaxed)).unwrap_or_default()
     }
 
     /// Connections open to it, over all workers.

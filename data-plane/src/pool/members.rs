@@ -70,6 +70,9 @@ fn keep(old: &Member, backend: Arc<model::Backend>) -> Member {
     if backend.enabled && !old.backend.enabled {
         old.endpoint.outlier.lock().reset();
     }
+    if backend.enabled != old.backend.enabled {
+        old.endpoint.changed_state();
+    }
     old.endpoint.set_retired(false);
     Member { backend, endpoint: old.endpoint.clone() }
 }

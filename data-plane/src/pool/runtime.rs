@@ -141,6 +141,13 @@ impl PoolRuntime {
         read(&state.members.active, &state.members.draining)
     }
 
+    /// A copy of all members, active ones and then draining ones: who looks at each of them at leisure
+    /// must not hold the lock that failing requests take.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.with_members(|active, draining| active.iter().chain(draining).cloned().collect())
+    }
+
     /// Requests that ever entered the pool.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -152,6 +159,7 @@ impl PoolRuntime {
     }
 
     fn announce(&self, endpoint: &Arc<Endpoint>, up: bool, reason: &'static str) {
+        endpoint.changed_state();
         let transition = Transition { pool: self.name.clone(), endpoint: endpoint.clone(), up, reason };
         self.environment.transitions.publish(transition);
     }

@@ -47,6 +47,8 @@ pub struct DiscoveryStats {
     pub connected: AtomicBool,
     /// Resources refused, by kind in the order of [`Kind::ALL`].
     pub nacks: [AtomicU64; Kind::ALL.len()],
+    /// Attempts to write the table to disk that failed.
+    pub cache_write_failures: AtomicU64,
     /// The live table.
     pub table: Mutex<Option<TableInfo>>,
 }

@@ -1,0 +1,41 @@
+//! Leaving without a loss: what workers need to know of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio_util::sync::CancellationToken;
+
+/// The two steps in which a proxy leaves; cheap to clone.
+///
+/// LIFECYCLE: serving, then *leaving* (still accepts, but each response closes its connection, while the
+/// load balancer in front notices `/readyz`), then *closing* (accepts no more; idle connections close,
+/// running requests finish).
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    leaving: Arc<AtomicBool>,
+    closing: CancellationToken,
+}
+
+impl Drain {
+    /// From now on responses carry `Connection: close`.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// From now on nothing new is accepted.
+    pub fn close(&self) {
+        self.leave();
+        self.closing.cancel();
+    }
+
+    /// Whether the proxy leaves.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// Waits until nothing new is accepted.
+    pub async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+}

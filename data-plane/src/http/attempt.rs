@@ -1,0 +1,228 @@
+//! One try: one request to one endpoint, until the head of its response.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use weir_proto::model::ClientAbort;
+
+use super::body::{Source, UpstreamBody};
+use super::failure::Failure;
+use super::lease::{self, Lease};
+use crate::pool::{InFlight, Pool};
+use crate::upstream::{self, Connection};
+use crate::worker::Worker;
+
+/// What every try of a request sends.
+#[derive(Debug)]
+pub struct Template {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// Headers as the upstream shall see them.
+    pub headers: HeaderMap,
+    /// The body, if there is one.
+    pub body: Option<Source>,
+    /// When the request came.
+    pub began: Instant,
+}
+
+/// One try. Owns what it needs, as it may outlive its client (F6, `Ignore`).
+#[derive(Debug)]
+pub struct Attempt {
+    /// Where it runs.
+    pub worker: Rc<Worker>,
+    /// Whose settings it follows.
+    pub pool: Arc<Pool>,
+    /// Where it goes.
+    pub in_flight: InFlight,
+    /// What it sends.
+    pub template: Rc<Template>,
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub struct Answer {
+    /// Head, and the body to come.
+    pub response: Response<Incoming>,
+    /// The connection it comes on.
+    pub lease: Lease,
+    /// Where it comes from.
+    pub in_flight: InFlight,
+    /// Time since the endpoint was chosen.
+    pub after: Duration,
+}
+
+/// A try that failed, and where.
+#[derive(Debug)]
+pub struct Failed {
+    /// What happened.
+    pub failure: Failure,
+    /// Where.
+    pub in_flight: InFlight,
+}
+
+impl Attempt {
+    /// Runs the try; with `onClientAbort: Ignore` it goes on when the caller is dropped.
+    ///
+    /// # Errors
+    /// If there is no response head.
+    pub async fn run(self) -> Result<Answer, Failed> {
+        match self.pool.config.on_client_abort {
+            ClientAbort::Close => self.run_here().await,
+            ClientAbort::Ignore => self.run_detached().await,
+        }
+    }
+
+    async fn run_detached(self) -> Result<Answer, Failed> {
+        let (answer, waiting) = oneshot::channel();
+        tokio::task::spawn_local(async move {
+            let pool = self.pool.clone();
+            // Nobody waits any more: the upstream still gets to finish its response.
+            if let Err(Ok(Answer { response, lease, in_flight, .. })) = answer.send(self.run_here().await) {
+                lease::drain(response.into_body(), lease, pool, in_flight).await;
+            }
+        });
+        match waiting.await {
+            Ok(result) => result,
+            // The task cannot end without sending, short of a panic in it, which is passed on here.
+            Err(closed) => std::panic::panic_any(closed.to_string()),
+        }
+    }
+
+    async fn run_here(self) -> Result<Answer, Failed> {
+        let began = Instant::now();
+        match self.send(began).await {
+            Ok((response, connection)) => {
+                let endpoint = self.in_flight.endpoint().clone();
+                let lease = Lease { worker: self.worker, endpoint, connection };
+                Ok(Answer { response, lease, in_flight: self.in_flight, after: began.elapsed() })
+            }
+            Err(failure) => Err(Failed { failure, in_flight: self.in_flight }),
+        }
+    }
+
+    async fn send(&self, now: Instant) -> Result<(Response<Incoming>, Connection), Failure> {
+        let mut connection = match self.worker.idle.take(self.in_flight.endpoint(), now) {
+            Some(connection) => connection,
+            None => self.connect(now).await?,
+        };
+        loop {
+            connection.write_limit.set(self.pool.config.timeouts.write);
+            match self.send_on(&mut connection).await {
+                Ok(response) => return Ok((response, connection)),
+                // F3: it died while idle. Its replacement is new, so this happens once.
+                Err(Unsent { replaceable: true, .. }) if connection.reused => connection = self.connect(now).await?,
+                Err(Unsent { failure, .. }) => return Err(failure),
+            }
+        }
+    }
+
+    async fn connect(&self, now: Instant) -> Result<Connection, Failure> {
+        let limit = shorter(self.pool.config.timeouts.connect, self.time_left(now));
+        Ok(upstream::connect(&self.worker, self.in_flight.endpoint(), limit, now).await?)
+    }
+
+    async fn send_on(&self, connection: &mut Connection) -> Result<Response<Incoming>, Unsent> {
+        let request = self.request();
+        let sending = self.head_in_time(connection.sender.try_send_request(request));
+        match sending.await {
+            Err(failure) => Err(Unsent { failure, replaceable: false }),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(mut error)) => {
+                let never_written = error.take_message().is_some();
+                Err(self.classify(error.error(), never_written))
+            }
+        }
+    }
+
+    fn request(&self) -> Request<UpstreamBody> {
+        let Template { method, uri, headers, body, .. } = &*self.template;
+        let mut request = Request::new(body.as_ref().map_or(UpstreamBody::Empty, Source::stream));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers.clone();
+        if let Some(gate) = body.as_ref().and_then(Source::gate) {
+            gate.open_on_continue(&mut request);
+        }
+        request
+    }
+
+    fn classify(&self, error: &hyper::Error, never_written: bool) -> Unsent {
+        let body = self.template.body.as_ref();
+        if body.is_some_and(Source::client_failed) {
+            return Unsent { failure: Failure::Client, replaceable: false };
+        }
+        let failure = Failure::of(error);
+        // Sent twice, a request that is not idempotent may act twice (RFC 9110, 9.2.2).
+        let repeatable = self.pool.policy.repeatable(&self.template.method) && body.is_none_or(Source::is_replayable);
+        let died = matches!(failure, Failure::Reset);
+        Unsent { failure, replaceable: never_written || (died && repeatable) }
+    }
+
+    /// Waits for the response head. `timeouts.read` starts anew while the body makes progress;
+    /// `retry.perTry` and `timeouts.request` do not.
+    async fn head_in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut sending = pin!(sending);
+        let began = Instant::now();
+        let hard = shorter(self.pool.config.retry.per_try, self.time_left(began));
+        loop {
+            let left = if hard.is_zero() { hard } else { hard.saturating_sub(began.elapsed()).max(SHORTEST) };
+            let limit = shorter(self.pool.config.timeouts.read, left);
+            if limit.is_zero() {
+                return Ok(sending.await);
+            }
+            let progress = self.body_progress();
+            if let Ok(done) = timeout(limit, &mut sending).await {
+                return Ok(done);
+            }
+            let out_of_time = !hard.is_zero() && began.elapsed() >= hard;
+            if out_of_time || self.body_progress() == progress {
+                return Err(self.timed_out(out_of_time));
+            }
+        }
+    }
+
+    fn timed_out(&self, out_of_time: bool) -> Failure {
+        let waits_for_client = self.template.body.as_ref().is_some_and(Source::waits_for_client);
+        if waits_for_client && !out_of_time { Failure::ClientStalled } else { Failure::Timeout }
+    }
+
+    fn body_progress(&self) -> u64 {
+        self.template.body.as_ref().map_or(0, Source::progress)
+    }
+
+    /// What is left of `timeouts.request`; zero = no limit.
+    fn time_left(&self, now: Instant) -> Duration {
+        let limit = self.pool.config.timeouts.request;
+        if limit.is_zero() {
+            return limit;
+        }
+        limit.saturating_sub(now.saturating_duration_since(self.template.began)).max(SHORTEST)
+    }
+}
+
+/// A send without a response head.
+struct Unsent {
+    failure: Failure,
+    /// A new connection may be tried in place of a reused one.
+    replaceable: bool,
+}
+
+/// Zero means "no limit", so a limit that has just run out is not zero.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The shorter of two limits where zero is none.
+fn shorter(a: Duration, b: Duration) -> Duration {
+    match (a.is_zero(), b.is_zero()) {
+        (true, _) => b,
+        (_, true) => a,
+        _ => a.min(b),
+    }
+}

@@ -1,0 +1,247 @@
+//! The request body on its way to an upstream: streamed, kept for a replay while it is small, and held
+//! back while the client waits for `100 Continue`.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
+
+use super::expect::{CONTINUE_WAIT, ContinueGate};
+
+/// The body that a client sends, shared by the tries of its request.
+#[derive(Debug)]
+pub struct Source(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    incoming: Incoming,
+    /// What was read so far, if it can still be replayed.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    limit: usize,
+    replayable: bool,
+    client_failed: bool,
+    /// Frames read so far.
+    progress: u64,
+    waits_for_client: bool,
+    /// Present if the client expects `100 Continue`.
+    gate: Option<ContinueGate>,
+}
+
+/// One try's view of the body.
+#[derive(Debug)]
+pub enum UpstreamBody {
+    /// There is none.
+    Empty,
+    /// From the beginning, whatever earlier tries read.
+    Stream(Stream),
+}
+
+/// Reads what was kept, then the client.
+#[derive(Debug)]
+pub struct Stream {
+    state: Rc<RefCell<State>>,
+    replayed: usize,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why the body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The client left, or sent what is no HTTP.
+    #[error("the client's body broke off")]
+    Client,
+    /// Nobody wants it any more.
+    #[error("the request body was abandoned")]
+    Abandoned,
+}
+
+impl Source {
+    /// Takes the client's body; `None` if it has none. `expects_continue`: held back until the upstream
+    /// asks for it.
+    #[must_use]
+    pub fn new(incoming: Incoming, expects_continue: bool) -> Option<Self> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        let state = State {
+            incoming,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            limit: 0,
+            replayable: true,
+            client_failed: false,
+            progress: 0,
+            waits_for_client: false,
+            gate: expects_continue.then(ContinueGate::default),
+        };
+        Some(Self(Rc::new(RefCell::new(state))))
+    }
+
+    /// Sets how many bytes are kept for a replay. Lowering it forgets what is kept beyond.
+    pub fn keep_at_most(&self, limit: u64) {
+        let mut state = self.0.borrow_mut();
+        state.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if state.kept_bytes > state.limit {
+            state.forget();
+        }
+    }
+
+    /// A body for one try, from the beginning.
+    #[must_use]
+    pub fn stream(&self) -> UpstreamBody {
+        UpstreamBody::Stream(Stream { state: self.0.clone(), replayed: 0, wait: None })
+    }
+
+    /// Whether another try can have the whole body.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        let state = self.0.borrow();
+        state.replayable && !state.client_failed
+    }
+
+    /// Whether the client broke off.
+    #[must_use]
+    pub fn client_failed(&self) -> bool {
+        self.0.borrow().client_failed
+    }
+
+    /// What holds the body back, if anything does.
+    #[must_use]
+    pub fn gate(&self) -> Option<ContinueGate> {
+        self.0.borrow().gate.clone()
+    }
+
+    /// Grows with each piece of the body that was read.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.0.borrow().progress
+    }
+
+    /// Whether the upstream would take more and the client does not send it.
+    #[must_use]
+    pub fn waits_for_client(&self) -> bool {
+        self.0.borrow().waits_for_client
+    }
+}
+
+impl Drop for Source {
+    /// All tries are over: a body that nobody asked for must not keep its connection waiting.
+    fn drop(&mut self) {
+        if let Some(gate) = &self.0.borrow().gate {
+            gate.abandon();
+        }
+    }
+}
+
+impl State {
+    fn forget(&mut self) {
+        self.replayable = false;
+        self.kept = Vec::new();
+        self.kept_bytes = 0;
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        if !self.replayable {
+            return;
+        }
+        if self.kept_bytes + data.len() > self.limit {
+            self.forget();
+        } else {
+            self.kept_bytes += data.len();
+            self.kept.push(data.clone());
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.waits_for_client = polled.is_pending();
+        self.progress += u64::from(polled.is_ready());
+        match ready!(polled) {
+            None => Poll::Ready(None),
+            Some(Ok(frame)) => {
+                match frame.data_ref() {
+                    Some(data) => self.keep(data),
+                    // Trailers are not kept.
+                    None => self.forget(),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => {
+                self.client_failed = true;
+                Poll::Ready(Some(Err(BodyError::Client)))
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Ready when the body may be read. A client is not kept waiting for ever.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let Some(gate) = self.state.borrow().gate.clone() else { return Poll::Ready(Ok(())) };
+        if let Poll::Ready(open) = gate.poll(cx) {
+            return Poll::Ready(if open { Ok(()) } else { Err(BodyError::Abandoned) });
+        }
+        let wait = self.wait.get_or_insert_with(|| Box::pin(sleep(CONTINUE_WAIT)));
+        ready!(wait.as_mut().poll(cx));
+        gate.open();
+        Poll::Ready(Ok(()))
+    }
+
+    fn next_kept(&mut self) -> Option<Bytes> {
+        let kept = self.state.borrow().kept.get(self.replayed).cloned()?;
+        self.replayed += 1;
+        Some(kept)
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self::Stream(stream) = &mut *self else { return Poll::Ready(None) };
+        if let Err(error) = ready!(stream.poll_gate(cx)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(kept) = stream.next_kept() {
+            return Poll::Ready(Some(Ok(Frame::data(kept))));
+        }
+        let polled = ready!(stream.state.borrow_mut().poll_client(cx));
+        // What was just read and kept is not to be replayed to this try.
+        stream.replayed = stream.state.borrow().kept.len();
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(stream) => {
+                let state = stream.state.borrow();
+                stream.replayed >= state.kept.len() && state.incoming.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(stream) => {
+                let state = stream.state.borrow();
+                let kept: u64 = state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
+                let rest = state.incoming.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + kept);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + kept);
+                }
+                hint
+            }
+        }
+    }
+}

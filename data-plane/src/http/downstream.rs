@@ -1,0 +1,122 @@
+//! Serving one client connection with hyper, request after request.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::connection::{Activity, ClientConnection, Order};
+use super::framing::HeadWatch;
+use super::serve;
+use crate::reason::Reason;
+
+/// Most bytes that hyper buffers of a head (then 431) or of a body. Larger than what
+/// [`super::request`] lets through, so that it can tell a long target (414) from large headers (431).
+const MAX_BUFFER: usize = 128 << 10;
+
+/// Serves `stream` until it ends or is told to.
+pub async fn run(stream: TcpStream, connection: Rc<ClientConnection>) {
+    let io = TokioIo::new(ClientIo::new(stream, connection.activity.clone()));
+    let service = service_fn(|request| serve::serve(connection.clone(), request));
+    let mut server = http1::Builder::new();
+    // Silent clients are found by the worker's sweep, which arms no timer per request.
+    server.max_buf_size(MAX_BUFFER).header_read_timeout(None);
+    let mut serving = pin!(server.serve_connection(io, service).with_upgrades());
+    let mut told = Order::Serve;
+    let ended = poll_fn(|cx| {
+        connection.waker.get_or_init(|| cx.waker().clone());
+        let order = connection.order();
+        if order == Order::Abort {
+            return Poll::Ready(Ok(()));
+        }
+        if order != told {
+            told = order;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        note(&connection, &error);
+    }
+    connection.worker.release(&connection);
+}
+
+/// hyper answered 400, 414 or 431 by itself: count it like our own.
+fn note(connection: &ClientConnection, error: &hyper::Error) {
+    debug!(%error, client = %connection.peer, "a connection ended");
+    if error.is_parse() {
+        let worker = &connection.worker;
+        let unrouted = worker.shared.stats.unrouted.of(worker.id);
+        unrouted.responses[3].increment();
+        unrouted.reasons[Reason::BadRequest as usize].increment();
+    }
+}
+
+/// A client's stream that watches request heads as they come in.
+#[derive(Debug)]
+struct ClientIo {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    watch: HeadWatch,
+}
+
+impl ClientIo {
+    fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, watch: HeadWatch::default() }
+    }
+
+    fn see(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.activity.is_busy() {
+            return;
+        }
+        if self.activity.head_begins() {
+            self.watch.next_message();
+        }
+        self.watch.observe(bytes);
+        self.activity.set_has_length(self.watch.has_length());
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.see(&buf.filled()[before..]);
+        read
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,176 @@
+//! One request and its answer: what is known of it, counted and logged when it ends.
+//!
+//! An [`Exchange`] lives from the request head to the last byte of the response, moves from the request
+//! path into the response body, and does its accounting when dropped, so that cancelled requests and
+//! panics are counted like all others.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::connection::ClientConnection;
+use crate::pool::{InFlight, Pool};
+use crate::reason::Reason;
+use crate::stats::access_log::Record;
+use crate::table::Table;
+use crate::worker::TableRef;
+
+/// Status under which a request counts whose client left before any answer, as in nginx.
+const CLIENT_LEFT: u16 = 499;
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The client's connection.
+    pub connection: Rc<ClientConnection>,
+    /// The table it reads from beginning to end.
+    pub table: TableRef,
+    /// When its head was complete.
+    pub began: Instant,
+    /// The endpoint that answers, once there is one.
+    pub in_flight: Option<InFlight>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Bytes of the response body so far.
+    pub bytes: u64,
+    /// What went wrong, if anything did.
+    pub reason: Option<Reason>,
+    pool: Option<usize>,
+    status: Option<StatusCode>,
+    upstream: Option<Duration>,
+    /// Prepared only if there is an access log.
+    log: Option<Box<Record>>,
+}
+
+impl Exchange {
+    /// A request whose head has just arrived.
+    #[must_use]
+    pub fn begin(connection: Rc<ClientConnection>) -> Self {
+        connection.activity.busy();
+        let table = connection.worker.table();
+        Self {
+            connection,
+            table,
+            began: Instant::now(),
+            in_flight: None,
+            attempts: 0,
+            bytes: 0,
+            reason: None,
+            pool: None,
+            status: None,
+            upstream: None,
+            log: None,
+        }
+    }
+
+    /// Notes what the access log wants of the request.
+    pub fn log_request(&mut self, parts: &http::request::Parts) {
+        if self.connection.worker.shared.log.enabled() {
+            self.log = Some(Box::new(Record::of_request(parts)));
+        }
+    }
+
+    /// The pool that the request is in.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.map(|index| pool_of(&self.table, index))
+    }
+
+    /// Moves into the pool of this index, out of the one before.
+    pub fn enter_pool(&mut self, index: usize) {
+        self.return_to_pool(index);
+        let pool = pool_of(&self.table, index);
+        pool.runtime.shards.of(self.connection.worker.id).requests.increment();
+    }
+
+    /// Moves back into a pool that it was in before.
+    pub fn return_to_pool(&mut self, index: usize) {
+        self.leave_pool();
+        self.pool = Some(index);
+        pool_of(&self.table, index).runtime.in_flight.enter();
+    }
+
+    fn leave_pool(&mut self) {
+        if let Some(index) = self.pool.take() {
+            pool_of(&self.table, index).runtime.in_flight.leave();
+        }
+    }
+
+    /// Notes the head of the upstream's response, which came `after` the choice of its endpoint.
+    pub fn answered(&mut self, status: StatusCode, after: Duration) {
+        self.status = Some(status);
+        self.upstream = Some(after);
+        if let Some(pool) = self.pool() {
+            pool.runtime.shards.of(self.connection.worker.id).upstream_duration.observe(after);
+        }
+    }
+
+    /// Notes an answer made here.
+    pub fn answered_here(&mut self, status: StatusCode, reason: Option<Reason>) {
+        self.status = Some(status);
+        self.reason = reason;
+        self.in_flight = None;
+        let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        if let (Some(pool), Some(reason), true) = (self.pool(), reason, refused) {
+            pool.runtime.shards.of(self.connection.worker.id).dropped[reason as usize].increment();
+        }
+    }
+
+    fn count(&self, status: u16) {
+        let worker = &self.connection.worker;
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.endpoint().shards.of(worker.id).responses[class].increment();
+        } else if let Some(pool) = self.pool() {
+            pool.runtime.shards.of(worker.id).local_responses[class].increment();
+        } else {
+            let unrouted = worker.shared.stats.unrouted.of(worker.id);
+            unrouted.responses[class].increment();
+            if let Some(reason) = self.reason {
+                unrouted.reasons[reason as usize].increment();
+            }
+        }
+    }
+
+    fn write_log(&mut self, status: u16, duration: Duration) {
+        let Some(mut record) = self.log.take() else { return };
+        record.client = self.connection.peer.to_string();
+        self.connection.listener_name().clone_into(&mut record.listener);
+        record.status = status;
+        record.bytes = self.bytes;
+        record.duration = duration;
+        record.upstream_duration = self.upstream;
+        record.attempts = self.attempts;
+        record.reason = self.reason.map(Reason::as_str);
+        record.pool = self.pool().map(|pool| pool.config.name.to_string());
+        if let Some(in_flight) = &self.in_flight {
+            record.backend = Some(in_flight.endpoint().backend.name().to_owned());
+            record.address = Some(in_flight.endpoint().address.to_string());
+        }
+        self.connection.worker.shared.log.record(*record);
+    }
+}
+
+fn pool_of(table: &Table, index: usize) -> &Arc<Pool> {
+    &table.pools[index]
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let duration = self.began.elapsed();
+        if self.status.is_none() {
+            self.reason = Some(Reason::ClientAbort);
+        }
+        let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        self.count(status);
+        if let Some(pool) = self.pool() {
+            pool.runtime.shards.of(self.connection.worker.id).request_duration.observe(duration);
+        }
+        self.write_log(status, duration);
+        self.leave_pool();
+        self.connection.activity.idle();
+    }
+}

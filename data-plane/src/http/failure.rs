@@ -1,0 +1,111 @@
+//! What can go wrong with one try, classified in one place.
+
+use std::error::Error as _;
+use std::io;
+
+use http::StatusCode;
+use weir_proto::model::RetryOn;
+
+use crate::reason::Reason;
+use crate::upstream::ConnectError;
+
+/// A try that gave no response head.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection was made.
+    Connect,
+    /// No connection was made in time.
+    ConnectTimeout,
+    /// The connection broke before the response head.
+    Reset,
+    /// The answer is no HTTP.
+    BadResponse,
+    /// No response head in time.
+    Timeout,
+    /// The client's body broke off: nobody's fault upstream.
+    Client,
+    /// The client stopped sending its body.
+    ClientStalled,
+}
+
+impl Failure {
+    /// Classifies an error of hyper's client connection.
+    #[must_use]
+    pub fn of(error: &hyper::Error) -> Self {
+        if error.is_parse() {
+            return Self::BadResponse;
+        }
+        if io_kind(error) == Some(io::ErrorKind::TimedOut) {
+            return Self::Timeout;
+        }
+        Self::Reset
+    }
+
+    /// The short reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Connect => Reason::ConnectFailure,
+            Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::Reset => Reason::Reset,
+            Self::BadResponse => Reason::BadResponse,
+            Self::Timeout => Reason::Timeout,
+            Self::Client | Self::ClientStalled => Reason::BadRequest,
+        }
+    }
+
+    /// The answer if this is the last failure (F4).
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Connect | Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::Client => StatusCode::BAD_REQUEST,
+            Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The answer's text.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        match self {
+            Self::Connect => "no backend could be connected to\n",
+            Self::ConnectTimeout => "no backend could be connected to in time\n",
+            Self::Timeout => "the backend did not answer in time\n",
+            Self::Reset => "the backend broke off before it answered\n",
+            Self::BadResponse => "the backend's answer is no HTTP\n",
+            Self::Client => "the request body is malformed or incomplete\n",
+            Self::ClientStalled => "the request body did not come in time\n",
+        }
+    }
+
+    /// The cause under which it may be tried again; `None` = never.
+    #[must_use]
+    pub fn retry_cause(&self) -> Option<RetryOn> {
+        match self {
+            Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
+            Self::Reset | Self::BadResponse => Some(RetryOn::Reset),
+            Self::Timeout => Some(RetryOn::Timeout),
+            Self::Client | Self::ClientStalled => None,
+        }
+    }
+
+    /// Whether the upstream cannot have seen any of the request.
+    #[must_use]
+    pub fn nothing_sent(&self) -> bool {
+        matches!(self, Self::Connect | Self::ConnectTimeout)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Timeout => Self::ConnectTimeout,
+            ConnectError::Io(_) => Self::Connect,
+        }
+    }
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    error.source()?.downcast_ref::<io::Error>().map(io::Error::kind)
+}

@@ -1,0 +1,299 @@
+//! Headers that change on their way through a proxy (U3, RFC 9110, 7.6).
+//!
+//! Fields of one hop are stripped first and ours are set afterwards, so no `Connection: host` or
+//! `Connection: x-forwarded-for` of a client removes what the upstream relies on. `Host`, `Trailer`
+//! and everything of the message itself stay as they are.
+
+use std::net::IpAddr;
+
+use bytes::{BufMut, BytesMut};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use smallvec::SmallVec;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Fields of one hop besides `Connection` and those that it names.
+static HOP_BY_HOP: [HeaderName; 7] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that `Connection` cannot strip: without them the message is routed, framed or traced wrongly.
+static PROTECTED: [HeaderName; 7] = [
+    HOST,
+    CONTENT_LENGTH,
+    TRAILER,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+];
+
+/// What a downstream connection adds to each of its requests; made once per connection.
+#[derive(Debug, Clone)]
+pub struct Downstream {
+    address: HeaderValue,
+    proto: HeaderValue,
+}
+
+impl Downstream {
+    /// For a client at this address, over TLS or not.
+    #[must_use]
+    pub fn new(client: IpAddr, tls: bool) -> Self {
+        // An address has no character that a header value must not have, so the empty value never shows.
+        let address = HeaderValue::try_from(client.to_canonical().to_string());
+        Self {
+            address: address.unwrap_or_else(|_| HeaderValue::from_static("")),
+            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+        }
+    }
+}
+
+/// What becomes of the fields that ask for, or grant, another protocol on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// They pass.
+    Pass,
+    /// They are stripped like every field of one hop.
+    Strip,
+}
+
+impl Upgrade {
+    /// What the headers of a request ask for. An upgrade to HTTP/2 never passes: what then went through
+    /// the tunnel would be requests that nobody matched.
+    #[must_use]
+    pub fn asked_by(headers: &HeaderMap) -> Self {
+        let Some(protocol) = headers.get(UPGRADE) else { return Self::Strip };
+        let http2 = tokens(protocol).any(|token| token.eq_ignore_ascii_case("h2c"));
+        let mut options = headers.get_all(CONNECTION).iter().flat_map(tokens);
+        if !http2 && options.any(|option| option.eq_ignore_ascii_case("upgrade")) { Self::Pass } else { Self::Strip }
+    }
+}
+
+/// Makes a client's headers those of the request to the upstream. `version` is the client's.
+pub fn prepare_request(headers: &mut HeaderMap, downstream: &Downstream, version: Version, upgrade: Upgrade) {
+    let trailers = headers.get_all(TE).iter().flat_map(tokens).any(|te| te.eq_ignore_ascii_case("trailers"));
+    strip_hop_by_hop(headers, upgrade);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.append(CONNECTION, HeaderValue::from_static("te"));
+    }
+    append_forwarded_for(headers, &downstream.address);
+    headers.insert(&X_FORWARDED_PROTO, downstream.proto.clone());
+    match headers.get(HOST).cloned() {
+        Some(host) => headers.insert(&X_FORWARDED_HOST, host),
+        None => headers.remove(&X_FORWARDED_HOST),
+    };
+    headers.append(VIA, via(version));
+}
+
+/// Makes an upstream's headers those of the response to the client. `version` is the upstream's.
+pub fn prepare_response(headers: &mut HeaderMap, version: Version, upgrade: Upgrade) {
+    strip_hop_by_hop(headers, upgrade);
+    headers.append(VIA, via(version));
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: Upgrade) {
+    let protocol = (upgrade == Upgrade::Pass).then(|| headers.get(UPGRADE).cloned()).flatten();
+    strip_named_by_connection(headers);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+        headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+fn strip_named_by_connection(headers: &mut HeaderMap) {
+    // Cloned (a counter goes up) as the names are read while the map changes.
+    let connection: SmallVec<[HeaderValue; 2]> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for option in connection.iter().flat_map(tokens) {
+        if !PROTECTED.iter().any(|name| option.eq_ignore_ascii_case(name.as_str())) {
+            headers.remove(option);
+        }
+    }
+    if !connection.is_empty() {
+        headers.remove(CONNECTION);
+    }
+}
+
+/// The members of a list such as `Connection`; a value with bytes outside ASCII has none.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let list = value.to_str().unwrap_or_default();
+    list.split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
+    let value = joined(headers, client).unwrap_or_else(|| client.clone());
+    headers.insert(&X_FORWARDED_FOR, value);
+}
+
+/// The addresses so far and the client's, or `None` if there are none so far.
+fn joined(headers: &HeaderMap, client: &HeaderValue) -> Option<HeaderValue> {
+    let mut list = BytesMut::new();
+    for value in headers.get_all(&X_FORWARDED_FOR).iter().filter(|value| !value.is_empty()) {
+        list.put_slice(value.as_bytes());
+        list.put_slice(b", ");
+    }
+    if list.is_empty() {
+        return None;
+    }
+    list.put_slice(client.as_bytes());
+    HeaderValue::from_maybe_shared(list.freeze()).ok()
+}
+
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 weir",
+        Version::HTTP_2 => "2 weir",
+        Version::HTTP_3 => "3 weir",
+        _ => "1.1 weir",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn request(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = headers(fields);
+        let upgrade = Upgrade::asked_by(&headers);
+        let downstream = Downstream::new([192, 0, 2, 1].into(), false);
+        prepare_request(&mut headers, &downstream, Version::HTTP_11, upgrade);
+        headers
+    }
+
+    fn all<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn u3_forwarding_headers_of_a_plain_request() {
+        let headers = request(&[("host", "shop.example.com:8080"), ("accept", "*/*")]);
+        assert_eq!(all(&headers, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["shop.example.com:8080"]);
+        assert_eq!(all(&headers, "via"), ["1.1 weir"]);
+        assert_eq!(all(&headers, "host"), ["shop.example.com:8080"]);
+        assert_eq!(all(&headers, "accept"), ["*/*"]);
+    }
+
+    #[test]
+    fn u3_forwarded_for_is_appended_in_one_header() {
+        let headers = request(&[("x-forwarded-for", "a, b"), ("x-forwarded-for", ""), ("x-forwarded-for", "c")]);
+        assert_eq!(all(&headers, "x-forwarded-for"), ["a, b, c, 192.0.2.1"]);
+    }
+
+    #[test]
+    fn u3_forwarded_proto_and_host_are_overwritten() {
+        let sent =
+            [("host", "a"), ("x-forwarded-proto", "https"), ("x-forwarded-proto", "x"), ("x-forwarded-host", "b")];
+        let headers = request(&sent);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["a"]);
+        assert!(all(&request(&[("x-forwarded-host", "b")]), "x-forwarded-host").is_empty());
+    }
+
+    #[test]
+    fn u3_addresses_are_written_in_their_own_family() {
+        let address = |client: &str| Downstream::new(client.parse().unwrap(), true).address;
+        assert_eq!(address("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(address("2001:db8::1"), "2001:db8::1");
+        assert_eq!(Downstream::new([127, 0, 0, 1].into(), true).proto, "https");
+    }
+
+    #[test]
+    fn u3_via_is_added_with_the_version_received() {
+        assert_eq!(all(&request(&[("via", "1.0 fred")]), "via"), ["1.0 fred", "1.1 weir"]);
+        let mut response = headers(&[]);
+        prepare_response(&mut response, Version::HTTP_10, Upgrade::Strip);
+        assert_eq!(all(&response, "via"), ["1.0 weir"]);
+    }
+
+    #[test]
+    fn u3_hop_by_hop_headers_never_pass() {
+        let names = ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "upgrade"];
+        for name in names.into_iter().chain(["transfer-encoding", "connection"]) {
+            assert!(!request(&[(name, "x")]).contains_key(name), "{name} in a request");
+            let mut response = headers(&[(name, "x"), (name, "trailers")]);
+            prepare_response(&mut response, Version::HTTP_11, Upgrade::Strip);
+            assert!(!response.contains_key(name), "{name} in a response");
+        }
+    }
+
+    #[test]
+    fn u3_fields_named_by_connection_never_pass() {
+        let headers =
+            request(&[("connection", "close, X-One"), ("connection", ",x-two ,"), ("x-one", "1"), ("x-two", "2")]);
+        assert!(!["connection", "x-one", "x-two"].iter().any(|name| headers.contains_key(*name)));
+    }
+
+    #[test]
+    fn u3_connection_cannot_strip_what_the_upstream_relies_on() {
+        let named = "host, content-length, trailer, via, x-forwarded-for, x-forwarded-proto, X-Forwarded-Host";
+        let sent = [("host", "a"), ("content-length", "1"), ("trailer", "t"), ("x-forwarded-for", "b")];
+        let headers = request(&[&sent[..], &[("connection", named)]].concat());
+        assert_eq!(all(&headers, "x-forwarded-for"), ["b, 192.0.2.1"]);
+        for name in ["host", "content-length", "trailer", "via", "x-forwarded-proto", "x-forwarded-host"] {
+            assert!(headers.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn u3_a_connection_header_outside_ascii_is_stripped_alone() {
+        let mut headers = headers(&[("host", "a")]);
+        headers.insert(CONNECTION, HeaderValue::from_bytes(b"host\xff").unwrap());
+        strip_hop_by_hop(&mut headers, Upgrade::Strip);
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn u3_trailers_pass() {
+        let headers = request(&[("te", "gzip, Trailers"), ("trailer", "x-sum")]);
+        assert_eq!(all(&headers, "te"), ["trailers"]);
+        assert_eq!(all(&headers, "connection"), ["te"]);
+        assert_eq!(all(&headers, "trailer"), ["x-sum"]);
+    }
+
+    #[test]
+    fn u3_upgrades_pass_if_connection_names_them() {
+        let headers = request(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(all(&headers, "connection"), ["upgrade"]);
+        assert_eq!(all(&headers, "upgrade"), ["websocket"]);
+        assert!(!request(&[("upgrade", "websocket")]).contains_key("upgrade"));
+        assert!(!request(&[("connection", "upgrade")]).contains_key("connection"));
+    }
+
+    #[test]
+    fn u3_upgrades_to_http2_do_not_pass() {
+        let headers = request(&[
+            ("connection", "upgrade, http2-settings"),
+            ("upgrade", "websocket, h2c"),
+            ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+        ]);
+        assert!(!["connection", "upgrade", "http2-settings"].iter().any(|name| headers.contains_key(*name)));
+    }
+
+    #[test]
+    fn u3_a_granted_upgrade_passes_back() {
+        let mut response = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        prepare_response(&mut response, Version::HTTP_11, Upgrade::Pass);
+        assert_eq!((all(&response, "connection"), all(&response, "upgrade")), (vec!["upgrade"], vec!["websocket"]));
+    }
+}

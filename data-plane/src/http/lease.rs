@@ -1,0 +1,71 @@
+//! An upstream connection on loan to one request.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+use weir_proto::model::Keepalive;
+
+use crate::pool::{Endpoint, Pool};
+use crate::upstream::Connection;
+use crate::worker::Worker;
+
+/// Released when the response is complete; dropped otherwise, which closes the connection.
+#[derive(Debug)]
+pub struct Lease {
+    /// Whose idle connections it goes back to.
+    pub worker: Rc<Worker>,
+    /// Where it leads.
+    pub endpoint: Arc<Endpoint>,
+    /// The connection.
+    pub connection: Connection,
+}
+
+impl Lease {
+    /// Gives the connection back, now or once it has finished with this request.
+    pub fn release(self, keepalive: &Keepalive) {
+        if self.connection.sender.is_ready() {
+            return self.put(keepalive);
+        }
+        if self.connection.sender.is_closed() {
+            return;
+        }
+        let keepalive = keepalive.clone();
+        tokio::task::spawn_local(async move {
+            let mut lease = self;
+            if lease.connection.sender.ready().await.is_ok() {
+                lease.put(&keepalive);
+            }
+        });
+    }
+
+    fn put(mut self, keepalive: &Keepalive) {
+        self.connection.idle_since = Instant::now();
+        self.worker.idle.put(&self.endpoint, self.connection, keepalive);
+    }
+}
+
+/// Reads `incoming` to its end for nobody, then gives the connection back. `until_then` is what counts
+/// the request as running; it is dropped at the end.
+pub async fn drain<T>(incoming: Incoming, lease: Lease, settings: Arc<Pool>, until_then: T) {
+    if read_all(incoming, settings.config.timeouts.read).await {
+        lease.release(&settings.config.keepalive);
+    }
+    drop(until_then);
+}
+
+/// Whether the body came to its end.
+async fn read_all(mut incoming: Incoming, read_timeout: Duration) -> bool {
+    loop {
+        let next = incoming.frame();
+        let frame = if read_timeout.is_zero() { Ok(next.await) } else { timeout(read_timeout, next).await };
+        match frame {
+            Ok(Some(Ok(_))) => {}
+            Ok(None) => return true,
+            Ok(Some(Err(_))) | Err(_) => return false,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Answers that Weir makes itself.
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::exchange::Exchange;
+use super::response::ReplyBody;
+use crate::pool::Pool;
+use crate::reason::Reason;
+
+/// Answers `status` with a line of text. 503 and 504 carry the pool's `Retry-After` (A5).
+#[must_use]
+pub fn local(mut exchange: Exchange, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
+    let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+    let pool = exchange.pool().cloned();
+    exchange.answered_here(status, Some(reason));
+    let attempts = exchange.attempts;
+    let mut response = Response::new(ReplyBody::local(text, exchange));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110, 15.5.6: 405 must say what is allowed.
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"));
+    }
+    if let Some(pool) = pool {
+        if let (true, Some(wait)) = (refused, &pool.policy.retry_after) {
+            headers.insert(RETRY_AFTER, wait.clone());
+        }
+        debug_headers(headers, &pool, None, attempts);
+    }
+    response
+}
+
+/// With `debugHeaders`, names pool, backend and tries (U4).
+pub fn debug_headers(headers: &mut http::HeaderMap, pool: &Pool, backend: Option<&HeaderValue>, attempts: u32) {
+    let Some(name) = &pool.policy.debug_name else { return };
+    headers.insert("x-weir-pool", name.clone());
+    if let Some(backend) = backend {
+        headers.insert("x-weir-backend", backend.clone());
+    }
+    headers.insert("x-weir-attempts", HeaderValue::from(attempts));
+}

@@ -1,0 +1,121 @@
+//! The request head: what is refused, and the one form in which all else sees it.
+
+use std::borrow::Cow;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+
+use super::connection::Activity;
+use super::path;
+use crate::matcher::{Head, host};
+
+/// Most bytes of a request target (414).
+pub const MAX_TARGET: usize = 8 << 10;
+/// Most bytes of all header names and values (431).
+pub const MAX_HEADERS: usize = 64 << 10;
+
+/// A request that is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// What is wrong, for people.
+    pub text: &'static str,
+}
+
+impl Refusal {
+    fn bad(text: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text }
+    }
+}
+
+/// Checks the head, and brings the target to origin form with a normalised path (M5).
+///
+/// # Errors
+/// If the request is ambiguous, malformed or too large.
+pub fn admit(parts: &mut Parts, activity: &Activity) -> Result<(), Refusal> {
+    if activity.take_has_length() && parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Refusal::bad("both Content-Length and Transfer-Encoding\n"));
+    }
+    if parts.method == Method::CONNECT {
+        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, text: "CONNECT is not served here\n" });
+    }
+    check_size(parts)?;
+    take_authority(parts)?;
+    check_host(parts)?;
+    normalise(parts)
+}
+
+/// The host of a request: lower case, without port; empty if there is none.
+///
+/// # Errors
+/// If the Host header is no host.
+pub fn host(parts: &Parts) -> Result<Cow<'_, str>, Refusal> {
+    let host = parts.headers.get(header::HOST).map_or(Ok(""), HeaderValue::to_str);
+    let host = host.map_err(|_| Refusal::bad("the Host header is not text\n"))?;
+    host::normalise(host).map_err(|_| Refusal::bad("the Host header is no host\n"))
+}
+
+/// The view of the matcher on a request with this host.
+#[must_use]
+pub fn view<'a>(parts: &'a Parts, host: &'a str) -> Head<'a> {
+    Head { host, path: parts.uri.path(), query: parts.uri.query(), method: &parts.method, headers: &parts.headers }
+}
+
+fn check_size(parts: &Parts) -> Result<(), Refusal> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return Err(Refusal { status: StatusCode::URI_TOO_LONG, text: "the request target is too long\n" });
+    }
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > MAX_HEADERS {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal { status, text: "the request headers are too large\n" });
+    }
+    Ok(())
+}
+
+/// The host of an absolute target replaces the Host header (RFC 9112, 3.2.2).
+fn take_authority(parts: &mut Parts) -> Result<(), Refusal> {
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    if authority.as_str().contains('@') {
+        return Err(Refusal::bad("the request target has user information\n"));
+    }
+    let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Refusal::bad("the target is no URI\n"))?;
+    if parts.headers.get_all(header::HOST).iter().nth(1).is_none() {
+        parts.headers.insert(header::HOST, host);
+    }
+    parts.uri = parts.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+    Ok(())
+}
+
+fn check_host(parts: &Parts) -> Result<(), Refusal> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(Refusal::bad("more than one Host header\n")),
+        (None, _) if parts.version == Version::HTTP_11 => Err(Refusal::bad("no Host header\n")),
+        _ => Ok(()),
+    }
+}
+
+fn normalise(parts: &mut Parts) -> Result<(), Refusal> {
+    let path = parts.uri.path();
+    if path == "*" && parts.method != Method::OPTIONS {
+        return Err(Refusal::bad("the target * is for OPTIONS only\n"));
+    }
+    let normal = match path::normalise(path) {
+        Ok(Cow::Borrowed(_)) => return Ok(()),
+        Ok(Cow::Owned(normal)) => normal,
+        Err(path::BadPath::Relative) => return Err(Refusal::bad("the path does not begin with '/'\n")),
+        Err(path::BadPath::Escape) => return Err(Refusal::bad("the path has a '%' without two hex digits\n")),
+        Err(path::BadPath::Control) => return Err(Refusal::bad("the path has a control character\n")),
+    };
+    let target = match parts.uri.query() {
+        Some(query) => format!("{normal}?{query}"),
+        None => normal,
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| Refusal::bad("the path is invalid\n"))?;
+    parts.uri = Uri::from(target);
+    Ok(())
+}

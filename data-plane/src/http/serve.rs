@@ -1,0 +1,74 @@
+//! The way of one request through the proxy, step by step.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::attempt::Template;
+use super::body::Source;
+use super::connection::ClientConnection;
+use super::exchange::Exchange;
+use super::forward::Forward;
+use super::request::{self, Refusal};
+use super::response::ReplyBody;
+use super::headers::{self, Upgrade};
+use super::{expect, reply};
+use crate::reason::Reason;
+use crate::table::{Chain, Table};
+
+/// Answers one request.
+///
+/// # Errors
+/// Never: each failure is an answer.
+pub async fn serve(
+    connection: Rc<ClientConnection>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let mut exchange = Exchange::begin(connection);
+    let (mut parts, body) = request.into_parts();
+    exchange.log_request(&parts);
+    if let Err(refusal) = request::admit(&mut parts, &exchange.connection.activity) {
+        return Ok(refuse(exchange, refusal));
+    }
+    let table = exchange.table.clone();
+    let chain = match find_chain(&table, exchange.connection.listener, &parts) {
+        Ok(Some(chain)) => chain,
+        Ok(None) => return Ok(no_route(exchange)),
+        Err(refusal) => return Ok(refuse(exchange, refusal)),
+    };
+    let (template, upgrade) = prepare(parts, body, &exchange.connection);
+    Ok(Forward::new(exchange, template, upgrade).run(chain).await)
+}
+
+fn find_chain<'a>(table: &'a Table, listener: usize, parts: &Parts) -> Result<Option<&'a Chain>, Refusal> {
+    let host = request::host(parts)?;
+    Ok(table.listeners.get(listener).and_then(|routes| routes.find(&request::view(parts, &host))))
+}
+
+/// What upstreams shall see, made once for all tries.
+fn prepare(mut parts: Parts, body: Incoming, connection: &ClientConnection) -> (Template, Option<OnUpgrade>) {
+    let upgrade = Upgrade::asked_by(&parts.headers);
+    let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade == Upgrade::Pass);
+    let expects_continue = expect::is_expected(&parts.headers);
+    headers::prepare_request(&mut parts.headers, &connection.downstream, parts.version, upgrade);
+    let template = Template {
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        body: Source::new(body, expects_continue),
+        began: tokio::time::Instant::now(),
+    };
+    (template, client)
+}
+
+fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ReplyBody> {
+    reply::local(exchange, refusal.status, Reason::BadRequest, refusal.text)
+}
+
+fn no_route(exchange: Exchange) -> Response<ReplyBody> {
+    reply::local(exchange, StatusCode::NOT_FOUND, Reason::NoRoute, "no rule matches this request\n")
+}

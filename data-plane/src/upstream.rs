@@ -1,0 +1,8 @@
+//! Connections to backends, per worker: made, reused, given up.
+
+pub mod connect;
+pub mod idle;
+pub mod io;
+
+pub use connect::{ConnectError, Connection, connect};
+pub use idle::IdlePool;

@@ -1,0 +1,75 @@
+//! Idle connections of one worker, newest first (U2).
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use tokio::time::Instant;
+use weir_proto::model::Keepalive;
+
+use super::Connection;
+use crate::pool::{Endpoint, EndpointId};
+
+/// Idle connections by endpoint. The newest is reused first: it is the least likely to be closed by the
+/// peer, and those not needed age at the bottom.
+#[derive(Debug, Default)]
+pub struct IdlePool(RefCell<HashMap<EndpointId, Stack>>);
+
+#[derive(Debug)]
+struct Stack {
+    endpoint: Arc<Endpoint>,
+    timeout: Duration,
+    connections: Vec<Connection>,
+}
+
+impl IdlePool {
+    /// The newest idle connection to `endpoint` that is still open and not too old.
+    pub fn take(&self, endpoint: &Endpoint, now: Instant) -> Option<Connection> {
+        let mut stacks = self.0.borrow_mut();
+        let stack = stacks.get_mut(&endpoint.id)?;
+        while let Some(connection) = stack.connections.pop() {
+            if stack.timeout.is_zero() || now.saturating_duration_since(connection.idle_since) < stack.timeout {
+                if connection.sender.is_ready() {
+                    return Some(connection);
+                }
+            } else {
+                // All below it are older still.
+                stack.connections.clear();
+            }
+        }
+        None
+    }
+
+    /// Keeps `connection` for the next request, unless there are enough or the endpoint has left.
+    pub fn put(&self, endpoint: &Arc<Endpoint>, mut connection: Connection, keepalive: &Keepalive) {
+        if keepalive.max_idle == 0 || endpoint.is_retired() {
+            return;
+        }
+        connection.reused = true;
+        let mut stacks = self.0.borrow_mut();
+        let stack = stacks.entry(endpoint.id).or_insert_with(|| Stack {
+            endpoint: endpoint.clone(),
+            timeout: keepalive.idle_timeout,
+            connections: Vec::new(),
+        });
+        stack.timeout = keepalive.idle_timeout;
+        let max_idle = keepalive.max_idle as usize;
+        if stack.connections.len() >= max_idle {
+            // The setting may have shrunk; the oldest go first.
+            let surplus = stack.connections.len() + 1 - max_idle;
+            stack.connections.drain(..surplus);
+        }
+        stack.connections.push(connection);
+    }
+
+    /// Closes what was idle too long, closed by its peer, or belongs to an endpoint that left.
+    pub fn sweep(&self, now: Instant) {
+        self.0.borrow_mut().retain(|_, stack| {
+            let Stack { endpoint, timeout, connections } = stack;
+            let fresh = |c: &Connection| timeout.is_zero() || now.saturating_duration_since(c.idle_since) < *timeout;
+            connections.retain(|c| !endpoint.is_retired() && !c.sender.is_closed() && fresh(c));
+            !connections.is_empty()
+        });
+    }
+}

@@ -1,0 +1,126 @@
+//! A TCP stream that gives up when the peer takes no more bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// The write timeout of a connection, in milliseconds; 0 = none. It belongs to the connection's current
+/// request, so whoever takes an idle connection sets it.
+#[derive(Debug, Clone, Default)]
+pub struct WriteLimit(Arc<AtomicU64>);
+
+impl WriteLimit {
+    /// Sets the limit from now on.
+    pub fn set(&self, limit: Duration) {
+        self.0.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Relaxed) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis)),
+        }
+    }
+}
+
+/// A stream whose writes fail with [`io::ErrorKind::TimedOut`] after [`WriteLimit`] without progress. The
+/// timer exists only while a write waits.
+#[derive(Debug)]
+pub struct UpstreamIo {
+    stream: TokioIo<TcpStream>,
+    limit: WriteLimit,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl UpstreamIo {
+    /// Wraps `stream`.
+    #[must_use]
+    pub fn new(stream: TcpStream, limit: WriteLimit) -> Self {
+        Self { stream: TokioIo::new(stream), limit, waiting: None }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        if self.waiting.is_none() {
+            self.waiting = self.limit.get().map(|limit| Box::pin(sleep(limit)));
+        }
+        match &mut self.waiting {
+            None => Poll::Pending,
+            Some(timer) => {
+                ready!(timer.as_mut().poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl Read for UpstreamIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl Write for UpstreamIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_times_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let limit = WriteLimit::default();
+        limit.set(Duration::from_millis(20));
+        let mut io = UpstreamIo::new(stream, limit);
+        let chunk = vec![0; 1 << 20];
+        let error = loop {
+            match poll_fn(|cx| Pin::new(&mut io).poll_write(cx, &chunk)).await {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

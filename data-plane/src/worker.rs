@@ -1,0 +1,186 @@
+//! One worker: a thread with a runtime of its own, its own sockets on each listener, its own idle
+//! upstream connections and its own view of the table. Workers share nothing but atomics.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::cache::Cache;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{debug, warn};
+
+use crate::drain::Drain;
+use crate::http::connection::{ClientConnection, Order};
+use crate::http::downstream;
+use crate::listener::numbers::ConnectionNumbers;
+use crate::stats::ProcessStats;
+use crate::stats::access_log::AccessLog;
+use crate::table::{Table, TableHandle};
+use crate::upstream::IdlePool;
+
+/// A table held by requests of one worker: counting its users touches no other worker's cache.
+pub type TableRef = Rc<Arc<Table>>;
+
+/// Time between two looks at idle connections and silent clients.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Wait after a failed accept: with no file descriptor left, trying at once would fail at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The live table.
+    pub table: TableHandle,
+    /// Counters that belong to no pool.
+    pub stats: Arc<ProcessStats>,
+    /// Where finished requests are written.
+    pub log: AccessLog,
+    /// Numbers of client connections.
+    pub numbers: ConnectionNumbers,
+    /// How far the proxy is on its way out.
+    pub drain: Drain,
+}
+
+/// State of one worker; lives on its thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Its idle upstream connections.
+    pub idle: IdlePool,
+    /// Its randomness.
+    pub rng: RefCell<SmallRng>,
+    /// Seconds since it began, moved by its sweep.
+    pub clock: Arc<AtomicU32>,
+    tables: RefCell<Tables>,
+    connections: RefCell<Vec<Rc<ClientConnection>>>,
+    last_closed: Notify,
+}
+
+#[derive(Debug)]
+struct Tables {
+    cache: Cache<TableHandle, Arc<Table>>,
+    current: TableRef,
+}
+
+impl Worker {
+    /// A worker that has not begun. `seed` makes its choices its own.
+    #[must_use]
+    pub fn new(id: usize, shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+        let mut cache = Cache::new(shared.table.clone());
+        let current = Rc::new(cache.load().clone());
+        Rc::new(Self {
+            id,
+            idle: IdlePool::default(),
+            rng: RefCell::new(SmallRng::seed_from_u64(seed)),
+            clock: Arc::default(),
+            tables: RefCell::new(Tables { cache, current }),
+            connections: RefCell::default(),
+            last_closed: Notify::new(),
+            shared,
+        })
+    }
+
+    /// The live table.
+    pub fn table(&self) -> TableRef {
+        let Tables { cache, current } = &mut *self.tables.borrow_mut();
+        let live = cache.load();
+        if !Arc::ptr_eq(live, current) {
+            *current = Rc::new(live.clone());
+        }
+        current.clone()
+    }
+
+    /// Serves these sockets, one per listener, until the proxy closes and the last connection has ended.
+    ///
+    /// # Errors
+    /// If a socket cannot be registered with the runtime.
+    pub async fn run(self: Rc<Self>, sockets: Vec<TcpListener>) -> io::Result<()> {
+        for (listener, socket) in sockets.into_iter().enumerate() {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            spawn_local(self.clone().accept(listener, socket));
+        }
+        let sweeping = spawn_local(self.clone().sweep());
+        self.shared.drain.closing().await;
+        self.connections.borrow().iter().for_each(|connection| connection.tell(Order::Finish));
+        while !self.connections.borrow().is_empty() {
+            self.last_closed.notified().await;
+        }
+        sweeping.abort();
+        Ok(())
+    }
+
+    async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
+        loop {
+            tokio::select! {
+                biased;
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, peer)) => self.take(listener, stream, peer),
+                    Err(error) => {
+                        warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                // Biased: what the kernel has accepted for us is taken before the socket closes.
+                () = self.shared.drain.closing() => return,
+            }
+        }
+    }
+
+    fn take(self: &Rc<Self>, listener: usize, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "the client left before its connection was taken");
+            return;
+        }
+        let connection = Rc::new(ClientConnection::new(self.clone(), listener, peer));
+        self.remember(connection.clone());
+        connection.listener_stats().connections.enter();
+        spawn_local(downstream::run(stream, connection));
+    }
+
+    fn remember(&self, connection: Rc<ClientConnection>) {
+        let mut connections = self.connections.borrow_mut();
+        connection.slot.set(connections.len());
+        connections.push(connection);
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn release(&self, connection: &Rc<ClientConnection>) {
+        connection.listener_stats().connections.leave();
+        let slot = connection.slot.get();
+        let mut connections = self.connections.borrow_mut();
+        connections.swap_remove(slot);
+        if let Some(moved) = connections.get(slot) {
+            moved.slot.set(slot);
+        }
+        if connections.is_empty() {
+            self.last_closed.notify_one();
+        }
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let mut ticks = interval(SWEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let began = Instant::now();
+        loop {
+            let now = ticks.tick().await;
+            let seconds = now.saturating_duration_since(began).as_secs();
+            self.clock.store(u32::try_from(seconds).unwrap_or(u32::MAX), Relaxed);
+            self.idle.sweep(now);
+            self.connections.borrow().iter().for_each(|connection| connection.check_silence());
+            // An idle worker must not keep an old table alive.
+            drop(self.table());
+        }
+    }
+}
