@@ -1,0 +1,261 @@
+//! Settings of the process: the command line, and what comes of it.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use http::Uri;
+use weir_proto::model::units::parse_duration;
+
+use crate::stats::access_log::Target;
+
+/// Examples for the help of a program with these arguments.
+pub const EXAMPLES: &str = "\
+Examples:
+  weir-data-plane --control-plane http://weir-control-plane:9800
+  weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen internal=127.0.0.1:8081
+  weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
+
+/// What the proxy may be told; can be flattened into another command.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Where the control plane listens, such as http://10.0.0.5:9800
+    #[arg(long, value_name = "URL", env = "WEIR_CONTROL_PLANE", value_parser = parse_control_plane)]
+    pub control_plane: Uri,
+    /// Name and address of a listener; may be repeated (in the variable: separated by spaces). Pools name the
+    /// listeners that they serve
+    #[arg(
+        long,
+        value_name = "NAME=ADDR",
+        env = "WEIR_LISTEN",
+        value_delimiter = ' ',
+        default_value = "http=0.0.0.0:8080"
+    )]
+    pub listen: Vec<Listen>,
+    /// Address of /metrics, /healthz, /readyz and /api/v1/pools
+    #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "0.0.0.0:9900")]
+    pub admin: SocketAddr,
+    /// Threads that serve requests [default: one per CPU]
+    #[arg(long, value_name = "N", env = "WEIR_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
+    /// Folder for the last good table, from which the proxy starts when there is no control plane
+    #[arg(long, value_name = "DIR", env = "WEIR_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// DNS server to ask in place of those of the system, such as 10.0.0.53:53
+    #[arg(long, value_name = "ADDR", env = "WEIR_DNS_SERVER")]
+    pub dns_server: Option<SocketAddr>,
+    /// Write a JSON line per request to standard output or to a file
+    #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
+    pub access_log: Option<Target>,
+    /// When told to stop: time for the load balancer in front to notice, while requests are still taken
+    #[arg(long, value_name = "TIME", env = "WEIR_DRAIN_DELAY", default_value = "5s", value_parser = parse_duration)]
+    pub drain_delay: Duration,
+    /// After that: time for running requests to finish
+    #[arg(long, value_name = "TIME", env = "WEIR_DRAIN_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+    /// Name of this proxy at the control plane [default: made of host name, process and chance]
+    #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
+    pub node_id: Option<String>,
+    /// How log lines on standard error are written
+    #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A listener to bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The name that pools use.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Valid settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The control plane.
+    pub control_plane: Uri,
+    /// Listeners, each name once.
+    pub listeners: Vec<Listen>,
+    /// Address of the admin server.
+    pub admin: SocketAddr,
+    /// Threads that serve requests.
+    pub workers: NonZeroUsize,
+    /// Folder of the last good table.
+    pub cache_dir: Option<PathBuf>,
+    /// Asked in place of the system's DNS servers.
+    pub dns_server: Option<SocketAddr>,
+    /// Where the access log goes.
+    pub access_log: Option<Target>,
+    /// Time between not ready and closed listeners.
+    pub drain_delay: Duration,
+    /// Time for running requests to finish.
+    pub drain_timeout: Duration,
+    /// Name of this proxy at the control plane.
+    pub node_id: String,
+}
+
+/// Arguments that do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Pools could not tell the two apart.
+    #[error("--listen names {0:?} twice: give each listener a name of its own")]
+    DuplicateListener(String),
+}
+
+impl TryFrom<Args> for Config {
+    type Error = Invalid;
+
+    fn try_from(args: Args) -> Result<Self, Invalid> {
+        check_names(&args.listen)?;
+        Ok(Self {
+            control_plane: args.control_plane,
+            listeners: args.listen,
+            admin: args.admin,
+            workers: args.workers.unwrap_or_else(default_workers),
+            cache_dir: args.cache_dir,
+            dns_server: args.dns_server,
+            access_log: args.access_log,
+            drain_delay: args.drain_delay,
+            drain_timeout: args.drain_timeout,
+            node_id: args.node_id.unwrap_or_else(default_node_id),
+        })
+    }
+}
+
+/// Refuses listeners that share a name.
+///
+/// # Errors
+/// Names the first name that comes twice.
+pub fn check_names(listeners: &[Listen]) -> Result<(), Invalid> {
+    let mut names = std::collections::BTreeSet::new();
+    match listeners.iter().find(|listen| !names.insert(listen.name.as_str())) {
+        Some(twice) => Err(Invalid::DuplicateListener(twice.name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// One worker per CPU that this process may use.
+#[must_use]
+pub fn default_workers() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Stable while the process lives, and unlike that of any other.
+#[must_use]
+pub fn default_node_id() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "weir" } else { host.trim() };
+    format!("{host}-{}-{:08x}", std::process::id(), rand::random::<u32>())
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT, for example http=0.0.0.0:8080");
+        let (name, address) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+        let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if name.is_empty() || !name.bytes().all(is_name) {
+            return Err(wrong("the name must be of letters, digits, - and _"));
+        }
+        let address = address.parse().map_err(|_| wrong(&format!("{address:?} is no IP address and port")))?;
+        Ok(Self { name: name.to_owned(), address })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.address)
+    }
+}
+
+fn parse_control_plane(text: &str) -> Result<Uri, String> {
+    let wrong = || "write http://HOST:PORT, for example http://10.0.0.5:9800".to_owned();
+    let url: Uri = text.parse().map_err(|_| wrong())?;
+    let plain = url.scheme_str() == Some("http") && url.path() == "/" && url.query().is_none();
+    if plain && url.port_u16().is_some() { Ok(url) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        let all = ["weir-data-plane", "--control-plane", "http://127.0.0.1:9800"].iter().chain(arguments);
+        let program = Program::try_parse_from(all).map_err(|e| e.to_string())?;
+        Config::try_from(program.args).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_help() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.listeners, ["http=0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(config.admin.to_string(), "0.0.0.0:9900");
+        assert_eq!((config.drain_delay.as_secs(), config.drain_timeout.as_secs()), (5, 30));
+        assert!(config.cache_dir.is_none() && config.access_log.is_none());
+        assert_ne!(config.node_id, parse(&[]).unwrap().node_id);
+    }
+
+    #[test]
+    fn listeners_may_be_repeated_but_not_their_names() {
+        let config = parse(&["--listen", "a=127.0.0.1:1", "--listen", "b=[::1]:2"]).unwrap();
+        assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), ["a=127.0.0.1:1", "b=[::1]:2"]);
+        let error = parse(&["--listen", "a=127.0.0.1:1", "--listen", "a=127.0.0.1:2"]).unwrap_err();
+        assert!(error.contains("\"a\" twice"), "{error}");
+    }
+
+    #[test]
+    fn wrong_usage_says_what_to_write() {
+        for (flag, value, hint) in [
+            ("--listen", "8080", "NAME=ADDRESS:PORT"),
+            ("--listen", "=1.2.3.4:80", "letters, digits"),
+            ("--listen", "a=localhost:80", "no IP address"),
+            ("--control-plane", "https://a:1", "http://HOST:PORT"),
+            ("--control-plane", "10.0.0.5:9800", "http://HOST:PORT"),
+            ("--control-plane", "http://a", "http://HOST:PORT"),
+            ("--workers", "0", "invalid value '0'"),
+            ("--drain-delay", "5", "250ms"),
+            ("--admin", "9900", "--admin <ADDR>"),
+        ] {
+            let error = Program::try_parse_from(["weir-data-plane", flag, value]).unwrap_err();
+            assert!(error.to_string().contains(hint), "{flag} {value}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_a_help() {
+        let command = Program::command();
+        command.clone().debug_assert();
+        for flag in command.get_arguments() {
+            let variable = flag.get_env().unwrap().to_string_lossy().into_owned();
+            let name = flag.get_long().unwrap().to_uppercase().replace('-', "_");
+            assert_eq!(variable, format!("WEIR_{name}"));
+            assert!(flag.get_help().is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What the control plane is told about this proxy's endpoints.
+//!
+//! Level, not edge: each endpoint's newest state is kept here, and which of them the stream has not sent
+//! yet. A stream that is slow, or down, costs no memory and finds the truth when it comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use weir_proto::model::{Key, ResourceName};
+use weir_proto::pb;
+
+use crate::health::Transition;
+use crate::pool::members::Member;
+use crate::pool::status::{EndpointState, Status};
+use crate::table::Table;
+
+/// Entries of one message: far below the message limit of 4 MiB, whatever the names.
+const CHUNK: usize = 2_000;
+
+/// Written by the control loop, read by the stream; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Reports(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// Backend and address.
+type Endpoint = (ResourceName, SocketAddr);
+
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeMap<Endpoint, pb::EndpointReport>,
+    /// Of the known ones, and of those that are gone.
+    unsent: BTreeSet<Endpoint>,
+    /// The next report replaces all before.
+    full: bool,
+}
+
+impl Reports {
+    /// Notes every endpoint of `table`, and which are gone.
+    pub fn refresh(&self, table: &Table) {
+        let members = table.pools.iter().flat_map(|pool| pool.runtime.members());
+        let now = members.map(|member| entry(&member)).collect();
+        self.update(|state| state.replace(now));
+    }
+
+    /// Notes the new state of one endpoint.
+    pub fn note(&self, transition: &Transition, table: &Table) {
+        let Some(pool) = table.pool(&transition.pool) else { return };
+        if let Some(member) = pool.runtime.members().into_iter().find(|m| m.endpoint.id == transition.endpoint.id) {
+            self.update(|state| state.put(entry(&member)));
+        }
+    }
+
+    /// Whether an endpoint drains: nobody tells when it is done, so someone must look again.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        let draining = i32::from(pb::EndpointState::Draining);
+        self.0.state.lock().known.values().any(|report| report.state == draining)
+    }
+
+    /// Makes the next report a full one, as a new stream needs.
+    pub fn restart(&self) {
+        self.update(|state| {
+            state.full = true;
+            state.unsent = state.known.keys().cloned().collect();
+        });
+    }
+
+    /// Waits until there is something to send.
+    pub async fn changed(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.0.state.lock().is_due() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The next report: what changed since the last one, at most [`CHUNK`] entries of it.
+    #[must_use]
+    pub fn take(&self) -> pb::Report {
+        self.0.state.lock().take()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.0.state.lock();
+        change(&mut state);
+        if state.is_due() {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn is_due(&self) -> bool {
+        self.full || !self.unsent.is_empty()
+    }
+
+    fn put(&mut self, (endpoint, report): (Endpoint, pb::EndpointReport)) {
+        if self.known.get(&endpoint) != Some(&report) {
+            self.unsent.insert(endpoint.clone());
+            self.known.insert(endpoint, report);
+        }
+    }
+
+    fn replace(&mut self, now: BTreeMap<Endpoint, pb::EndpointReport>) {
+        let gone = self.known.keys().filter(|endpoint| !now.contains_key(*endpoint)).cloned();
+        self.unsent.extend(gone.collect::<Vec<_>>());
+        self.known.retain(|endpoint, _| now.contains_key(endpoint));
+        now.into_iter().for_each(|entry| self.put(entry));
+    }
+
+    fn take(&mut self) -> pb::Report {
+        let rest = self.unsent.iter().nth(CHUNK).cloned();
+        let rest = rest.map(|first| self.unsent.split_off(&first)).unwrap_or_default();
+        let due = std::mem::replace(&mut self.unsent, rest);
+        let report = |endpoint: &Endpoint| self.known.get(endpoint).cloned().unwrap_or_else(|| gone(endpoint));
+        pb::Report { endpoints: due.iter().map(report).collect(), full: std::mem::take(&mut self.full) }
+    }
+}
+
+fn entry(member: &Member) -> (Endpoint, pb::EndpointReport) {
+    let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
+    let Status { state, since, fails, last_failure } = member.status();
+    let report = pb::EndpointReport {
+        backend: Some(key(&endpoint)),
+        address: endpoint.1.to_string(),
+        state: wire_state(state).into(),
+        since_ms: since.as_millisecond().try_into().unwrap_or_default(),
+        fails,
+        last_failure: last_failure.map(|(_, reason)| reason.as_str().to_owned()).unwrap_or_default(),
+    };
+    (endpoint, report)
+}
+
+fn gone(endpoint: &Endpoint) -> pb::EndpointReport {
+    pb::EndpointReport {
+        backend: Some(key(endpoint)),
+        address: endpoint.1.to_string(),
+        state: pb::EndpointState::Gone.into(),
+        ..pb::EndpointReport::default()
+    }
+}
+
+fn key(endpoint: &Endpoint) -> pb::Key {
+    (&Key::backend(endpoint.0.clone())).into()
+}
+
+fn wire_state(state: EndpointState) -> pb::EndpointState {
+    match state {
+        EndpointState::Up => pb::EndpointState::Up,
+        EndpointState::Ejected => pb::EndpointState::Ejected,
+        EndpointState::Disabled => pb::EndpointState::Disabled,
+        EndpointState::Draining => pb::EndpointState::Draining,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::UnboundedReceiver;
+    use weir_proto::model::Pool as Config;
+
+    use super::*;
+    use crate::health::{HealthClock, TransitionSink};
+    use crate::pool::runtime::Environment;
+    use crate::pool::runtime::tests::targets;
+    use crate::pool::{InFlight, Pool, PoolRuntime};
+    use crate::reason::Reason;
+
+    struct Fixture {
+        table: Table,
+        transitions: UnboundedReceiver<Transition>,
+        reports: Reports,
+    }
+
+    impl Fixture {
+        fn new(weights: &[u32]) -> Self {
+            let (transitions, receiver) = TransitionSink::new();
+            let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+            let config = Arc::new(Config::new("a/pool".parse().unwrap()));
+            let runtime = PoolRuntime::new(config.clone(), environment);
+            runtime.set_members(targets(weights));
+            let table = Table { pools: vec![Arc::new(Pool::new(config, runtime))], ..Table::default() };
+            Self { table, transitions: receiver, reports: Reports::default() }
+        }
+
+        fn runtime(&self) -> &PoolRuntime {
+            &self.table.pools[0].runtime
+        }
+
+        /// Names and states of the next report, and whether it is full.
+        fn next(&self) -> (bool, Vec<(String, pb::EndpointState)>) {
+            let report = self.reports.take();
+            let line = |e: pb::EndpointReport| (e.backend.clone().unwrap().name, e.state());
+            (report.full, report.endpoints.into_iter().map(line).collect())
+        }
+    }
+
+    #[test]
+    fn t2_a_stream_begins_with_a_full_report_and_then_gets_changes_only() {
+        let mut f = Fixture::new(&[1, 1]);
+        f.reports.refresh(&f.table);
+        f.reports.restart();
+        let up = pb::EndpointState::Up;
+        assert_eq!(f.next(), (true, vec![("b000".into(), up), ("b001".into(), up)]));
+        let endpoint = f.runtime().members()[1].endpoint.clone();
+        (0..3).for_each(|_| f.runtime().fail(&endpoint, Reason::Reset));
+        f.reports.note(&f.transitions.try_recv().unwrap(), &f.table);
+        let report = f.reports.take();
+        assert_eq!((report.full, report.endpoints.len()), (false, 1));
+        let entry = &report.endpoints[0];
+        assert_eq!((entry.state(), entry.fails, entry.last_failure.as_str()), (pb::EndpointState::Ejected, 3, "reset"));
+        assert!(entry.since_ms > 0);
+    }
+
+    #[test]
+    fn an_equal_table_has_nothing_to_report() {
+        let f = Fixture::new(&[1]);
+        f.reports.refresh(&f.table);
+        assert_eq!(f.next().1.len(), 1);
+        f.reports.refresh(&f.table);
+        assert_eq!(f.next(), (false, vec![]));
+    }
+
+    #[test]
+    fn s6_a_removed_endpoint_is_draining_and_then_gone() {
+        let f = Fixture::new(&[1, 1]);
+        f.reports.refresh(&f.table);
+        let _ = f.next();
+        let running = InFlight::start(f.runtime().members()[1].endpoint.clone(), 0);
+        f.runtime().set_members(targets(&[1]));
+        f.reports.refresh(&f.table);
+        assert!(f.reports.draining());
+        assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Draining)]);
+        drop(running);
+        f.reports.refresh(&f.table);
+        assert!(!f.reports.draining());
+        assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Gone)]);
+    }
+
+    #[test]
+    fn a_large_report_is_cut_and_only_its_first_part_is_full() {
+        let f = Fixture::new(&vec![1; CHUNK + 1]);
+        f.reports.refresh(&f.table);
+        f.reports.restart();
+        let (first, second) = (f.reports.take(), f.reports.take());
+        assert_eq!((first.full, first.endpoints.len()), (true, CHUNK));
+        assert_eq!((second.full, second.endpoints.len()), (false, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_change_is_woken() {
+        let f = Fixture::new(&[1]);
+        let waiting = tokio::spawn({
+            let reports = f.reports.clone();
+            async move { reports.changed().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        f.reports.restart();
+        waiting.await.unwrap();
+    }
+}
