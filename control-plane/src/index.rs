@@ -25,7 +25,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Takes in a change; true if anything but a position in a file is different now.
+    /// Takes in a change; true if anything is different now.
     pub fn apply(&mut self, event: Event) -> bool {
         match event {
             Event::Apply(given) => self.give(given),
@@ -97,14 +97,12 @@ impl Index {
         let mended = self.broken.remove(&key).is_some();
         self.unlink(&key);
         self.link(&object);
-        let new = object.spec.clone();
-        let generation = object.generation;
-        let old = self.objects.insert(key.clone(), object);
-        let same = old.is_some_and(|old| old.spec == new && old.generation == generation);
-        if mended || !same {
+        let changed = self.objects.get(&key) != Some(&object) || mended;
+        self.objects.insert(key.clone(), object);
+        if changed {
             self.touch(&key);
         }
-        mended || !same
+        changed
     }
 
     fn delete(&mut self, key: &Key) -> bool {

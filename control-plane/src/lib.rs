@@ -1,5 +1,13 @@
-//! To come.
+//! Weir's control plane: takes resources from a source, and pushes to every proxy what it should have.
+//!
+//! The way of a change: [`source`] -> [`desired`] ([`index`] and [`translate`]) -> [`snapshot`], published by
+//! [`publish`] -> one [`discovery`] session a proxy. What is said about each resource goes by [`status`].
+
+pub mod admin;
 pub mod api;
+pub mod app;
+pub mod check;
+pub mod config;
 pub mod desired;
 pub mod discovery;
 pub mod finding;
@@ -7,9 +15,11 @@ pub mod index;
 pub mod manifest;
 pub mod metrics;
 pub mod publish;
+pub mod shutdown;
 pub mod snapshot;
 pub mod source;
 pub mod status;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod translate;

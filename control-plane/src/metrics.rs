@@ -1,7 +1,5 @@
 //! Metric families of the control plane, in a registry of their own.
 
-use std::sync::Arc;
-
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -110,12 +108,4 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prome
 fn register<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> prometheus::Result<C> {
     registry.register(Box::new(family.clone()))?;
     Ok(family)
-}
-
-/// Shared metrics, for tests and for [`crate::app`].
-///
-/// # Errors
-/// As for [`Metrics::new`].
-pub fn shared() -> prometheus::Result<Arc<Metrics>> {
-    Metrics::new().map(Arc::new)
 }

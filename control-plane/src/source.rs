@@ -1,5 +1,7 @@
 //! Where resources come from. A source watches something and tells every change as an [`Event`].
 
+pub mod file;
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -25,12 +27,11 @@ pub struct Object {
 
 /// The specification of one kind.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "kept behind one allocation each, in a map")]
 pub enum Spec {
     /// Of a Pool.
-    Pool(PoolSpec),
+    Pool(Box<PoolSpec>),
     /// Of a Backend.
-    Backend(BackendSpec),
+    Backend(Box<BackendSpec>),
 }
 
 /// A resource that is there, with or without a usable body.

@@ -5,7 +5,7 @@ mod reporter;
 mod sink;
 
 pub use board::Board;
-pub(crate) use reporter::report;
+pub(crate) use reporter::{Sources, report};
 use serde_json::{Value, json};
 pub use sink::{LineSink, StatusSink, Update};
 use weir_proto::model::Key;

@@ -16,7 +16,7 @@ pub(crate) fn pool(name: &str, spec: &str) -> Given {
 /// The specification of a Pool.
 pub(crate) fn pool_spec(spec: &str) -> PoolSpec {
     match pool("any", spec) {
-        Given::Object(Object { spec: Spec::Pool(spec), .. }) => spec,
+        Given::Object(Object { spec: Spec::Pool(spec), .. }) => *spec,
         other => panic!("{other:?}"),
     }
 }

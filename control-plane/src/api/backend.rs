@@ -1,5 +1,6 @@
 //! The kind Backend.
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function, with its visibility")]
+#![expect(clippy::duplicated_attributes, reason = "printer columns of equal type are no duplicates")]
 
 use std::collections::BTreeMap;
 

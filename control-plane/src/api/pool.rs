@@ -1,6 +1,7 @@
 //! The kind Pool. Every field may be left out: it then comes from the Pool named by `inherit`, or has
 //! the default named in its comment.
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function, with its visibility")]
+#![expect(clippy::duplicated_attributes, reason = "printer columns of equal type are no duplicates")]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,0 +1,198 @@
+//! For people and probes, over HTTP: `/metrics`, `/healthz`, `/readyz`, `/api/v1/proxies` and
+//! `/api/v1/resources`. Read only.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::Metrics;
+use crate::status::{self, Sources};
+
+type Reply = Response<Full<Bytes>>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A client that does not finish its request head in this time is cut off.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// After a failed accept (no file descriptors left, say), to not spin.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    sources: Sources,
+    metrics: Arc<Metrics>,
+}
+
+impl Admin {
+    pub(crate) fn new(sources: Sources, metrics: Arc<Metrics>) -> Self {
+        Self { sources, metrics }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Reply {
+        let page: fn(&Self) -> Reply = match request.uri().path() {
+            "/metrics" => |this| reply(StatusCode::OK, METRICS, this.metrics.encode(&this.sources.board)),
+            "/healthz" => |_| reply(StatusCode::OK, TEXT, "ok\n"),
+            "/readyz" => Self::readiness,
+            "/api/v1/proxies" => |this| json_reply(&this.sources.nodes.to_json()),
+            "/api/v1/resources" => Self::resources,
+            _ => return reply(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n");
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        page(self)
+    }
+
+    fn readiness(&self) -> Reply {
+        match self.sources.snapshot.borrow().is_some() {
+            true => reply(StatusCode::OK, TEXT, "ready\n"),
+            false => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "waiting for: first snapshot\n"),
+        }
+    }
+
+    fn resources(&self) -> Reply {
+        let statuses = self.sources.statuses();
+        let resources: Vec<Value> = statuses.iter().map(|(key, status)| status::to_json(key, status)).collect();
+        let problems: Vec<_> = self.sources.board.problems().into_values().flatten().collect();
+        let version = self.sources.snapshot.borrow().as_ref().map(|s| s.version().to_string());
+        json_reply(&json!({"version": version, "resources": resources, "problems": problems}))
+    }
+}
+
+fn reply(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+fn json_reply(value: &Value) -> Reply {
+    reply(StatusCode::OK, JSON, format!("{value:#}\n"))
+}
+
+/// Serves until stopped.
+pub(crate) async fn serve(admin: Admin, listener: TcpListener, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(connections.spawn(connection(admin.clone(), stream, stop.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "admin: cannot accept");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(admin: Admin, stream: TcpStream, stop: CancellationToken) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let reply = admin.answer(&request);
+        async move { Ok::<_, Infallible>(reply) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        result = connection => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "admin: connection");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+    use weir_proto::model::Kind;
+
+    use super::*;
+    use crate::discovery::Nodes;
+    use crate::publish::Publisher;
+    use crate::source::Event;
+    use crate::status::Board;
+    use crate::testing::pool;
+
+    struct World {
+        admin: Admin,
+        publisher: Publisher,
+    }
+
+    fn world() -> World {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let board = Arc::new(Board::default());
+        let publisher = Publisher::new(board.clone());
+        let nodes = Arc::new(Nodes::new(metrics.clone()));
+        let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
+        World { admin: Admin::new(sources, metrics), publisher }
+    }
+
+    async fn get(admin: &Admin, method: Method, path: &str) -> (u16, String) {
+        let reply = admin.answer(&Request::builder().method(method).uri(path).body(()).unwrap());
+        let status = reply.status().as_u16();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_names_what_is_missing_until_the_first_snapshot() {
+        let mut world = world();
+        assert_eq!(get(&world.admin, Method::GET, "/healthz").await.0, 200);
+        let (status, body) = get(&world.admin, Method::GET, "/readyz").await;
+        assert_eq!((status, body.as_str()), (503, "waiting for: first snapshot\n"));
+        world.publisher.apply(Kind::ALL.map(|kind| Event::Reset(kind, Vec::new())).into(), Instant::now());
+        assert_eq!(get(&world.admin, Method::GET, "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn s1_refused_resources_are_shown_with_their_reason_and_counted() {
+        let mut world = world();
+        let pools = vec![pool("a", "{}"), pool("b", "{inherit: none}"), pool("c", "{weight: 70000}")];
+        let all = vec![Event::Reset(Kind::Pool, pools), Event::Reset(Kind::Backend, Vec::new())];
+        world.publisher.apply(all, Instant::now());
+        let (status, body) = get(&world.admin, Method::GET, "/api/v1/resources").await;
+        let shown: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(shown["resources"][0]["conditions"][0]["status"], "True");
+        assert_eq!(shown["resources"][1]["conditions"][1]["reason"], "BaseNotFound");
+        assert_eq!(shown["resources"][2]["findings"][0]["field"], "spec.weight");
+        let (_, metrics) = get(&world.admin, Method::GET, "/metrics").await;
+        assert!(metrics.contains(r#"weir_resources{accepted="true",kind="Pool"} 1"#), "{metrics}");
+        assert!(metrics.contains(r#"weir_resources{accepted="false",kind="Pool"} 2"#), "{metrics}");
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        let World { admin, .. } = world();
+        assert_eq!(get(&admin, Method::GET, "/nowhere").await.0, 404);
+        assert_eq!(get(&admin, Method::POST, "/metrics").await.0, 405);
+        assert_eq!(get(&admin, Method::HEAD, "/metrics").await.0, 200);
+    }
+}

@@ -1,0 +1,192 @@
+//! Wiring: binds the ports, starts the tasks, and stops them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::admin;
+use crate::config::{Config, Listen};
+use crate::discovery::{Context, Nodes, Service};
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::source::file::FileSource;
+use crate::status::{Board, LineSink, Sources, StatusSink, report};
+
+/// Batches of changes on their way to the publisher.
+const CHANGES: usize = 64;
+
+/// A proxy that is gone without a word is noticed within the sum of both.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PONG_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the control plane cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be read.
+    #[error("folder {}: {cause}", folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("{} {}: {}", listen.flag, listen.address, explain(cause))]
+    Listen {
+        /// Which address.
+        listen: Listen,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Two metric families have the same name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The gRPC server failed.
+    #[error("gRPC server: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+    /// A task ended that should not have.
+    #[error("task {0} ended")]
+    Ended(&'static str),
+    /// A task panicked.
+    #[error("a task failed: {0}")]
+    Task(#[from] JoinError),
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A control plane whose ports are bound and whose folder is there.
+#[derive(Debug)]
+pub struct Bound {
+    /// Where proxies connect.
+    pub grpc: SocketAddr,
+    /// Where people and probes look.
+    pub admin: SocketAddr,
+    grpc_listener: TcpListener,
+    admin_listener: TcpListener,
+    source: FileSource,
+    publisher: Publisher,
+    sources: Sources,
+    metrics: Arc<Metrics>,
+}
+
+/// Binds the ports and opens the folder.
+///
+/// # Errors
+/// Names the flag or folder that is wrong.
+pub async fn bind(config: Config) -> Result<Bound, Error> {
+    let Config { folder, grpc, admin } = config;
+    let source = FileSource::open(&folder).map_err(|cause| Error::Folder { folder, cause })?;
+    let (grpc_listener, grpc) = listen(grpc).await?;
+    let (admin_listener, admin) = listen(admin).await?;
+    let metrics = Arc::new(Metrics::new()?);
+    let board = Arc::new(Board::default());
+    let publisher = Publisher::new(board.clone());
+    let nodes = Arc::new(Nodes::new(metrics.clone()));
+    let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
+    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics })
+}
+
+async fn listen(listen: Listen) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = async {
+        let listener = TcpListener::bind(listen.address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|cause| Error::Listen { listen, cause })
+}
+
+impl Bound {
+    /// The newest snapshot; `None` before the first.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.sources.snapshot.clone()
+    }
+
+    /// Serves until `stop` is cancelled; what is wrong with resources goes to the log.
+    ///
+    /// # Errors
+    /// If a part fails while it should run.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        self.run_with(LineSink::log(), stop).await
+    }
+
+    /// As [`Bound::run`], with each change of a status going to `sink`.
+    ///
+    /// # Errors
+    /// As for [`Bound::run`].
+    pub async fn run_with(self, sink: impl StatusSink, stop: CancellationToken) -> Result<(), Error> {
+        let Self { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics } = self;
+        tracing::info!(%grpc, %admin, "control plane listens");
+        // Ends every task, also when one of them fails.
+        let stop = stop.child_token();
+        let mut tasks = JoinSet::new();
+        let (to_publisher, changes) = mpsc::channel(CHANGES);
+        spawn(&mut tasks, "source", source.run(to_publisher, stop.clone()));
+        spawn(&mut tasks, "publisher", publisher.run(changes));
+        spawn(&mut tasks, "status", report(sources.clone(), sink, stop.clone()));
+        let admin = admin::Admin::new(sources.clone(), metrics.clone());
+        spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
+        let Sources { board: _, nodes, snapshot } = sources;
+        let context = Context { snapshot, nodes, metrics, stop: stop.clone() };
+        tasks.spawn(async move { serve(context, grpc_listener).await.map(|()| "gRPC") });
+        supervise(tasks, &stop).await
+    }
+}
+
+fn spawn(
+    tasks: &mut JoinSet<Result<&'static str, Error>>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        task.await;
+        Ok(name)
+    });
+}
+
+/// Waits for all tasks. The first that ends before its time, or fails, ends the others.
+async fn supervise(mut tasks: JoinSet<Result<&'static str, Error>>, stop: &CancellationToken) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let result = match ended {
+            Ok(Ok(_)) if stop.is_cancelled() => Ok(()),
+            Ok(Ok(name)) => Err(Error::Ended(name)),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => Err(panic.into()),
+        };
+        stop.cancel();
+        outcome = outcome.and(result);
+    }
+    outcome
+}
+
+async fn serve(context: Context, listener: TcpListener) -> Result<(), Error> {
+    let stop = context.stop.clone();
+    let sessions = TaskTracker::new();
+    Server::builder()
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PONG_WITHIN))
+        .add_service(Service::new(context, sessions.clone()).into_server())
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled_owned())
+        .await?;
+    sessions.close();
+    sessions.wait().await;
+    Ok(())
+}

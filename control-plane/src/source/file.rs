@@ -1,0 +1,156 @@
+//! Manifests in a folder: every `*.yaml`, `*.yml` and `*.json` below it, reloaded on change.
+//!
+//! LIFECYCLE of a change: first notice -> quiet, or the limit -> look -> take. A look that finds a file still
+//! being written, emptied or gone is repeated until the limit, so that the middle of a rewrite is never taken
+//! for a deletion. A folder that cannot be looked at changes nothing.
+
+mod catalog;
+mod read;
+mod scan;
+mod watch;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use catalog::Catalog;
+pub(crate) use read::load;
+use read::{Pass, Reader};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use watch::Watch;
+
+use super::{Changes, Source};
+
+/// Nothing happens for so long before a look is taken.
+const QUIET: Duration = Duration::from_millis(15);
+
+/// A look is taken as it is so long after the first notice: a change is live within 100 ms.
+const LIMIT: Duration = Duration::from_millis(60);
+
+/// How often the folder itself is looked after; without notices, also the files in it.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The file source.
+#[derive(Debug)]
+pub struct FileSource {
+    folder: PathBuf,
+    with_notices: bool,
+}
+
+impl FileSource {
+    /// A source of the manifests below `folder`.
+    ///
+    /// # Errors
+    /// If there is no such folder, or it cannot be read.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        std::fs::read_dir(folder)?;
+        Ok(Self { folder: folder.to_owned(), with_notices: true })
+    }
+}
+
+impl Source for FileSource {
+    async fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) {
+        let watch = Watch::start(&self.folder, self.with_notices);
+        let mut worker = Worker { reader: Some(Reader::new(self.folder)), watch, changes };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = worker.run() => {}
+        }
+    }
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+struct Worker {
+    /// Away while a look is taken on another thread.
+    reader: Option<Reader>,
+    watch: Watch,
+    changes: mpsc::Sender<Changes>,
+}
+
+impl Worker {
+    async fn run(&mut self) -> Result<(), Closed> {
+        self.look(true).await?;
+        loop {
+            if self.wait().await {
+                self.settle().await?;
+            }
+        }
+    }
+
+    /// Waits for a notice or a tick; true if it is worth a look.
+    async fn wait(&mut self) -> bool {
+        let tick = sleep_until(Instant::now() + TICK);
+        tokio::select! {
+            () = self.watch.notice() => true,
+            () = tick => self.watch.tick(),
+        }
+    }
+
+    /// Looks until what is found has settled, or the limit is reached.
+    async fn settle(&mut self) -> Result<(), Closed> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            self.quiet(limit).await;
+            let is_last = Instant::now() >= limit;
+            if self.look(is_last).await? || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn quiet(&mut self, limit: Instant) {
+        loop {
+            let until = limit.min(Instant::now() + QUIET);
+            tokio::select! {
+                () = self.watch.notice(), if until < limit => {}
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// Takes one look; true if everything had settled.
+    async fn look(&mut self, is_last: bool) -> Result<bool, Closed> {
+        let mut reader = self.reader.take().ok_or(Closed)?;
+        let busy = self.watch.busy();
+        let look = tokio::task::spawn_blocking(move || {
+            let pass = reader.look(&busy, is_last);
+            (reader, pass)
+        });
+        // The look fails only if the runtime ends.
+        let (reader, pass) = look.await.map_err(|_| Closed)?;
+        self.reader = Some(reader);
+        match pass {
+            Pass::Unsettled => Ok(false),
+            Pass::Changes(changes) if changes.is_empty() => Ok(true),
+            Pass::Changes(changes) => self.changes.send(changes).await.map(|()| true).map_err(|_| Closed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Event;
+
+    #[tokio::test]
+    async fn without_notices_the_folder_is_polled() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = FileSource { with_notices: false, ..FileSource::open(folder.path()).unwrap() };
+        let (changes, mut received) = mpsc::channel(4);
+        tokio::spawn(source.run(changes, CancellationToken::new()));
+        assert!(matches!(&received.recv().await.unwrap()[..], [Event::Reset(..), Event::Reset(..)]));
+        let manifest = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: a}\nspec: {}\n";
+        std::fs::write(folder.path().join("a.yaml"), manifest).unwrap();
+        let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap();
+        assert!(matches!(&change[..], [Event::Apply(_)]), "{change:?}");
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_an_error() {
+        assert!(FileSource::open(Path::new("/no/such/folder")).is_err());
+    }
+}

@@ -1,0 +1,328 @@
+//! Which file gives which resource. Pure: contents of files in, changes out.
+//!
+//! A resource that two files give stays with the one that gave it first. A file that can be read only in part
+//! goes on giving what it gave before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+
+use weir_proto::model::{Key, Kind};
+
+use crate::finding::{Finding, Place};
+use crate::manifest::{self, Manifest};
+use crate::source::{Changes, Event, Given};
+
+/// What a look found in a file.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// As it was.
+    Unchanged,
+    /// Its text.
+    Text(String),
+    /// It is there, but cannot be read.
+    Unreadable(String),
+}
+
+/// All files and what was told about them.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    files: BTreeMap<Arc<Path>, File>,
+    /// The file that each resource comes from.
+    owners: BTreeMap<Key, Arc<Path>>,
+    told: BTreeMap<Key, Arc<Given>>,
+    told_problems: BTreeMap<String, Vec<Finding>>,
+    has_begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    text: String,
+    gives: BTreeMap<Key, Gift>,
+    /// What is wrong with it apart from the resources it gives.
+    problems: Vec<Finding>,
+}
+
+#[derive(Debug, Clone)]
+struct Gift {
+    given: Arc<Given>,
+    place: Option<Place>,
+    /// From an earlier version of the file: it cannot be seen in this one.
+    is_kept: bool,
+}
+
+impl Catalog {
+    /// Every file there is.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(AsRef::as_ref)
+    }
+
+    /// Whether a file gives anything.
+    pub(crate) fn has_resources_of(&self, path: &Path) -> bool {
+        self.files.get(path).is_some_and(|file| !file.gives.is_empty())
+    }
+
+    /// Takes in what a look found: every file there is. Says what is different.
+    pub(crate) fn update(&mut self, contents: BTreeMap<Arc<Path>, Content>) -> Changes {
+        let unreadable: Vec<Arc<Path>> = contents
+            .iter()
+            .filter(|(_, content)| matches!(content, Content::Unreadable(_)))
+            .map(|(path, _)| path.clone())
+            .collect();
+        // Files below a folder that cannot be read are not gone.
+        self.files.retain(|path, _| contents.contains_key(path) || unreadable.iter().any(|u| path.starts_with(u)));
+        for (path, content) in contents {
+            self.files.entry(path.clone()).or_default().take(&path, content);
+        }
+        self.owners = self.owners();
+        let problems = self.problems();
+        self.changes(problems)
+    }
+
+    /// The folder cannot be looked at: all stays as it was.
+    pub(crate) fn folder_lost(&mut self, folder: &Path, error: &io::Error) -> Changes {
+        let message = format!("cannot be read, keeping what it held: {error}");
+        let finding = Finding { place: Some(Place::file(&folder.into())), key: None, field: String::new(), message };
+        let mut problems = self.problems();
+        problems.insert(folder.display().to_string(), vec![finding]);
+        self.changes(problems)
+    }
+
+    /// The file that each resource comes from: the one it came from before, if that still has it, else the
+    /// first by path. One that really has it goes before one that only had it.
+    fn owners(&self) -> BTreeMap<Key, Arc<Path>> {
+        let mut owners: BTreeMap<Key, (bool, bool, Arc<Path>)> = BTreeMap::new();
+        for (path, file) in &self.files {
+            for (key, gift) in &file.gives {
+                let is_newcomer = self.owners.get(key) != Some(path);
+                let claim = (gift.is_kept, is_newcomer, path.clone());
+                match owners.get_mut(key) {
+                    Some(best) if *best <= claim => {}
+                    Some(best) => *best = claim,
+                    None => drop(owners.insert(key.clone(), claim)),
+                }
+            }
+        }
+        owners.into_iter().map(|(key, (_, _, path))| (key, path)).collect()
+    }
+
+    fn problems(&self) -> BTreeMap<String, Vec<Finding>> {
+        let mut problems = BTreeMap::new();
+        for (path, file) in &self.files {
+            let duplicates = file.gives.iter().filter_map(|(key, gift)| self.duplicate(path, key, gift));
+            let findings: Vec<Finding> = file.problems.iter().cloned().chain(duplicates).collect();
+            if !findings.is_empty() {
+                problems.insert(path.display().to_string(), findings);
+            }
+        }
+        problems
+    }
+
+    /// What to say about a resource that another file gives already.
+    fn duplicate(&self, path: &Path, key: &Key, gift: &Gift) -> Option<Finding> {
+        let owner = self.owners.get(key).filter(|owner| owner.as_ref() != path && !gift.is_kept)?;
+        let other = self.files.get(owner)?.gives.get(key)?.place.clone();
+        Some(duplicate(key, gift.place.clone(), other))
+    }
+
+    /// The difference to what was told.
+    fn changes(&mut self, problems: BTreeMap<String, Vec<Finding>>) -> Changes {
+        let now: BTreeMap<Key, Arc<Given>> =
+            self.owners.iter().filter_map(|(key, path)| self.given(key, path)).collect();
+        let before = mem::replace(&mut self.told, now);
+        let mut changes: Changes = if mem::replace(&mut self.has_begun, true) {
+            differences(before, &self.told)
+        } else {
+            Kind::ALL.map(|kind| self.reset(kind)).into()
+        };
+        let before = mem::replace(&mut self.told_problems, problems);
+        let mended = before.keys().filter(|place| !self.told_problems.contains_key(*place));
+        changes.extend(mended.map(|place| Event::Problems(place.clone(), Vec::new())));
+        let fresh = self.told_problems.iter().filter(|(place, findings)| before.get(*place) != Some(findings));
+        changes.extend(fresh.map(|(place, findings)| Event::Problems(place.clone(), findings.clone())));
+        changes
+    }
+
+    fn given(&self, key: &Key, path: &Path) -> Option<(Key, Arc<Given>)> {
+        let gift = self.files.get(path)?.gives.get(key)?;
+        Some((key.clone(), gift.given.clone()))
+    }
+
+    fn reset(&self, kind: Kind) -> Event {
+        let of_kind = self.told.iter().filter(|(key, _)| key.kind == kind);
+        Event::Reset(kind, of_kind.map(|(_, given)| given.as_ref().clone()).collect())
+    }
+}
+
+impl File {
+    fn take(&mut self, path: &Arc<Path>, content: Content) {
+        match content {
+            Content::Unchanged => {}
+            Content::Text(text) if text == self.text && self.problems.is_empty() => {}
+            Content::Text(text) => {
+                self.read(path, &text);
+                self.text = text;
+            }
+            Content::Unreadable(message) => {
+                let place = Some(Place::file(path));
+                self.problems = vec![Finding { place, key: None, field: String::new(), message }];
+                self.text.clear();
+            }
+        }
+    }
+
+    fn read(&mut self, path: &Arc<Path>, text: &str) {
+        let before = mem::take(&mut self.gives);
+        self.problems.clear();
+        let mut is_whole = true;
+        for manifest in manifest::read(path, text) {
+            let place = manifest.place();
+            match manifest {
+                Manifest::Good(object) => self.give(Given::Object(object), place),
+                Manifest::Broken { key: Some(key), findings } => self.give(Given::Broken(key, findings), place),
+                Manifest::Broken { key: None, findings } => {
+                    is_whole = false;
+                    self.problems.extend(findings);
+                }
+            }
+        }
+        // What was here before may well be in the part that cannot be read.
+        if !is_whole {
+            for (key, gift) in before {
+                self.gives.entry(key).or_insert(Gift { is_kept: true, ..gift });
+            }
+        }
+    }
+
+    fn give(&mut self, given: Given, place: Option<Place>) {
+        let key = given.key().clone();
+        match self.gives.get(&key) {
+            Some(first) => self.problems.push(duplicate(&key, place, first.place.clone())),
+            None => drop(self.gives.insert(key, Gift { given: Arc::new(given), place, is_kept: false })),
+        }
+    }
+}
+
+fn duplicate(key: &Key, place: Option<Place>, other: Option<Place>) -> Finding {
+    let other = other.map(|place| format!(" at {place}")).unwrap_or_default();
+    let message = format!("is already defined{other}, and this one is refused");
+    Finding { place, key: Some(key.clone()), field: "metadata.name".into(), message }
+}
+
+fn differences(before: BTreeMap<Key, Arc<Given>>, now: &BTreeMap<Key, Arc<Given>>) -> Changes {
+    let is_new = |key: &Key, given: &Arc<Given>| before.get(key).is_none_or(|b| !Arc::ptr_eq(b, given) && b != given);
+    let fresh = now.iter().filter(|(key, given)| is_new(key, given));
+    let mut changes: Changes = fresh.map(|(_, given)| Event::Apply(given.as_ref().clone())).collect();
+    let gone: BTreeSet<&Key> = before.keys().filter(|key| !now.contains_key(*key)).collect();
+    changes.extend(gone.into_iter().map(|key| Event::Delete(key.clone())));
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct World {
+        catalog: Catalog,
+        files: BTreeMap<&'static str, String>,
+    }
+
+    impl World {
+        /// Sets files (empty text = deleted) and says what is told, shortly.
+        fn write(&mut self, files: &[(&'static str, &str)]) -> Vec<String> {
+            for (path, text) in files {
+                match *text {
+                    "" => drop(self.files.remove(path)),
+                    text => drop(self.files.insert(path, text.to_owned())),
+                }
+            }
+            let contents = self.files.iter().map(|(p, t)| (Path::new(p).into(), Content::Text(t.clone())));
+            self.catalog.update(contents.collect()).iter().map(short).collect()
+        }
+    }
+
+    fn short(event: &Event) -> String {
+        match event {
+            Event::Apply(Given::Object(object)) => format!("+{}", object.key.name.name()),
+            Event::Apply(Given::Broken(key, _)) => format!("?{}", key.name.name()),
+            Event::Delete(key) => format!("-{}", key.name.name()),
+            Event::Reset(kind, all) => format!("{kind}={}", all.len()),
+            Event::Problems(_, findings) => findings.iter().map(|f| format!("!{f}")).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn pool(name: &str, weight: u32) -> String {
+        format!(
+            "---\napiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {{name: {name}}}\nspec: {{weight: {weight}}}\n"
+        )
+    }
+
+    #[test]
+    fn the_first_look_resets_every_kind_and_later_ones_tell_differences() {
+        let mut world = World::default();
+        assert_eq!(world.write(&[("a", &pool("x", 1))]), ["Pool=1", "Backend=0"]);
+        assert_eq!(world.write(&[("a", &pool("x", 1))]), [""; 0]);
+        assert_eq!(world.write(&[("a", &pool("x", 2)), ("b", &pool("y", 1))]), ["+x", "+y"]);
+        assert_eq!(world.write(&[("a", "")]), ["-x"]);
+    }
+
+    #[test]
+    fn s1_a_file_that_does_not_parse_keeps_what_it_gave() {
+        let mut world = World::default();
+        world.write(&[("a", &(pool("x", 1) + &pool("y", 1)))]);
+        let told = world.write(&[("a", &(pool("x", 2) + "---\nkind: [\n"))]);
+        assert_eq!(told[0], "+x", "the other document goes on");
+        assert!(told[1].starts_with("!a:"), "{told:?}");
+        assert_eq!(told.len(), 2, "y stays");
+        let told = world.write(&[("a", &pool("x", 2))]);
+        assert_eq!(told, ["-y", ""], "now y is really gone, and so is the problem");
+    }
+
+    #[test]
+    fn s1_a_broken_document_is_told_by_its_name() {
+        let mut world = World::default();
+        world.write(&[("a", &pool("x", 1))]);
+        assert_eq!(world.write(&[("a", &pool("x", 70_000))]), ["?x"]);
+    }
+
+    #[test]
+    fn a_duplicate_is_refused_naming_both_places_and_takes_over_later() {
+        let mut world = World::default();
+        world.write(&[("b", &pool("x", 1))]);
+        let told = world.write(&[("a", &pool("x", 2))]);
+        assert_eq!(told, ["!a:2: Pool default/x: metadata.name: is already defined at b:2, and this one is refused"]);
+        assert_eq!(world.write(&[("b", "")]), ["+x", ""]);
+    }
+
+    #[test]
+    fn at_the_start_the_first_by_path_then_line_wins() {
+        let mut world = World::default();
+        let told = world.write(&[("b", &pool("x", 1)), ("a", &(pool("x", 2) + &pool("x", 3)))]);
+        assert_eq!(told[0], "Pool=1");
+        assert!(told[2].starts_with("!a:7: ") && told[2].contains("at a:2,"), "{told:?}");
+        assert!(told[3].starts_with("!b:2: ") && told[3].contains("at a:2,"), "{told:?}");
+    }
+
+    #[test]
+    fn a_resource_may_move_to_another_file() {
+        let mut world = World::default();
+        world.write(&[("a", &pool("x", 1))]);
+        assert_eq!(world.write(&[("a", ""), ("b", &pool("x", 1))]), ["+x"], "with its new place, and never deleted");
+    }
+
+    #[test]
+    fn s1_what_cannot_be_read_keeps_what_it_gave() {
+        let mut world = World::default();
+        world.write(&[("d/a", &pool("x", 1))]);
+        for path in ["d/a", "d"] {
+            let contents = BTreeMap::from([(Path::new(path).into(), Content::Unreadable("no".into()))]);
+            let told: Vec<_> = world.catalog.update(contents).iter().map(short).collect();
+            assert!(told.contains(&format!("!{path}: no")), "{told:?}");
+            assert!(!told.contains(&"-x".to_owned()), "{told:?}");
+        }
+        assert_eq!(world.write(&[]), ["", ""], "readable again: the same resource, and no problem");
+    }
+}

@@ -1,0 +1,52 @@
+//! The log: as text or JSON, on standard error, filtered by `WEIR_LOG`.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+/// Variable with the filter, in the syntax of `RUST_LOG`.
+pub const FILTER_VARIABLE: &str = "WEIR_LOG";
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of the log.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Form of the log; WEIR_LOG filters it, as in WEIR_LOG=debug.
+    #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Sets up the log of the process.
+///
+/// # Errors
+/// If it is set up already.
+pub fn init(format: LogFormat) -> Result<(), TryInitError> {
+    init_with(format, "info")
+}
+
+/// As [`init`], with the filter to use when `WEIR_LOG` is not set.
+///
+/// # Errors
+/// As for [`init`].
+pub fn init_with(format: LogFormat, default_filter: &str) -> Result<(), TryInitError> {
+    use tracing_subscriber::util::SubscriberInitExt;
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let log = log.with_target(false);
+    match format {
+        LogFormat::Text => log.finish().try_init(),
+        LogFormat::Json => log.json().finish().try_init(),
+    }
+}
