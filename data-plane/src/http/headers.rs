@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use bytes::{BufMut, BytesMut};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    CONNECTION, CONTENT_LENGTH, Entry, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use smallvec::SmallVec;
@@ -39,6 +39,9 @@ static PROTECTED: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-host"),
 ];
+
+/// How many fields a request gets at most, so that the map grows once.
+const ADDED: usize = 6;
 
 /// What a downstream connection adds to each of its requests; made once per connection.
 #[derive(Debug, Clone)]
@@ -83,6 +86,7 @@ impl Upgrade {
 
 /// Makes a client's headers those of the request to the upstream. `version` is the client's.
 pub fn prepare_request(headers: &mut HeaderMap, downstream: &Downstream, version: Version, upgrade: Upgrade) {
+    headers.reserve(ADDED);
     let trailers = headers.get_all(TE).iter().flat_map(tokens).any(|te| te.eq_ignore_ascii_case("trailers"));
     strip_hop_by_hop(headers, upgrade);
     if trailers {
@@ -136,21 +140,24 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
-    let value = joined(headers, client).unwrap_or_else(|| client.clone());
-    headers.insert(&X_FORWARDED_FOR, value);
+    match headers.entry(&X_FORWARDED_FOR) {
+        Entry::Vacant(none) => drop(none.insert(client.clone())),
+        Entry::Occupied(mut so_far) => {
+            let list = joined(so_far.iter().chain([client]));
+            so_far.insert(list.unwrap_or_else(|| client.clone()));
+        }
+    }
 }
 
-/// The addresses so far and the client's, or `None` if there are none so far.
-fn joined(headers: &HeaderMap, client: &HeaderValue) -> Option<HeaderValue> {
+/// All addresses in one header, `None` if that is no legal one.
+fn joined<'h>(addresses: impl Iterator<Item = &'h HeaderValue>) -> Option<HeaderValue> {
     let mut list = BytesMut::new();
-    for value in headers.get_all(&X_FORWARDED_FOR).iter().filter(|value| !value.is_empty()) {
-        list.put_slice(value.as_bytes());
-        list.put_slice(b", ");
+    for address in addresses.filter(|address| !address.is_empty()) {
+        if !list.is_empty() {
+            list.put_slice(b", ");
+        }
+        list.put_slice(address.as_bytes());
     }
-    if list.is_empty() {
-        return None;
-    }
-    list.put_slice(client.as_bytes());
     HeaderValue::from_maybe_shared(list.freeze()).ok()
 }
 

@@ -1,0 +1,167 @@
+//! Rules in the one form in which equal ones look the same (M7), and their order (M6).
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use weir_proto::model::{HostPattern, PathMatch, Pattern, Pool, ResourceName, Rule, ValueMatch, ValueTest};
+
+use crate::http::path::normalise;
+
+/// A rule without its hosts. Lists are sorted and hold nothing twice; no path is the prefix `/`.
+#[derive(Debug)]
+pub(super) struct CanonicalRule {
+    pub(super) path: PathMatch,
+    pub(super) methods: Vec<String>,
+    pub(super) headers: Vec<ValueMatch>,
+    pub(super) query: Vec<ValueMatch>,
+    /// Says all of the above; equal rules have equal text.
+    pub(super) text: Arc<str>,
+}
+
+/// A rule at one host, and who holds it.
+#[derive(Debug)]
+pub(super) struct HostRule {
+    pub(super) rule: Arc<CanonicalRule>,
+    pub(super) pools: BTreeSet<ResourceName>,
+}
+
+/// The rules of each host, the best first.
+pub(super) fn by_host<'a>(pools: impl IntoIterator<Item = &'a Pool>) -> BTreeMap<Option<HostPattern>, Vec<HostRule>> {
+    let mut hosts: BTreeMap<_, BTreeMap<Arc<str>, HostRule>> = BTreeMap::new();
+    for (name, host, rule) in pools.into_iter().flat_map(rules_of) {
+        let text = Arc::clone(&rule.text);
+        let held =
+            hosts.entry(host).or_default().entry(text).or_insert_with(|| HostRule { rule, pools: BTreeSet::new() });
+        held.pools.insert(name);
+    }
+    hosts.into_iter().map(|(host, rules)| (host, in_order(rules.into_values().collect()))).collect()
+}
+
+/// One per rule and host.
+fn rules_of(pool: &Pool) -> Vec<(ResourceName, Option<HostPattern>, Arc<CanonicalRule>)> {
+    let everything = [Rule::default()];
+    let rules = if pool.rules.is_empty() { &everything[..] } else { &pool.rules };
+    let mut out = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let canonical = Arc::new(CanonicalRule::new(rule));
+        let any = rule.hosts.is_empty().then_some(None);
+        let hosts = any.into_iter().chain(rule.hosts.iter().cloned().map(Some));
+        out.extend(hosts.map(|host| (pool.name.clone(), host, Arc::clone(&canonical))));
+    }
+    out
+}
+
+fn in_order(mut rules: Vec<HostRule>) -> Vec<HostRule> {
+    rules.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    rules
+}
+
+/// Place among the rules of one host; the least goes first (M6).
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<'a> {
+    path: PathRank,
+    conditions: Reverse<usize>,
+    holder: Option<&'a ResourceName>,
+    text: &'a str,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PathRank {
+    Exact,
+    Regex { order: i32, length: Reverse<usize> },
+    Prefix { length: Reverse<usize> },
+}
+
+impl HostRule {
+    fn rank(&self) -> Rank<'_> {
+        let rule = &*self.rule;
+        Rank {
+            path: match &rule.path {
+                PathMatch::Exact(_) => PathRank::Exact,
+                PathMatch::Regex { pattern, order } => {
+                    PathRank::Regex { order: *order, length: Reverse(pattern.as_str().len()) }
+                }
+                PathMatch::Prefix(prefix) => PathRank::Prefix { length: Reverse(prefix.len()) },
+            },
+            conditions: Reverse(usize::from(!rule.methods.is_empty()) + rule.headers.len() + rule.query.len()),
+            holder: self.pools.first(),
+            text: &rule.text,
+        }
+    }
+}
+
+impl CanonicalRule {
+    pub(super) fn new(rule: &Rule) -> Self {
+        let Rule { hosts: _, path, methods, headers, query } = rule;
+        let mut methods = methods.clone();
+        methods.sort_unstable();
+        methods.dedup();
+        let mut canonical = Self {
+            path: canonical_path(path.as_ref()),
+            methods,
+            headers: canonical_values(headers),
+            query: canonical_values(query),
+            text: "".into(),
+        };
+        canonical.text = canonical.describe().into();
+        canonical
+    }
+
+    fn describe(&self) -> String {
+        let mut text = path_text(&self.path);
+        if !self.methods.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, " methods {}", self.methods.join(","));
+        }
+        for (kind, values) in [("header", &self.headers), ("query", &self.query)] {
+            for value in values {
+                let _ = write!(text, " {kind} {}", value_text(value));
+            }
+        }
+        text
+    }
+}
+
+/// Rules are written as people write paths; requests come in normal form.
+fn canonical_path(path: Option<&PathMatch>) -> PathMatch {
+    // A path without normal form stays as it is: no request has it.
+    let normal = |path: &str| normalise(path).map_or_else(|_| path.to_owned(), Cow::into_owned);
+    match path {
+        None => PathMatch::Prefix(String::new()),
+        Some(PathMatch::Exact(path)) => PathMatch::Exact(normal(path)),
+        Some(PathMatch::Prefix(prefix)) => PathMatch::Prefix(normal(prefix).trim_end_matches('/').to_owned()),
+        Some(regex @ PathMatch::Regex { .. }) => regex.clone(),
+    }
+}
+
+fn canonical_values(values: &[ValueMatch]) -> Vec<ValueMatch> {
+    let sorted: BTreeMap<String, &ValueMatch> = values.iter().map(|value| (value_text(value), value)).collect();
+    sorted.into_values().cloned().collect()
+}
+
+/// Texts of users are quoted and escaped, so that no value can pass for another condition.
+fn value_text(value: &ValueMatch) -> String {
+    let ValueMatch { name, test } = value;
+    match test {
+        ValueTest::Exact(value) => format!("{name:?} Exact {value:?}"),
+        ValueTest::Regex(pattern) => format!("{name:?} Regex {}", pattern_text(pattern)),
+        ValueTest::Present => format!("{name:?} Present"),
+    }
+}
+
+fn path_text(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => format!("Exact {path:?}"),
+        PathMatch::Prefix(prefix) if prefix.is_empty() => "Prefix \"/\"".to_owned(),
+        PathMatch::Prefix(prefix) => format!("Prefix {prefix:?}"),
+        PathMatch::Regex { pattern, order } => format!("Regex {} order {order}", pattern_text(pattern)),
+    }
+}
+
+fn pattern_text(pattern: &Pattern) -> String {
+    let case = if pattern.case_insensitive() { " caseInsensitive" } else { "" };
+    format!("{:?}{case}", pattern.as_str())
+}

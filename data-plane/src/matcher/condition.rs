@@ -1,0 +1,130 @@
+//! The conditions of a rule besides host and path.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use regex::Regex;
+use weir_proto::model::{ValueMatch, ValueTest};
+
+use super::Head;
+use super::canonical::CanonicalRule;
+use crate::http::query::{self, Encoded};
+
+/// A rule whose host and path hold: its index among its host's rules, and what else it asks.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) index: usize,
+    /// `None` if it asks nothing else, which is most rules: no memory is touched then.
+    conditions: Option<Box<Conditions>>,
+}
+
+impl Candidate {
+    pub(super) fn new(index: usize, rule: &CanonicalRule) -> Self {
+        Self { index, conditions: Conditions::compile(rule).map(Box::new) }
+    }
+
+    pub(super) fn holds(&self, head: &Head<'_>) -> bool {
+        self.conditions.as_ref().is_none_or(|conditions| conditions.hold(head))
+    }
+}
+
+/// Index of the first of these, which are in order, that holds.
+pub(super) fn first(candidates: &[Candidate], head: &Head<'_>) -> Option<usize> {
+    candidates.iter().find(|candidate| candidate.holds(head)).map(|candidate| candidate.index)
+}
+
+#[derive(Debug)]
+struct Conditions {
+    methods: Box<[Box<str>]>,
+    headers: Box<[HeaderCondition]>,
+    query: Box<[QueryCondition]>,
+}
+
+#[derive(Debug)]
+struct HeaderCondition {
+    /// `None` if the name is illegal: no request has such a header.
+    name: Option<HeaderName>,
+    test: Test,
+}
+
+#[derive(Debug)]
+struct QueryCondition {
+    name: Box<str>,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Exact(Box<[u8]>),
+    Regex(Regex),
+    Present,
+}
+
+impl Conditions {
+    fn compile(rule: &CanonicalRule) -> Option<Self> {
+        let CanonicalRule { path: _, methods, headers, query, text: _ } = rule;
+        let any = !(methods.is_empty() && headers.is_empty() && query.is_empty());
+        any.then(|| Self {
+            methods: methods.iter().map(|method| method.as_str().into()).collect(),
+            headers: headers.iter().map(HeaderCondition::compile).collect(),
+            query: query.iter().map(QueryCondition::compile).collect(),
+        })
+    }
+
+    fn hold(&self, head: &Head<'_>) -> bool {
+        let method = self.methods.is_empty() || self.methods.iter().any(|method| **method == *head.method.as_str());
+        method
+            && self.headers.iter().all(|header| header.holds(head.headers))
+            && self.query.iter().all(|parameter| parameter.holds(head.query.unwrap_or_default()))
+    }
+}
+
+impl HeaderCondition {
+    fn compile(value: &ValueMatch) -> Self {
+        Self { name: HeaderName::try_from(&value.name).ok(), test: Test::compile(&value.test) }
+    }
+
+    fn holds(&self, headers: &HeaderMap) -> bool {
+        let values = self.name.as_ref().map(|name| headers.get_all(name));
+        values.into_iter().flatten().any(|value| self.test.holds_for_header(value))
+    }
+}
+
+impl QueryCondition {
+    fn compile(value: &ValueMatch) -> Self {
+        Self { name: value.name.as_str().into(), test: Test::compile(&value.test) }
+    }
+
+    fn holds(&self, query: &str) -> bool {
+        query::values(query, &self.name).any(|value| self.test.holds_for_parameter(value))
+    }
+}
+
+impl Test {
+    fn compile(test: &ValueTest) -> Self {
+        match test {
+            ValueTest::Exact(value) => Self::Exact(value.as_bytes().into()),
+            ValueTest::Regex(pattern) => Self::Regex(pattern.regex().clone()),
+            ValueTest::Present => Self::Present,
+        }
+    }
+
+    fn holds_for_header(&self, value: &HeaderValue) -> bool {
+        match self {
+            Self::Exact(exact) => value.as_bytes() == &**exact,
+            Self::Regex(regex) => is_match(regex, value.as_bytes()),
+            Self::Present => true,
+        }
+    }
+
+    fn holds_for_parameter(&self, value: Encoded<'_>) -> bool {
+        match self {
+            Self::Exact(exact) => value.is(exact),
+            Self::Regex(regex) => is_match(regex, &value.decode()),
+            Self::Present => true,
+        }
+    }
+}
+
+/// Patterns are about text: what is no UTF-8 matches none.
+fn is_match(regex: &Regex, value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok_and(|text| regex.is_match(text))
+}
