@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use http::Uri;
 use weir_proto::model::units::parse_duration;
 
@@ -62,18 +62,6 @@ pub struct Args {
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
-    /// How log lines on standard error are written
-    #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A listener to bind.

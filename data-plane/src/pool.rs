@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod members;
 pub mod runtime;
 pub mod status;
+pub mod totals;
 pub mod view;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_proto::pb;
@@ -58,7 +58,6 @@ pub(super) struct Control {
     table: TableHandle,
     inbox: Inbox,
     outbox: Outbox,
-    drain_check: Interval,
 }
 
 /// What happened.
@@ -73,16 +72,16 @@ enum Event {
 
 impl Control {
     pub(super) fn new(applier: Applier, table: TableHandle, inbox: Inbox, outbox: Outbox) -> Self {
-        let mut drain_check = tokio::time::interval(DRAIN_CHECK);
-        drain_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { applier, table, inbox, outbox, drain_check }
+        Self { applier, table, inbox, outbox }
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.load();
+        let mut drain_check = interval(DRAIN_CHECK);
+        drain_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match self.next(&stop).await {
+            match self.next(&mut drain_check, &stop).await {
                 Event::Request(request) => self.serve(request),
                 Event::Resolved(resolved) => self.resolve(resolved),
                 Event::Transition(transition) => self.outbox.reports.note(&transition, &self.table.load()),
@@ -94,7 +93,7 @@ impl Control {
         self.finish().await;
     }
 
-    async fn next(&mut self, stop: &CancellationToken) -> Event {
+    async fn next(&mut self, drain_check: &mut Interval, stop: &CancellationToken) -> Event {
         let Inbox { requests, resolved, transitions } = &mut self.inbox;
         let Outbox { cache, reports, .. } = &mut self.outbox;
         tokio::select! {
@@ -103,7 +102,7 @@ impl Control {
             Some(resolved) = resolved.recv() => Event::Resolved(resolved),
             Some(transition) = transitions.recv() => Event::Transition(transition),
             () = write_due(cache.as_mut()) => Event::WriteDue,
-            _ = self.drain_check.tick(), if reports.draining() => Event::DrainCheck,
+            _ = drain_check.tick(), if reports.draining() => Event::DrainCheck,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Which endpoints a pool has: the difference between what it had and what it shall have.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_proto::model;
+use weir_proto::model::{self, ResourceName};
 
 use super::Endpoint;
+use super::totals::Totals;
 
 /// An endpoint and the Backend it comes from.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct Members {
     pub active: Vec<Member>,
     /// Left the pool with requests in flight (S6).
     pub draining: Vec<Member>,
+    /// What the endpoints counted that are gone, of each Backend that still has others.
+    pub past: BTreeMap<ResourceName, Totals>,
 }
 
 impl Members {
@@ -61,7 +65,12 @@ impl Members {
 
     /// Forgets drained endpoints whose last request has ended.
     pub fn prune(&mut self) {
-        self.draining.retain(|m| m.endpoint.in_flight.current() > 0);
+        let gone = self.draining.extract_if(.., |m| m.endpoint.in_flight.current() == 0);
+        for member in gone {
+            self.past.entry(member.endpoint.backend.clone()).or_default().add(&member.endpoint);
+        }
+        let (active, draining) = (&self.active, &self.draining);
+        self.past.retain(|backend, _| active.iter().chain(draining).any(|m| m.endpoint.backend == *backend));
     }
 }
 
@@ -117,5 +126,16 @@ mod tests {
         drop(running);
         members.prune();
         assert!(members.draining.is_empty());
+    }
+
+    #[test]
+    fn t1_counts_of_a_backend_outlive_its_addresses_but_not_itself() {
+        let mut members = Members::default();
+        members.replace(vec![target("a", 1), target("a", 2)], 1);
+        members.active[0].endpoint.shards.of(0).responses[1].add(7);
+        members.replace(vec![target("a", 2)], 1);
+        assert_eq!(members.past.values().map(|totals| totals.responses[1]).collect::<Vec<_>>(), [7]);
+        members.replace(vec![target("b", 3)], 1);
+        assert!(members.past.is_empty());
     }
 }

@@ -84,7 +84,9 @@ mod tests {
         let mut pool = model::Pool::new("a/b".parse().unwrap());
         pool.retry.methods = vec!["PATCH".into()];
         let policy = Policy::new(&pool);
-        assert!(policy.repeatable(&Method::GET) && policy.repeatable(&Method::DELETE) && policy.repeatable(&Method::PATCH));
+        assert!(
+            policy.repeatable(&Method::GET) && policy.repeatable(&Method::DELETE) && policy.repeatable(&Method::PATCH)
+        );
         assert!(!policy.repeatable(&Method::POST));
     }
 }

@@ -1,5 +1,6 @@
 //! What survives a change of a pool's configuration: endpoints, counters, health, method state.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
@@ -10,6 +11,7 @@ use weir_proto::model::{self, ResourceName};
 
 use super::budget::RetryBudget;
 use super::members::{Member, Members, Target};
+use super::totals::Totals;
 use super::{Endpoint, View};
 use crate::health::{HealthClock, Transition, TransitionSink};
 use crate::reason::Reason;
@@ -146,6 +148,12 @@ impl PoolRuntime {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.with_members(|active, draining| active.iter().chain(draining).cloned().collect())
+    }
+
+    /// Counts of endpoints that are gone, by Backend.
+    #[must_use]
+    pub fn past(&self) -> BTreeMap<ResourceName, Totals> {
+        self.state.lock().members.past.clone()
     }
 
     /// Requests that ever entered the pool.

@@ -1,0 +1,255 @@
+//! The admin server: metrics, probes, and the state as JSON. Runs on the control thread and only reads;
+//! a request of a client never waits for it.
+
+mod page;
+mod state;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::readiness::Readiness;
+use crate::stats::ProcessStats;
+use crate::stats::families::Families;
+use crate::table::TableHandle;
+
+use page::{Body, Page};
+
+/// For a request head to arrive, and between two requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Wait after a failed accept: with no file descriptor left, trying at once would fail at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the server shows.
+#[derive(Debug)]
+pub struct Sources {
+    table: TableHandle,
+    families: Families,
+    readiness: Readiness,
+}
+
+impl Sources {
+    /// Shows these.
+    #[must_use]
+    pub fn new(table: &TableHandle, stats: &Arc<ProcessStats>, readiness: &Readiness) -> Self {
+        let families = Families::new(table.clone(), stats.clone());
+        Self { table: table.clone(), families, readiness: readiness.clone() }
+    }
+}
+
+/// A bound server.
+#[derive(Debug)]
+pub struct Admin {
+    socket: TcpListener,
+    address: SocketAddr,
+    sources: Arc<Sources>,
+}
+
+impl Admin {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// If it is taken or not ours.
+    pub fn bind(address: SocketAddr, sources: Sources) -> io::Result<Self> {
+        let socket = TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { address: socket.local_addr()?, socket, sources: Arc::new(sources) })
+    }
+
+    /// The real address, where the port asked for was 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            match tokio::net::TcpListener::from_std(self.socket) {
+                Ok(socket) => accept(socket, self.sources).await,
+                Err(error) => warn!(%error, "the admin server cannot use its socket"),
+            }
+        })
+        .await;
+    }
+}
+
+async fn accept(socket: tokio::net::TcpListener, sources: Arc<Sources>) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve(stream, sources.clone()))),
+            Err(error) => {
+                warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, sources: Arc<Sources>) {
+    let service = service_fn(|request| {
+        let response = answer(&sources, &request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        debug!(%error, "an admin connection broke");
+    }
+}
+
+fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Body> {
+    match Page::of(request.uri().path()) {
+        Some(page) if page::is_read(request.method()) => page.show(sources),
+        Some(_) => page::method_not_allowed(),
+        None => page::not_found("no such page"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_util::sync::DropGuard;
+    use weir_proto::model;
+
+    use super::*;
+    use crate::health::{HealthClock, TransitionSink};
+    use crate::pool::runtime::Environment;
+    use crate::pool::runtime::tests::targets;
+    use crate::pool::{InFlight, Pool, PoolRuntime};
+    use crate::reason::Reason;
+    use crate::table::Table;
+
+    struct Fixture {
+        pool: Arc<Pool>,
+        readiness: Readiness,
+        address: SocketAddr,
+        _stop: DropGuard,
+    }
+
+    fn start() -> Fixture {
+        let transitions = TransitionSink::new().0;
+        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+        let config = Arc::new(model::Pool::new("shop/web".parse().unwrap()));
+        let runtime = PoolRuntime::new(config.clone(), environment);
+        runtime.set_members(targets(&[1, 3]));
+        let pool = Arc::new(Pool::new(config, runtime));
+        let table = Arc::new(ArcSwap::from_pointee(Table { pools: vec![pool.clone()], ..Table::default() }));
+        let readiness = Readiness::default();
+        let sources = Sources::new(&table, &Arc::new(ProcessStats::new(&[], 1)), &readiness);
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), sources).unwrap();
+        let (address, stop) = (admin.address(), CancellationToken::new());
+        tokio::spawn(admin.run(stop.clone()));
+        Fixture { pool, readiness, address, _stop: stop.drop_guard() }
+    }
+
+    impl Fixture {
+        /// Status, headers and body.
+        async fn send(&self, method: &str, path: &str) -> (u16, String, String) {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            (head[9..12].parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
+        }
+
+        async fn json(&self, path: &str) -> Value {
+            let (status, head, body) = self.send("GET", path).await;
+            assert!(status == 200 && head.contains("content-type: application/json"), "{head}");
+            serde_json::from_str(&body).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn s3_readyz_says_what_is_missing_and_healthz_only_that_it_lives() {
+        let f = start();
+        let blocker = f.readiness.block("first table");
+        assert_eq!(f.send("GET", "/healthz").await.0, 200);
+        let (status, _, body) = f.send("GET", "/readyz").await;
+        assert_eq!((status, body.as_str()), (503, "first table\n"));
+        drop(blocker);
+        assert_eq!(f.send("GET", "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn t1_metrics_are_prometheus_text() {
+        let f = start();
+        let (status, head, body) = f.send("GET", "/metrics").await;
+        assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert!(body.contains(r#"weir_backend_up{backend="b000",pool="shop/web"} 1"#), "{body}");
+    }
+
+    #[tokio::test]
+    async fn other_methods_and_paths_are_refused_and_head_has_no_body() {
+        let f = start();
+        let (status, head, _) = f.send("POST", "/metrics").await;
+        assert!(status == 405 && head.contains("allow: get, head"), "{head}");
+        let (status, head, body) = f.send("GET", "/nothing").await;
+        assert!(status == 404 && head.contains("application/json") && body.contains("no such page"), "{body}");
+        assert_eq!(f.send("GET", "/api/v1/pools/shop/none").await.0, 404);
+        let (status, head, body) = f.send("HEAD", "/healthz").await;
+        assert_eq!((status, body.as_str()), (200, ""));
+        assert!(head.contains("content-length: 3"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn t2_the_state_of_a_pool_is_json() {
+        let f = start();
+        let members = f.pool.runtime.members();
+        let _running = InFlight::start(members[1].endpoint.clone(), 0);
+        f.pool.runtime.shards.of(0).dropped[Reason::NoBackend as usize].add(2);
+        f.pool.runtime.shards.of(0).retries[Reason::Reset as usize].add(5);
+        let mut state = f.json("/api/v1/pools/shop/web").await;
+        let since = state["backends"][1]["since"].take();
+        assert!(since.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{since}");
+        state["backends"].as_array_mut().unwrap().remove(0);
+        let expected = json!({
+            "name": "shop/web", "enabled": true, "method": "RoundRobin", "priority": 0, "up": true,
+            "inFlight": {"current": 0, "max": 0, "total": 0},
+            "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
+            "backends": [{
+                "name": "b001", "address": "127.0.0.1:1001", "state": "Up", "since": null, "reason": "",
+                "enabled": true, "weight": 3, "fails": 0, "lastFailure": null, "connections": 0,
+                "inFlight": {"current": 1, "max": 1, "total": 1},
+            }],
+        });
+        assert_eq!(state, expected);
+        assert_eq!(f.json("/api/v1/pools").await["pools"][0]["name"], "shop/web");
+    }
+
+    #[tokio::test]
+    async fn t2_an_ejected_endpoint_says_why_and_when() {
+        let f = start();
+        let endpoint = f.pool.runtime.members()[0].endpoint.clone();
+        (0..3).for_each(|_| f.pool.runtime.fail(&endpoint, Reason::ConnectTimeout));
+        let backend = f.json("/api/v1/pools/shop/web").await["backends"][0].take();
+        assert_eq!((&backend["state"], &backend["reason"]), (&json!("Ejected"), &json!("connect_timeout")));
+        assert_eq!((&backend["fails"], &backend["lastFailure"]["reason"]), (&json!(3), &json!("connect_timeout")));
+        let times = [&backend["since"], &backend["lastFailure"]["time"]];
+        assert!(times.iter().all(|time| time.as_str().unwrap().ends_with('Z')), "{backend}");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error() {
+        let f = start();
+        let sources = Sources::new(&Arc::default(), &Arc::new(ProcessStats::new(&[], 1)), &f.readiness);
+        assert_eq!(Admin::bind(f.address, sources).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,148 @@
+//! The state of pools and their endpoints, as JSON (T2).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::pool::members::Member;
+use crate::pool::runtime::PoolShard;
+use crate::pool::status::Status;
+use crate::pool::{Endpoint, Pool};
+use crate::reason::Reason;
+use crate::stats::{Counter, Gauge};
+use crate::table::Table;
+
+/// Every pool, by name.
+#[derive(Debug, Serialize)]
+pub(super) struct PoolsState {
+    pools: Vec<PoolState>,
+}
+
+/// One pool.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PoolState {
+    name: String,
+    enabled: bool,
+    method: &'static str,
+    priority: i32,
+    /// An endpoint could be chosen now.
+    up: bool,
+    in_flight: InFlight,
+    dropped: Dropped,
+    retries: u64,
+    backends: Vec<BackendState>,
+}
+
+/// Requests under way: now, at most, and ever begun.
+#[derive(Debug, Serialize)]
+struct InFlight {
+    current: u32,
+    max: u32,
+    total: u64,
+}
+
+/// 503 and 504 made here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dropped {
+    total: u64,
+    by_reason: BTreeMap<&'static str, u64>,
+}
+
+/// One endpoint of a Backend.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BackendState {
+    name: String,
+    address: String,
+    state: &'static str,
+    since: String,
+    reason: &'static str,
+    enabled: bool,
+    weight: u32,
+    fails: u32,
+    last_failure: Option<LastFailure>,
+    connections: u64,
+    in_flight: InFlight,
+}
+
+#[derive(Debug, Serialize)]
+struct LastFailure {
+    time: String,
+    reason: &'static str,
+}
+
+impl PoolsState {
+    /// Reads every pool of `table`.
+    pub(super) fn read(table: &Table) -> Self {
+        Self { pools: table.pools.iter().map(|pool| PoolState::read(pool)).collect() }
+    }
+}
+
+impl PoolState {
+    /// Reads one pool.
+    pub(super) fn read(pool: &Pool) -> Self {
+        let Pool { config, runtime, .. } = pool;
+        Self {
+            name: runtime.name.to_string(),
+            enabled: config.enabled,
+            method: config.balance.as_str(),
+            priority: config.priority,
+            up: !runtime.view.load().candidates.is_empty(),
+            in_flight: InFlight::read(&runtime.in_flight, runtime.requests()),
+            dropped: Dropped::read(pool),
+            retries: by_reason(pool, |shard| &shard.retries).values().sum(),
+            backends: runtime.members().iter().map(BackendState::read).collect(),
+        }
+    }
+}
+
+impl InFlight {
+    fn read(gauge: &Gauge, total: u64) -> Self {
+        Self { current: gauge.current(), max: gauge.max(), total }
+    }
+}
+
+impl Dropped {
+    fn read(pool: &Pool) -> Self {
+        let by_reason = by_reason(pool, |shard| &shard.dropped);
+        Self { total: by_reason.values().sum(), by_reason }
+    }
+}
+
+impl BackendState {
+    fn read(member: &Member) -> Self {
+        let Member { backend, endpoint } = member;
+        let status = member.status();
+        let Endpoint { address, in_flight, .. } = &**endpoint;
+        let Status { state, since, fails, last_failure } = status;
+        Self {
+            name: backend.name.name().to_owned(),
+            address: address.to_string(),
+            state: state.as_str(),
+            since: text(since),
+            reason: status.reason().map(Reason::as_str).unwrap_or_default(),
+            enabled: backend.enabled,
+            weight: backend.weight,
+            fails,
+            last_failure: last_failure.map(|(time, reason)| LastFailure { time: text(time), reason: reason.as_str() }),
+            connections: endpoint.connections(),
+            in_flight: InFlight::read(in_flight, endpoint.requests()),
+        }
+    }
+}
+
+type ByReason = [Counter; Reason::ALL.len()];
+
+/// The reasons that counted, summed over workers.
+fn by_reason(pool: &Pool, counters: impl Fn(&PoolShard) -> &ByReason) -> BTreeMap<&'static str, u64> {
+    let sum = |reason: Reason| pool.runtime.shards.sum(|shard| counters(shard)[reason as usize].get());
+    let counts = Reason::ALL.into_iter().map(|reason| (reason.as_str(), sum(reason)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+fn text(time: Timestamp) -> String {
+    format!("{time:.3}")
+}

@@ -1,0 +1,32 @@
+//! What a Backend counted, those of its endpoints included that are gone: a counter must not go down
+//! because a DNS name dropped an address.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Endpoint;
+use crate::reason::Reason;
+
+/// Counts that only go up.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Responses by class, 1xx to 5xx.
+    pub responses: [u64; 5],
+    /// Failures by reason.
+    pub fails: [u64; Reason::ALL.len()],
+    /// Times an endpoint came up.
+    pub up: u64,
+    /// Times one went down.
+    pub down: u64,
+}
+
+impl Totals {
+    /// Adds what `endpoint` counted.
+    pub fn add(&mut self, endpoint: &Endpoint) {
+        for shard in endpoint.shards.iter() {
+            self.responses.iter_mut().zip(&shard.responses).for_each(|(sum, n)| *sum += n.get());
+        }
+        self.fails.iter_mut().zip(&endpoint.fails).for_each(|(sum, n)| *sum += n.load(Relaxed));
+        self.up += endpoint.transitions.up.load(Relaxed);
+        self.down += endpoint.transitions.down.load(Relaxed);
+    }
+}

@@ -1,0 +1,66 @@
+//! Series of one pool.
+
+use crate::pool::members::Member;
+use crate::pool::runtime::PoolShard;
+use crate::pool::status::EndpointState;
+use crate::pool::totals::Totals;
+use crate::pool::{Pool, PoolRuntime};
+use crate::reason::Reason;
+use crate::stats::{Counter, Histogram};
+
+use super::sheet::{Metric, Sheet};
+
+/// Class of a status, by its first digit less one.
+pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Writes down everything of `pool`.
+pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
+    let runtime = &pool.runtime;
+    let name = runtime.name.to_string();
+    durations(runtime, &name, sheet);
+    reasons(runtime, &name, sheet);
+    sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(runtime.view.load().panic)));
+    let past = runtime.past();
+    let mut members = runtime.members();
+    members.sort_by(|a, b| a.endpoint.backend.cmp(&b.endpoint.backend));
+    for members in members.chunk_by(|a, b| a.endpoint.backend == b.endpoint.backend) {
+        let past = past.get(&members[0].endpoint.backend);
+        backend(&name, members, past.cloned().unwrap_or_default(), sheet);
+    }
+}
+
+fn durations(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    let of = |histogram: fn(&PoolShard) -> &Histogram| Histogram::summarise(runtime.shards.iter().map(histogram));
+    sheet.histogram_if_any(Metric::RequestDuration, &[name], &of(|shard| &shard.request_duration));
+    sheet.histogram_if_any(Metric::UpstreamDuration, &[name], &of(|shard| &shard.upstream_duration));
+}
+
+fn reasons(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    let sum = |counter: &dyn Fn(&PoolShard) -> &Counter| runtime.shards.sum(|shard| counter(shard).get());
+    for (class, code) in CLASSES.iter().enumerate() {
+        sheet.count_if_any(Metric::Requests, &["", code, name], sum(&|shard| &shard.local_responses[class]));
+    }
+    for reason in Reason::ALL {
+        let index = reason as usize;
+        sheet.count_if_any(Metric::Dropped, &[name, reason.as_str()], sum(&|shard| &shard.dropped[index]));
+        sheet.count_if_any(Metric::Retries, &[name, reason.as_str()], sum(&|shard| &shard.retries[index]));
+    }
+}
+
+/// Series of one Backend, whatever the number of its endpoints.
+fn backend(pool: &str, members: &[Member], mut totals: Totals, sheet: &mut Sheet) {
+    let name = members[0].endpoint.backend.name();
+    members.iter().for_each(|member| totals.add(&member.endpoint));
+    let active: u32 = members.iter().map(|member| member.endpoint.in_flight.current()).sum();
+    let up = members.iter().filter(|member| member.status().state == EndpointState::Up).count();
+    sheet.gauge(Metric::RequestsActive, &[name, pool], f64::from(active));
+    sheet.gauge(Metric::BackendUp, &[name, pool], up as f64);
+    for (code, count) in CLASSES.iter().zip(totals.responses) {
+        sheet.count_if_any(Metric::Requests, &[name, code, pool], count);
+    }
+    for (reason, count) in Reason::ALL.iter().zip(totals.fails) {
+        sheet.count_if_any(Metric::BackendFails, &[name, pool, reason.as_str()], count);
+    }
+    sheet.count_if_any(Metric::HealthTransitions, &[name, pool, "up"], totals.up);
+    sheet.count_if_any(Metric::HealthTransitions, &[name, pool, "down"], totals.down);
+}

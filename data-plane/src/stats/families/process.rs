@@ -1,0 +1,47 @@
+//! Series that belong to no pool.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use weir_proto::model::Kind;
+
+use crate::reason::Reason;
+use crate::stats::ProcessStats;
+use crate::stats::process::DiscoveryStats;
+
+use super::pool::CLASSES;
+use super::sheet::{Metric, Sheet};
+
+/// Writes down everything of `stats`.
+pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
+    for listener in &stats.listeners {
+        sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
+    }
+    unrouted(stats, sheet);
+    discovery(&stats.discovery, sheet);
+    sheet.count(Metric::LogLinesDropped, &[], stats.log_lines_dropped.load(Relaxed));
+    sheet.gauge(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+/// Requests that no pool took have neither pool nor backend.
+fn unrouted(stats: &ProcessStats, sheet: &mut Sheet) {
+    for (class, code) in CLASSES.iter().enumerate() {
+        let count = stats.unrouted.sum(|shard| shard.responses[class].get());
+        sheet.count_if_any(Metric::Requests, &["", code, ""], count);
+    }
+    for reason in Reason::ALL {
+        let count = stats.unrouted.sum(|shard| shard.reasons[reason as usize].get());
+        sheet.count_if_any(Metric::Dropped, &["", reason.as_str()], count);
+    }
+}
+
+fn discovery(stats: &DiscoveryStats, sheet: &mut Sheet) {
+    sheet.gauge(Metric::Connected, &[], f64::from(u8::from(stats.connected.load(Relaxed))));
+    sheet.count(Metric::CacheWriteFailures, &[], stats.cache_write_failures.load(Relaxed));
+    for (kind, count) in Kind::ALL.iter().zip(&stats.nacks) {
+        sheet.count(Metric::Nacks, &[kind.as_str()], count.load(Relaxed));
+    }
+    if let Some(table) = &*stats.table.lock() {
+        sheet.gauge(Metric::TableVersion, &[&table.version], 1.0);
+        sheet.gauge(Metric::TableAge, &[], table.since.elapsed().as_secs_f64());
+    }
+}
