@@ -11,6 +11,8 @@ mod control;
 pub mod handle;
 pub mod report;
 mod starting;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -3,11 +3,14 @@
 //! [`discovery`] brings resources, [`table`] turns them into what the request path reads, [`worker`]s
 //! serve requests with it, and [`admin`] shows how it goes. ARCHITECTURE.md has the picture.
 
+pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod balance;
 pub mod config;
 pub mod discovery;
 pub mod drain;
+pub mod gather;
 pub mod health;
 pub mod http;
 pub mod listener;

@@ -4,4 +4,6 @@
 pub mod convert;
 pub mod model;
 pub mod pb;
+#[cfg(feature = "process")]
+pub mod process;
 pub mod version;

@@ -51,7 +51,8 @@ impl Outlier {
             self.fails = 0;
         }
         self.fails = self.fails.saturating_add(1);
-        let on_probation = self.probation_until.take_if(|until| now >= *until).is_none() && self.probation_until.is_some();
+        let on_probation =
+            self.probation_until.take_if(|until| now >= *until).is_none() && self.probation_until.is_some();
         (on_probation || self.fails >= settings.max_fails).then(|| self.eject(now, settings.fail_timeout))
     }
 

@@ -29,6 +29,8 @@ struct State {
     /// Frames read so far.
     progress: u64,
     waits_for_client: bool,
+    /// Number of the try that may read. A try that timed out may still hold its stream for a moment.
+    reader: u32,
     /// Present if the client expects `100 Continue`.
     gate: Option<ContinueGate>,
 }
@@ -46,6 +48,7 @@ pub enum UpstreamBody {
 #[derive(Debug)]
 pub struct Stream {
     state: Rc<RefCell<State>>,
+    reader: u32,
     replayed: usize,
     wait: Option<Pin<Box<Sleep>>>,
 }
@@ -78,6 +81,7 @@ impl Source {
             client_failed: false,
             progress: 0,
             waits_for_client: false,
+            reader: 0,
             gate: expects_continue.then(ContinueGate::default),
         };
         Some(Self(Rc::new(RefCell::new(state))))
@@ -92,10 +96,12 @@ impl Source {
         }
     }
 
-    /// A body for one try, from the beginning.
+    /// A body for one try, from the beginning. The streams of earlier tries end.
     #[must_use]
     pub fn stream(&self) -> UpstreamBody {
-        UpstreamBody::Stream(Stream { state: self.0.clone(), replayed: 0, wait: None })
+        let mut state = self.0.borrow_mut();
+        state.reader += 1;
+        UpstreamBody::Stream(Stream { state: self.0.clone(), reader: state.reader, replayed: 0, wait: None })
     }
 
     /// Whether another try can have the whole body.
@@ -183,6 +189,9 @@ impl State {
 impl Stream {
     /// Ready when the body may be read. A client is not kept waiting for ever.
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if self.state.borrow().reader != self.reader {
+            return Poll::Ready(Err(BodyError::Abandoned));
+        }
         let Some(gate) = self.state.borrow().gate.clone() else { return Poll::Ready(Ok(())) };
         if let Poll::Ready(open) = gate.poll(cx) {
             return Poll::Ready(if open { Ok(()) } else { Err(BodyError::Abandoned) });
@@ -233,7 +242,8 @@ impl Body for UpstreamBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(stream) => {
                 let state = stream.state.borrow();
-                let kept: u64 = state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
+                let kept: u64 =
+                    state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
                 let rest = state.incoming.size_hint();
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + kept);

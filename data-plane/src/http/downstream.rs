@@ -17,6 +17,7 @@ use tracing::debug;
 use super::connection::{Activity, ClientConnection, Order};
 use super::framing::HeadWatch;
 use super::serve;
+use crate::gather;
 use crate::reason::Reason;
 
 /// Most bytes that hyper buffers of a head (then 431) or of a body. Larger than what
@@ -105,7 +106,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        gather::poll_write(&mut self.stream, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -86,11 +86,13 @@ impl Exchange {
         pool.runtime.shards.of(self.connection.worker.id).requests.increment();
     }
 
-    /// Moves back into a pool that it was in before.
+    /// Moves into a pool that it was in before.
     pub fn return_to_pool(&mut self, index: usize) {
-        self.leave_pool();
-        self.pool = Some(index);
-        pool_of(&self.table, index).runtime.in_flight.enter();
+        if self.pool != Some(index) {
+            self.leave_pool();
+            self.pool = Some(index);
+            pool_of(&self.table, index).runtime.in_flight.enter();
+        }
     }
 
     fn leave_pool(&mut self) {

@@ -32,24 +32,24 @@ pub struct Forward {
     disabled: Option<usize>,
 }
 
-/// How the try before ended.
+/// How the last try ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per request; a box would cost an allocation")]
 enum Last {
     /// There was none.
     None,
     /// Without a response head.
     Failed(Failure),
-    /// With a status that asks for another try, in this pool. The client gets it if no try does better.
-    Held(Box<Answer>, usize),
+    /// With a response head, in the pool of this index. If its status asks for another try, the client
+    /// gets it only if no try does better.
+    Answered(Answer, usize),
 }
 
-/// What became of a request in one pool.
-enum Outcome {
-    Answered(Answer),
-    /// The next pool may try.
-    Next,
-    /// Nobody may try again.
-    GiveUp,
+/// Whether the search goes on in the next pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    GoesOn,
+    Ends,
 }
 
 impl Forward {
@@ -70,39 +70,40 @@ impl Forward {
                 continue;
             }
             self.exchange.enter_pool(index);
-            match self.try_pool(pool, index).await {
-                Outcome::Answered(answer) => return answer::pass(self.exchange, answer, self.upgrade),
-                Outcome::Next => {}
-                Outcome::GiveUp => break,
+            if self.try_pool(pool, index).await == Search::Ends {
+                break;
             }
         }
-        self.give_up()
+        self.finish()
     }
 
-    async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Outcome {
+    async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {
         self.keep_body(pool);
         for _ in 0..=pool.config.retry.attempts {
-            let Some(in_flight) = self.next_endpoint(pool) else { return Outcome::Next };
-            if !self.may_try(pool) {
-                return Outcome::GiveUp;
-            }
-            self.exchange.attempts += 1;
-            let attempt = Attempt {
-                worker: self.exchange.connection.worker.clone(),
-                pool: pool.clone(),
-                in_flight,
-                template: self.template.clone(),
-            };
-            let again = match attempt.run().await {
-                Ok(answer) if !self.is_worth_another(pool, &answer) => return Outcome::Answered(answer),
-                Ok(answer) => self.hold(answer, index),
-                Err(failed) => self.fail(pool, failed),
-            };
-            if !again {
-                return Outcome::GiveUp;
+            let Some(in_flight) = self.next_endpoint(pool) else { return Search::GoesOn };
+            if !self.may_try(pool) || self.try_endpoint(pool, index, in_flight).await == Search::Ends {
+                return Search::Ends;
             }
         }
-        Outcome::Next
+        Search::GoesOn
+    }
+
+    async fn try_endpoint(&mut self, pool: &Arc<Pool>, index: usize, in_flight: InFlight) -> Search {
+        self.exchange.attempts += 1;
+        let attempt = Attempt {
+            worker: self.exchange.connection.worker.clone(),
+            pool: pool.clone(),
+            in_flight,
+            template: self.template.clone(),
+        };
+        match attempt.run().await {
+            Ok(answer) => {
+                let search = self.judge(pool, &answer);
+                self.last = Last::Answered(answer, index);
+                search
+            }
+            Err(failed) => self.fail(pool, failed),
+        }
     }
 
     /// Sets how much of the body is kept, before anything of it is read in this pool.
@@ -134,11 +135,11 @@ impl Forward {
         let (reason, free) = match &self.last {
             Last::None => return true,
             Last::Failed(failure) => (failure.reason(), failure.nothing_sent()),
-            Last::Held(..) => (Reason::BadResponse, false),
+            Last::Answered(..) => (Reason::BadResponse, false),
         };
         let runtime = &pool.runtime;
-        let granted =
-            free || runtime.budget.take(tokio::time::Instant::now(), runtime.requests(), pool.config.retry.budget_percent);
+        let granted = free
+            || runtime.budget.take(tokio::time::Instant::now(), runtime.requests(), pool.config.retry.budget_percent);
         if granted {
             runtime.shards.of(self.exchange.connection.worker.id).retries[reason as usize].increment();
         }
@@ -151,21 +152,18 @@ impl Forward {
         pool.policy.repeatable(&self.template.method) && body.is_none_or(Source::is_replayable)
     }
 
-    fn is_worth_another(&self, pool: &Pool, answer: &Answer) -> bool {
+    /// Whether the status of an answer asks for another try, and whether it counts as a failure.
+    fn judge(&self, pool: &Pool, answer: &Answer) -> Search {
         let status = answer.response.status().as_u16();
         if any_matches(&pool.policy.fail_statuses, status) {
             pool.runtime.fail(answer.in_flight.endpoint(), Reason::BadResponse);
         }
-        any_matches(&pool.policy.retry_statuses, status) && self.is_repeatable(pool)
+        let again = any_matches(&pool.policy.retry_statuses, status) && self.is_repeatable(pool);
+        if again { Search::GoesOn } else { Search::Ends }
     }
 
-    fn hold(&mut self, answer: Answer, index: usize) -> bool {
-        self.last = Last::Held(Box::new(answer), index);
-        true
-    }
-
-    /// Notes a failed try; true if another may follow.
-    fn fail(&mut self, pool: &Pool, failed: Failed) -> bool {
+    /// Notes a failed try.
+    fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         let Failed { failure, in_flight } = failed;
         let cause = failure.retry_cause();
         if cause.is_some() {
@@ -173,22 +171,20 @@ impl Forward {
         }
         let again = cause.is_some_and(|cause| pool.policy.retries(cause))
             && (failure.nothing_sent() || self.is_repeatable(pool));
-        // The last one to answer is the one to show, rather than a later failure.
-        if !matches!(self.last, Last::Held(..)) {
+        // An answer, even a bad one, says more than a later failure.
+        if !matches!(self.last, Last::Answered(..)) {
             self.last = Last::Failed(failure);
         }
-        again
+        if again { Search::GoesOn } else { Search::Ends }
     }
 
-    fn give_up(mut self) -> Response<ReplyBody> {
+    fn finish(mut self) -> Response<ReplyBody> {
         match self.last {
-            Last::Held(answer, index) => {
+            Last::Answered(answer, index) => {
                 self.exchange.return_to_pool(index);
-                answer::pass(self.exchange, *answer, self.upgrade)
+                answer::pass(self.exchange, answer, self.upgrade)
             }
-            Last::Failed(failure) => {
-                reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
-            }
+            Last::Failed(failure) => reply::local(self.exchange, failure.status(), failure.reason(), failure.text()),
             Last::None => self.unavailable(),
         }
     }

@@ -69,7 +69,14 @@ impl ReplyBody {
     pub fn upstream(incoming: Incoming, lease: Lease, exchange: Exchange) -> Self {
         let read_timeout = exchange.pool().map_or(Duration::ZERO, |pool| pool.config.timeouts.read);
         let (lease, exchange) = (Some(lease), Some(exchange));
-        Self::Upstream(Box::new(Forwarded { incoming: Some(incoming), lease, exchange, read_timeout, waiting: None, failed: false }))
+        Self::Upstream(Box::new(Forwarded {
+            incoming: Some(incoming),
+            lease,
+            exchange,
+            read_timeout,
+            waiting: None,
+            failed: false,
+        }))
     }
 }
 

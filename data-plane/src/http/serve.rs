@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -13,9 +13,9 @@ use super::body::Source;
 use super::connection::ClientConnection;
 use super::exchange::Exchange;
 use super::forward::Forward;
+use super::headers::{self, Upgrade};
 use super::request::{self, Refusal};
 use super::response::ReplyBody;
-use super::headers::{self, Upgrade};
 use super::{expect, reply};
 use crate::reason::Reason;
 use crate::table::{Chain, Table};
@@ -40,7 +40,7 @@ pub async fn serve(
         Ok(None) => return Ok(no_route(exchange)),
         Err(refusal) => return Ok(refuse(exchange, refusal)),
     };
-    let (template, upgrade) = prepare(parts, body, &exchange.connection);
+    let (template, upgrade) = prepare(parts, body, &exchange);
     Ok(Forward::new(exchange, template, upgrade).run(chain).await)
 }
 
@@ -50,23 +50,24 @@ fn find_chain<'a>(table: &'a Table, listener: usize, parts: &Parts) -> Result<Op
 }
 
 /// What upstreams shall see, made once for all tries.
-fn prepare(mut parts: Parts, body: Incoming, connection: &ClientConnection) -> (Template, Option<OnUpgrade>) {
+fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, Option<OnUpgrade>) {
     let upgrade = Upgrade::asked_by(&parts.headers);
     let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade == Upgrade::Pass);
     let expects_continue = expect::is_expected(&parts.headers);
-    headers::prepare_request(&mut parts.headers, &connection.downstream, parts.version, upgrade);
-    let template = Template {
-        method: parts.method,
-        uri: parts.uri,
-        headers: parts.headers,
-        body: Source::new(body, expects_continue),
-        began: tokio::time::Instant::now(),
-    };
-    (template, client)
+    headers::prepare_request(&mut parts.headers, &exchange.connection.downstream, parts.version, upgrade);
+    let body = Source::new(body, expects_continue);
+    if body.is_some() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        // hyper would add it by itself, but not to a GET, whose body would get lost.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    (Template { method: parts.method, uri: parts.uri, headers: parts.headers, body, began: exchange.began }, client)
 }
 
+/// Closes the connection as well: after a malformed request nobody knows where the next one begins.
 fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ReplyBody> {
-    reply::local(exchange, refusal.status, Reason::BadRequest, refusal.text)
+    let mut response = reply::local(exchange, refusal.status, Reason::BadRequest, refusal.text);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn no_route(exchange: Exchange) -> Response<ReplyBody> {

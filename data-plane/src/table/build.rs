@@ -23,7 +23,8 @@ pub fn build(pools: &BTreeMap<ResourceName, Arc<Pool>>, listeners: &[String], pr
 }
 
 fn routes(table: &Table, listener: &str, previous: &Table, before: Option<&Routes>) -> Routes {
-    let serves = |pool: &&Arc<Pool>| pool.config.listeners.is_empty() || pool.config.listeners.iter().any(|l| l == listener);
+    let serves =
+        |pool: &&Arc<Pool>| pool.config.listeners.is_empty() || pool.config.listeners.iter().any(|l| l == listener);
     let pools = table.pools.iter().filter(serves).map(|pool| &*pool.config);
     let matcher = Matcher::compile(pools, before.map(|routes| &routes.matcher));
     let cursors = previous.cursors();

@@ -72,8 +72,7 @@ mod tests {
     use crate::pool::runtime::Environment;
 
     fn pools(settings: &[(i32, u32)]) -> Vec<Arc<Pool>> {
-        let environment =
-            Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+        let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
         let pool = |(i, (priority, weight)): (usize, &(i32, u32))| {
             let mut config = model::Pool::new(format!("a/p{i}").parse().unwrap());
             (config.priority, config.weight) = (*priority, *weight);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -51,7 +52,7 @@ pub async fn connect(
     let stream = dial(endpoint, limit).await?;
     stream.set_nodelay(true)?;
     let write_limit = WriteLimit::default();
-    let io = UpstreamIo::new(stream, write_limit.clone());
+    let io = TokioIo::new(UpstreamIo::new(stream, write_limit.clone()));
     let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
     let (endpoint, id) = (endpoint.clone(), worker.id);
     endpoint.shards.of(id).connects.increment();

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::gather;
 
 /// The write timeout of a connection, in milliseconds; 0 = none. It belongs to the connection's current
 /// request, so whoever takes an idle connection sets it.
@@ -35,7 +36,7 @@ impl WriteLimit {
 /// timer exists only while a write waits.
 #[derive(Debug)]
 pub struct UpstreamIo {
-    stream: TokioIo<TcpStream>,
+    stream: TcpStream,
     limit: WriteLimit,
     waiting: Option<Pin<Box<Sleep>>>,
 }
@@ -44,7 +45,7 @@ impl UpstreamIo {
     /// Wraps `stream`.
     #[must_use]
     pub fn new(stream: TcpStream, limit: WriteLimit) -> Self {
-        Self { stream: TokioIo::new(stream), limit, waiting: None }
+        Self { stream, limit, waiting: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -65,13 +66,13 @@ impl UpstreamIo {
     }
 }
 
-impl Read for UpstreamIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl AsyncRead for UpstreamIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl Write for UpstreamIo {
+impl AsyncWrite for UpstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, written)
@@ -82,7 +83,7 @@ impl Write for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = gather::poll_write(&mut self.stream, cx, bufs);
         self.watch(cx, written)
     }
 

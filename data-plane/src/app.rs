@@ -1,0 +1,254 @@
+//! Wiring of the process: binds everything, starts the threads, and ends them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_resolver::net::NetError;
+use tokio::runtime::{self, LocalOptions};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin::{self, Admin};
+use crate::config::{Config, Listen};
+use crate::discovery::{self, Discovery};
+use crate::drain::Drain;
+use crate::health::clock::HealthClockTask;
+use crate::health::{HealthClock, TransitionSink};
+use crate::listener::Listener;
+use crate::listener::numbers::ConnectionNumbers;
+use crate::pool::runtime::Environment;
+use crate::readiness::Readiness;
+use crate::stats::ProcessStats;
+use crate::stats::access_log::{AccessLog, LogWriter, Target};
+use crate::table::{Table, TableHandle};
+use crate::worker::{Shared, Worker};
+
+/// Why the process cannot start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is taken or not ours; names the flag.
+    #[error("{flag}: {cause}")]
+    Bind {
+        /// The flag and its value.
+        flag: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("--access-log: {0}")]
+    AccessLog(io::Error),
+    /// The DNS settings are refused.
+    #[error("DNS: {0}")]
+    Dns(#[from] NetError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// A thread ended that should not have.
+    #[error("the thread {0} ended by itself")]
+    Ended(String),
+}
+
+/// A proxy whose addresses are bound but which serves nothing yet.
+#[derive(Debug)]
+pub struct Bound {
+    /// Name and real address of each listener.
+    pub listeners: Vec<(String, SocketAddr)>,
+    /// Real address of the admin server.
+    pub admin: SocketAddr,
+    sockets: Vec<Listener>,
+    control: ControlThread,
+    shared: Arc<Shared>,
+    log: Option<LogWriter>,
+    readiness: Readiness,
+    leaving: Leaving,
+    workers: usize,
+}
+
+/// Everything that runs on the control thread.
+#[derive(Debug)]
+struct ControlThread {
+    discovery: Discovery,
+    clock: HealthClockTask,
+    admin: Admin,
+}
+
+/// How long each step of leaving takes at most.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    delay: Duration,
+    deadline: Duration,
+}
+
+/// Binds all addresses and puts the parts together.
+///
+/// # Errors
+/// If an address is taken, or a file or DNS setting is refused.
+pub fn bind(config: Config) -> Result<Bound, Error> {
+    let workers = config.workers.get();
+    let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = sockets.iter().map(|listener| listener.name.clone()).collect();
+    let stats = Arc::new(ProcessStats::new(&names, workers));
+    let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
+    let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
+    let readiness = Readiness::default();
+    let admin = Admin::bind(config.admin, admin::Sources::new(&table, &stats, &readiness))
+        .map_err(|cause| Error::Bind { flag: format!("--admin {}", config.admin), cause })?;
+    let (clock, clock_task) = HealthClock::new();
+    let (transitions, transitions_seen) = TransitionSink::new();
+    let environment = Environment { clock, transitions, workers };
+    let context = discovery::Context {
+        table: table.clone(),
+        environment,
+        transitions: transitions_seen,
+        readiness: readiness.clone(),
+        stats: stats.clone(),
+    };
+    let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
+    let discovery = Discovery::new(settings(config), context)?;
+    let numbers = ConnectionNumbers::default();
+    Ok(Bound {
+        listeners: sockets.iter().map(|listener| (listener.name.clone(), listener.address)).collect(),
+        admin: admin.address(),
+        sockets,
+        control: ControlThread { discovery, clock: clock_task, admin },
+        shared: Arc::new(Shared { table, stats, log, numbers, drain: Drain::default() }),
+        log: writer,
+        readiness,
+        leaving,
+        workers,
+    })
+}
+
+fn settings(config: Config) -> discovery::Settings {
+    discovery::Settings {
+        control_plane: config.control_plane,
+        node_id: config.node_id,
+        cache_dir: config.cache_dir,
+        dns_server: config.dns_server,
+        seed: rand::random(),
+    }
+}
+
+fn listener(listen: &Listen, workers: usize) -> Result<Listener, Error> {
+    Listener::bind(listen.name.clone(), listen.address, workers)
+        .map_err(|cause| Error::Bind { flag: format!("--listen {listen}"), cause })
+}
+
+fn access_log(target: Option<&Target>, stats: &Arc<ProcessStats>) -> Result<(AccessLog, Option<LogWriter>), Error> {
+    let Some(target) = target else { return Ok((AccessLog::off(), None)) };
+    let (log, writer) = AccessLog::start(target, stats.clone()).map_err(Error::AccessLog)?;
+    Ok((log, Some(writer)))
+}
+
+impl Bound {
+    /// Serves until `shutdown`, then leaves: not ready, a delay in which requests are still taken, then no
+    /// new connections, and an end when the running requests have ended or the deadline has passed.
+    ///
+    /// # Errors
+    /// If a thread cannot be started or ends by itself.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { sockets, control, shared, log, readiness, leaving, workers, .. } = self;
+        let stop_control = CancellationToken::new();
+        let stopped = stop_control.clone();
+        let control = Thread::start("weir-control", move || control_thread(control, stopped))?;
+        let mut serving = start_workers(sockets, &shared, workers)?;
+        let result = tokio::select! {
+            () = shutdown.cancelled() => {
+                let draining = readiness.block("draining");
+                leave(&shared.drain, leaving, &mut serving).await;
+                drop(draining);
+                Ok(())
+            }
+            Some(ended) = serving.join_next() => Err(Error::Ended(ended.unwrap_or_default())),
+            name = control.ended() => Err(Error::Ended(name)),
+        };
+        stop_control.cancel();
+        shared.drain.close();
+        if let Some(log) = log {
+            log.finish();
+        }
+        result
+    }
+}
+
+/// The visible sequence of a graceful stop.
+async fn leave(drain: &Drain, leaving: Leaving, serving: &mut JoinSet<String>) {
+    info!(delay = ?leaving.delay, deadline = ?leaving.deadline, "leaving");
+    drain.leave();
+    sleep(leaving.delay).await;
+    drain.close();
+    let all_ended = async { while serving.join_next().await.is_some() {} };
+    if timeout(leaving.deadline, all_ended).await.is_err() {
+        warn!(workers = serving.len(), "the drain deadline has passed; what still runs is cut off");
+    }
+}
+
+/// A thread, and how one learns that it ended.
+struct Thread {
+    name: String,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Thread {
+    fn start(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
+        let name = name.into();
+        let (guard, ended) = oneshot::channel::<()>();
+        let run = move || {
+            // Dropped at the end and by a panic alike.
+            let _guard = guard;
+            body();
+        };
+        thread::Builder::new().name(name.clone()).spawn(run).map_err(Error::Thread)?;
+        Ok(Self { name, ended })
+    }
+
+    /// Waits for the end; gives the thread's name.
+    async fn ended(self) -> String {
+        let _ = self.ended.await;
+        self.name
+    }
+}
+
+fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usize) -> Result<JoinSet<String>, Error> {
+    let mut threads = JoinSet::new();
+    for id in 0..workers {
+        let sockets: Vec<_> = sockets.iter_mut().filter_map(Listener::take_socket).collect();
+        let shared = shared.clone();
+        let seed = rand::random();
+        let body = move || {
+            let Some(runtime) = worker_runtime() else { return };
+            let worker = Worker::new(id, shared, seed);
+            if let Err(error) = runtime.block_on(worker.run(sockets)) {
+                warn!(%error, "a worker cannot use its sockets");
+            }
+        };
+        threads.spawn(Thread::start(format!("weir-worker-{id}"), body)?.ended());
+    }
+    Ok(threads)
+}
+
+fn worker_runtime() -> Option<runtime::LocalRuntime> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.inspect_err(|error| warn!(%error, "a worker cannot start")).ok()
+}
+
+fn control_thread(control: ControlThread, stop: CancellationToken) {
+    let ControlThread { discovery, clock, admin } = control;
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return warn!(%error, "the control thread cannot start"),
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(discovery.run(stop.clone()), admin.run(stop)) } => {}
+            () = clock.run() => {}
+        }
+    });
+}

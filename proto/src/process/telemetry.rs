@@ -1,0 +1,45 @@
+//! The log: as text or JSON, on standard error, filtered by `WEIR_LOG`.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// Variable with the filter, in the syntax of `RUST_LOG`.
+pub const FILTER_VARIABLE: &str = "WEIR_LOG";
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of the log.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogArgs {
+    /// Form of the log on standard error; the variable WEIR_LOG filters it, as in WEIR_LOG=debug
+    #[arg(long, global = true, env = "WEIR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Sets up the log of the process.
+///
+/// # Errors
+/// If it is set up already.
+pub fn init(format: LogFormat) -> Result<(), TryInitError> {
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    match format {
+        LogFormat::Text => log.finish().try_init(),
+        LogFormat::Json => log.json().finish().try_init(),
+    }
+}
