@@ -59,9 +59,8 @@ impl Desired {
         let (pools, mut backends): (BTreeSet<Key>, BTreeSet<Key>) =
             dirty.into_iter().partition(|key| key.kind == Kind::Pool);
         let mut outcome = Outcome::default();
-        for pool in self.settle_pools(pools, &mut outcome) {
-            backends.extend(self.members(&pool));
-        }
+        let turned = self.settle_pools(pools, &mut outcome);
+        backends.extend(self.members(&turned));
         for key in backends {
             self.settle_backend(&key, &mut outcome);
         }
@@ -75,7 +74,7 @@ impl Desired {
     }
 
     /// Judges Pools, bases first; gives back those that came into force or went out of it.
-    fn settle_pools(&mut self, dirty: BTreeSet<Key>, outcome: &mut Outcome) -> Vec<ResourceName> {
+    fn settle_pools(&mut self, dirty: BTreeSet<Key>, outcome: &mut Outcome) -> BTreeSet<ResourceName> {
         let names: BTreeSet<ResourceName> = dirty.into_iter().map(|key| key.name).collect();
         let was: BTreeSet<ResourceName> = names.iter().filter(|n| self.pools.contains_key(*n)).cloned().collect();
         let order = order::bases_first(&self.index, &names);
@@ -175,12 +174,15 @@ impl Desired {
         Ok((pool, body))
     }
 
-    /// Backends whose standing may change with that of a Pool: those that name it, and those whose last good
-    /// version does.
-    fn members(&self, pool: &ResourceName) -> Vec<Key> {
-        let naming = self.index.users(pool).filter(|key| key.kind == Kind::Backend).cloned();
-        let holding = self.backends.iter().filter(|(_, p)| *p == pool).map(|(name, _)| Key::backend(name.clone()));
-        naming.chain(holding).collect()
+    /// Backends whose standing may change with that of these Pools: those that name one, and those whose last
+    /// good version does.
+    fn members(&self, pools: &BTreeSet<ResourceName>) -> Vec<Key> {
+        if pools.is_empty() {
+            return Vec::new();
+        }
+        let naming = pools.iter().flat_map(|pool| self.index.users(pool)).filter(|key| key.kind == Kind::Backend);
+        let holding = self.backends.iter().filter(|(_, pool)| pools.contains(*pool));
+        naming.cloned().chain(holding.map(|(name, _)| Key::backend(name.clone()))).collect()
     }
 
     /// What to say about a resource; `None` if it is gone. What breaks the schema outweighs the rest.

@@ -55,26 +55,6 @@ pub enum Manifest {
     },
 }
 
-impl Manifest {
-    /// The resource, if it is known.
-    #[must_use]
-    pub fn key(&self) -> Option<&Key> {
-        match self {
-            Self::Good(object) => Some(&object.key),
-            Self::Broken { key, .. } => key.as_ref(),
-        }
-    }
-
-    /// The place of its first line.
-    #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        match self {
-            Self::Good(object) => object.origin.as_ref().map(|origin| origin.place("")),
-            Self::Broken { findings, .. } => findings.first().and_then(|finding| finding.place.clone()),
-        }
-    }
-}
-
 /// Reads all manifests of a file.
 #[must_use]
 pub fn read(file: &Arc<Path>, text: &str) -> Vec<Manifest> {

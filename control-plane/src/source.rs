@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use weir_proto::model::{Key, Kind};
 
 use crate::api::{BackendSpec, PoolSpec};
-use crate::finding::Finding;
+use crate::finding::{Finding, Place};
 use crate::manifest::Origin;
 
 /// A resource as its user wrote it; it keeps every rule of its schema.
@@ -50,6 +50,15 @@ impl Given {
         match self {
             Self::Object(object) => &object.key,
             Self::Broken(key, _) => key,
+        }
+    }
+
+    /// Where it begins, if that is in a file.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Object(object) => object.origin.as_ref().map(|origin| origin.place("")),
+            Self::Broken(_, findings) => findings.first()?.place.clone(),
         }
     }
 }

@@ -137,7 +137,7 @@ impl Session {
         let nonce = answer.nonce;
         let settled = self.ledger.answer(answer)?;
         for rejection in &settled.rejections {
-            tracing::warn!("{}: refused by a proxy: {}", rejection.key, rejection.reason);
+            tracing::debug!(resource = %rejection.key, reason = rejection.reason, "refused by a proxy");
         }
         self.context.metrics.answered(&settled.rejections.iter().map(|r| r.key.kind).collect::<Vec<_>>());
         if let Some(since) = self.carried.take().filter(|_| settled.rejections.is_empty()) {

@@ -73,7 +73,7 @@ struct Worker {
 
 impl Worker {
     async fn run(&mut self) -> Result<(), Closed> {
-        self.look(true).await?;
+        self.settle().await?;
         loop {
             if self.wait().await {
                 self.settle().await?;

@@ -48,7 +48,6 @@ struct File {
 #[derive(Debug, Clone)]
 struct Gift {
     given: Arc<Given>,
-    place: Option<Place>,
     /// From an earlier version of the file: it cannot be seen in this one.
     is_kept: bool,
 }
@@ -81,13 +80,13 @@ impl Catalog {
         self.changes(problems)
     }
 
-    /// The folder cannot be looked at: all stays as it was.
+    /// The folder cannot be looked at: all stays as it was, and nothing begins.
     pub(crate) fn folder_lost(&mut self, folder: &Path, error: &io::Error) -> Changes {
         let message = format!("cannot be read, keeping what it held: {error}");
         let finding = Finding { place: Some(Place::file(&folder.into())), key: None, field: String::new(), message };
         let mut problems = self.problems();
         problems.insert(folder.display().to_string(), vec![finding]);
-        self.changes(problems)
+        self.tell_problems(problems)
     }
 
     /// The file that each resource comes from: the one it came from before, if that still has it, else the
@@ -123,8 +122,8 @@ impl Catalog {
     /// What to say about a resource that another file gives already.
     fn duplicate(&self, path: &Path, key: &Key, gift: &Gift) -> Option<Finding> {
         let owner = self.owners.get(key).filter(|owner| owner.as_ref() != path && !gift.is_kept)?;
-        let other = self.files.get(owner)?.gives.get(key)?.place.clone();
-        Some(duplicate(key, gift.place.clone(), other))
+        let other = self.files.get(owner)?.gives.get(key)?;
+        Some(duplicate(&gift.given, &other.given))
     }
 
     /// The difference to what was told.
@@ -137,12 +136,16 @@ impl Catalog {
         } else {
             Kind::ALL.map(|kind| self.reset(kind)).into()
         };
+        changes.extend(self.tell_problems(problems));
+        changes
+    }
+
+    fn tell_problems(&mut self, problems: BTreeMap<String, Vec<Finding>>) -> Changes {
         let before = mem::replace(&mut self.told_problems, problems);
         let mended = before.keys().filter(|place| !self.told_problems.contains_key(*place));
-        changes.extend(mended.map(|place| Event::Problems(place.clone(), Vec::new())));
+        let mended = mended.map(|place| Event::Problems(place.clone(), Vec::new()));
         let fresh = self.told_problems.iter().filter(|(place, findings)| before.get(*place) != Some(findings));
-        changes.extend(fresh.map(|(place, findings)| Event::Problems(place.clone(), findings.clone())));
-        changes
+        mended.chain(fresh.map(|(place, findings)| Event::Problems(place.clone(), findings.clone()))).collect()
     }
 
     fn given(&self, key: &Key, path: &Path) -> Option<(Key, Arc<Given>)> {
@@ -178,10 +181,9 @@ impl File {
         self.problems.clear();
         let mut is_whole = true;
         for manifest in manifest::read(path, text) {
-            let place = manifest.place();
             match manifest {
-                Manifest::Good(object) => self.give(Given::Object(object), place),
-                Manifest::Broken { key: Some(key), findings } => self.give(Given::Broken(key, findings), place),
+                Manifest::Good(object) => self.give(Given::Object(object)),
+                Manifest::Broken { key: Some(key), findings } => self.give(Given::Broken(key, findings)),
                 Manifest::Broken { key: None, findings } => {
                     is_whole = false;
                     self.problems.extend(findings);
@@ -196,19 +198,19 @@ impl File {
         }
     }
 
-    fn give(&mut self, given: Given, place: Option<Place>) {
+    fn give(&mut self, given: Given) {
         let key = given.key().clone();
         match self.gives.get(&key) {
-            Some(first) => self.problems.push(duplicate(&key, place, first.place.clone())),
-            None => drop(self.gives.insert(key, Gift { given: Arc::new(given), place, is_kept: false })),
+            Some(first) => self.problems.push(duplicate(&given, &first.given)),
+            None => drop(self.gives.insert(key, Gift { given: Arc::new(given), is_kept: false })),
         }
     }
 }
 
-fn duplicate(key: &Key, place: Option<Place>, other: Option<Place>) -> Finding {
-    let other = other.map(|place| format!(" at {place}")).unwrap_or_default();
+fn duplicate(refused: &Given, other: &Given) -> Finding {
+    let other = other.place().map(|place| format!(" at {place}")).unwrap_or_default();
     let message = format!("is already defined{other}, and this one is refused");
-    Finding { place, key: Some(key.clone()), field: "metadata.name".into(), message }
+    Finding { place: refused.place(), key: Some(refused.key().clone()), field: "metadata.name".into(), message }
 }
 
 fn differences(before: BTreeMap<Key, Arc<Given>>, now: &BTreeMap<Key, Arc<Given>>) -> Changes {

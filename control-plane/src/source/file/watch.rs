@@ -81,8 +81,14 @@ impl Watch {
 }
 
 fn watcher(folder: &Path, notices: mpsc::UnboundedSender<Notice>) -> notify::Result<RecommendedWatcher> {
+    // Notices name files below the absolute path, whatever way the folder is written.
+    let absolute = std::path::absolute(folder)?;
+    let folder_as_written = folder.to_owned();
+    let as_written = move |path: &Path| {
+        path.strip_prefix(&absolute).map_or_else(|_| path.to_owned(), |below| folder_as_written.join(below))
+    };
     let tell = move |event: notify::Result<Event>| {
-        for notice in event.map_or_else(|_| vec![Notice::Other], understand) {
+        for notice in event.map_or_else(|_| vec![Notice::Other], |event| understand(&event, &as_written)) {
             // The receiver goes with the watcher.
             let _ = notices.send(notice);
         }
@@ -92,8 +98,8 @@ fn watcher(folder: &Path, notices: mpsc::UnboundedSender<Notice>) -> notify::Res
     Ok(watcher)
 }
 
-fn understand(event: Event) -> Vec<Notice> {
-    let each = |notice: fn(PathBuf) -> Notice| event.paths.iter().cloned().map(notice).collect();
+fn understand(event: &Event, as_written: impl Fn(&Path) -> PathBuf) -> Vec<Notice> {
+    let each = |notice: fn(PathBuf) -> Notice| event.paths.iter().map(|path| notice(as_written(path))).collect();
     match event.kind {
         EventKind::Modify(ModifyKind::Data(_)) => each(Notice::Written),
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => each(Notice::Closed),
