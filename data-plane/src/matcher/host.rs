@@ -39,7 +39,8 @@ fn named(authority: &str) -> Result<&str, BadHost> {
     check_port(port)?;
     let host = host.strip_suffix('.').unwrap_or(host);
     let legal = host.len() <= LONGEST && host.bytes().all(is_legal);
-    let empty_label = host.starts_with('.') || host.ends_with('.') || host.contains("..");
+    let dots = host.as_bytes().windows(2).any(|pair| pair == b"..");
+    let empty_label = dots || host.starts_with('.') || host.ends_with('.');
     if legal && !empty_label { Ok(host) } else { Err(BadHost) }
 }
 
@@ -52,7 +53,9 @@ fn check_port(port: &str) -> Result<(), BadHost> {
 
 /// The characters of a registered name (RFC 3986, 3.2.2).
 fn is_legal(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'('
+        | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 /// Values by host pattern; `None` is every host.
