@@ -1,1 +1,22 @@
-fn main() {}
+//! `weir`: both planes of the load balancer in one command. See `weir --help`.
+
+mod check;
+mod cli;
+mod client;
+mod crds;
+mod demo;
+mod planes;
+mod run;
+mod signal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Wrong usage ends here, with exit status 2.
+    cli::Cli::parse().run().unwrap_or_else(|e| {
+        eprintln!("weir: {e:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,124 @@
+//! The command line of `weir`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio::runtime;
+use weir_control_plane::telemetry::{self, LogFormat};
+
+use crate::check::{self, CheckArgs};
+use crate::crds;
+use crate::demo::{self, DemoArgs};
+use crate::run::{self, RunArgs};
+
+/// Weir, a load balancer: both planes in one command
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  weir demo                            three servers, live figures
+  weir run manifests/                  serve the resources of a folder
+  weir check manifests/                say what is wrong with them
+  weir crds | kubectl apply -f -       teach Kubernetes the three kinds"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines on standard error are written
+    #[arg(long, global = true, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start three small servers and both planes, and show how Weir balances
+    #[command(after_help = "\
+Examples:
+  weir demo                            until ctrl-c
+  weir demo --exit-after 5s            in scripts; exit status 1 if a request failed
+  weir demo --backend-port 9801 --listen http=127.0.0.1:8081")]
+    Demo(DemoArgs),
+    /// Run both planes with the resources of a folder
+    #[command(after_help = "\
+Examples:
+  weir run manifests/
+  weir run manifests/ --listen http=0.0.0.0:8080 --listen internal=127.0.0.1:8081
+  weir run manifests/ --workers 4 --cache-dir /var/cache/weir --log-format json")]
+    Run(RunArgs),
+    /// Check resources without running anything
+    #[command(after_help = "\
+Examples:
+  weir check manifests/ extra.yaml     exit status 1 and one line per finding:
+                                       file:line: Kind namespace/name: field: what is wrong")]
+    Check(CheckArgs),
+    /// Print the CustomResourceDefinitions of Weir's kinds
+    #[command(after_help = "\
+Examples:
+  weir crds > crds.yaml
+  weir crds | kubectl apply -f -")]
+    Crds,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        telemetry::init_with(self.log_format, self.command.log_filter())?;
+        match self.command {
+            Command::Demo(args) => block_on(demo::run(args)),
+            Command::Run(args) => block_on(run::run(args)),
+            Command::Check(args) => check::run(&args),
+            Command::Crds => crds::run(),
+        }
+    }
+}
+
+fn block_on(future: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
+    runtime.block_on(future)
+}
+
+impl Command {
+    /// What is logged unless `WEIR_LOG` says otherwise.
+    fn log_filter(&self) -> &'static str {
+        match self {
+            // The demo tells what happens by itself, in a table that log lines would tear.
+            Self::Demo(_) => "error",
+            Self::Run(_) | Self::Check(_) | Self::Crds => "info",
+        }
+    }
+}
+
+/// Reads a duration as in manifests.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    weir_proto::model::units::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_every_command_an_example() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+            for flag in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let variable = flag.get_env().map(|v| v.to_string_lossy().into_owned()).unwrap_or_default();
+                assert!(variable.starts_with("WEIR_"), "{} {}", command.get_name(), flag.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Both planes in this process, joined by real gRPC on loopback.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use clap::Args;
+use http::{Request, StatusCode};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use weir_control_plane::{app as control_plane, config as control_config};
+use weir_data_plane::{app as data_plane, config as data_config};
+
+use crate::client::Client;
+
+/// How long the first table may take.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_POLL: Duration = Duration::from_millis(20);
+/// How long running requests may take to finish: a person waits for the prompt.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where both planes listen, and what the proxy may use.
+#[derive(Debug, Args)]
+pub(crate) struct PlaneArgs {
+    /// Where requests are taken; may be repeated (in the variable: separated by spaces)
+    #[arg(
+        long,
+        value_name = "NAME=ADDR",
+        env = "WEIR_LISTEN",
+        value_delimiter = ' ',
+        default_value = "http=127.0.0.1:8080"
+    )]
+    listen: Vec<data_config::Listen>,
+    /// The proxy's metrics, probes and state
+    #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "127.0.0.1:9900")]
+    admin: SocketAddr,
+    /// The stream between the planes
+    #[arg(long, value_name = "ADDR", env = "WEIR_GRPC", default_value = "127.0.0.1:9800")]
+    grpc: SocketAddr,
+    /// The control plane's metrics, probes, proxies and resources
+    #[arg(long, value_name = "ADDR", env = "WEIR_API", default_value = "127.0.0.1:9801")]
+    api: SocketAddr,
+    /// Threads that serve requests [default: one per CPU]
+    #[arg(long, value_name = "N", env = "WEIR_WORKERS")]
+    workers: Option<NonZeroUsize>,
+    /// Folder for the last good table, from which the proxy starts at once
+    #[arg(long, value_name = "DIR", env = "WEIR_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+}
+
+impl PlaneArgs {
+    fn control(&self, folder: &Path) -> control_config::Config {
+        let mut config = control_config::Config::new(folder.to_owned(), self.grpc, self.api);
+        config.admin.flag = "--api";
+        config
+    }
+
+    fn data(&self, grpc: SocketAddr) -> anyhow::Result<data_config::Config> {
+        data_config::check_names(&self.listen)?;
+        Ok(data_config::Config {
+            control_plane: format!("http://{}", reachable(grpc)).parse()?,
+            listeners: self.listen.clone(),
+            admin: self.admin,
+            workers: self.workers.unwrap_or_else(data_config::default_workers),
+            cache_dir: self.cache_dir.clone(),
+            dns_server: None,
+            access_log: None,
+            drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
+            drain_timeout: DRAIN_TIMEOUT,
+            node_id: data_config::default_node_id(),
+        })
+    }
+}
+
+/// Where to connect to reach a socket bound to `address`.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+/// Both planes, running.
+#[derive(Debug)]
+pub(crate) struct Planes {
+    listeners: Vec<(String, SocketAddr)>,
+    admin: SocketAddr,
+    api: SocketAddr,
+    control: Plane,
+    proxy: Plane,
+}
+
+impl Planes {
+    /// Binds every port, then starts both.
+    pub(crate) async fn start(folder: &Path, args: &PlaneArgs) -> anyhow::Result<Self> {
+        let control = control_plane::bind(args.control(folder)).await?;
+        let proxy = data_plane::bind(args.data(control.grpc)?)?;
+        let (listeners, admin, api) = (proxy.listeners.clone(), reachable(proxy.admin), reachable(control.admin));
+        let control = Plane::start("the control plane", |stop| tokio::spawn(async { Ok(control.run(stop).await?) }));
+        let proxy = Plane::start("the proxy", |stop| tokio::spawn(async { Ok(proxy.run(stop).await?) }));
+        Ok(Self { listeners, admin, api, control, proxy })
+    }
+
+    /// Name and address of each listener.
+    pub(crate) fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The proxy's admin address.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The control plane's admin address.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Waits until the proxy has its first table.
+    pub(crate) async fn ready(&self) -> anyhow::Result<()> {
+        let end = Instant::now() + READY_WITHIN;
+        let mut admin = Client::connect(self.admin).await?;
+        while admin.send(Request::get("/readyz").body(String::new())?).await?.status() != StatusCode::OK {
+            ensure!(Instant::now() < end, "the proxy is not ready after {READY_WITHIN:?}");
+            sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a plane ends by itself, which it should not, and says why.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            error = self.control.failed() => error,
+            error = self.proxy.failed() => error,
+        }
+    }
+
+    /// Stops the proxy, which finishes running requests, then the control plane.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.proxy.stop().await?;
+        self.control.stop().await
+    }
+}
+
+/// One of the two.
+#[derive(Debug)]
+struct Plane {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Plane {
+    fn start(name: &'static str, spawn: impl FnOnce(CancellationToken) -> JoinHandle<anyhow::Result<()>>) -> Self {
+        let stop = CancellationToken::new();
+        Self { name, task: spawn(stop.clone()), stop }
+    }
+
+    async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.task).await {
+            Ok(Ok(())) => anyhow!("{} ended", self.name),
+            Ok(Err(error)) => error.context(format!("{} failed", self.name)),
+            Err(panic) => anyhow!("{} failed: {panic}", self.name),
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.with_context(|| self.name)?
+    }
+}
