@@ -33,7 +33,7 @@ bench:
 
 # Write deploy/crds/ anew from the Rust types.
 crds:
-    cargo run -p weir-control-plane --bin crdgen
+    UPDATE=1 cargo test -p weir-control-plane crds
 
 # Licences, bans, advisories (needs cargo-deny).
 deny:

@@ -5,15 +5,18 @@
 
 pub mod backend;
 pub mod client;
+pub mod cluster;
 pub mod dns;
 pub mod eventually;
 pub mod load;
 pub mod manifest;
+pub mod metrics;
 pub mod program;
 pub mod raw;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
+pub use cluster::{DataPlane, Weir};
 pub use dns::Dns;
 pub use eventually::{eventually, within};
 pub use load::Load;

@@ -3,6 +3,20 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod bad_requests;
+    mod bad_resources;
+    mod balance;
+    mod command;
+    mod examples;
+    mod failover;
     mod harness;
+    mod headers;
+    mod health;
+    mod readme;
     mod repository;
+    mod routing;
+    mod snapshot;
+    mod state;
+    mod stop;
+    mod upstream;
 }

@@ -1,0 +1,152 @@
+//! A proxy in this process.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_data_plane::app::{self, Error};
+use weir_data_plane::config::{Config, Listen, default_node_id};
+
+use crate::{eventually, get, within};
+
+/// A proxy with one listener `http`; ends when dropped.
+#[derive(Debug)]
+pub struct DataPlane {
+    address: SocketAddr,
+    admin: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+/// What a [`DataPlane`] is to be.
+#[derive(Debug)]
+pub struct Builder {
+    control_plane: SocketAddr,
+    workers: usize,
+    dns: Option<SocketAddr>,
+    cache: Option<PathBuf>,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+}
+
+impl Builder {
+    /// With this control plane.
+    #[must_use]
+    pub fn control_plane(self, control_plane: SocketAddr) -> Self {
+        Self { control_plane, ..self }
+    }
+
+    /// With this many workers.
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// With this DNS server.
+    #[must_use]
+    pub fn dns(self, server: SocketAddr) -> Self {
+        Self { dns: Some(server), ..self }
+    }
+
+    /// With this folder for the last good table.
+    #[must_use]
+    pub fn cache(self, folder: &Path) -> Self {
+        Self { cache: Some(folder.to_owned()), ..self }
+    }
+
+    /// Stays this long before it stops accepting.
+    #[must_use]
+    pub fn drain_delay(self, drain_delay: Duration) -> Self {
+        Self { drain_delay, ..self }
+    }
+
+    /// Gives running requests this long when it stops.
+    #[must_use]
+    pub fn drain_timeout(self, drain_timeout: Duration) -> Self {
+        Self { drain_timeout, ..self }
+    }
+
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn start(self) -> DataPlane {
+        let proxy = self.start_unready();
+        eventually("the proxy is ready", async || {
+            (get(proxy.admin, "/readyz").await.ok()?.status == 200).then_some(())
+        })
+        .await;
+        proxy
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it cannot bind.
+    pub fn start_unready(self) -> DataPlane {
+        let bound = app::bind(self.config()).expect("a proxy that binds");
+        let stop = CancellationToken::new();
+        let (address, admin) = (bound.listeners[0].1, bound.admin);
+        DataPlane { address, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
+    }
+
+    fn config(self) -> Config {
+        let any = ([127, 0, 0, 1], 0).into();
+        Config {
+            control_plane: format!("http://{}", self.control_plane).parse().expect("a URL"),
+            listeners: vec![Listen { name: "http".to_owned(), address: any }],
+            admin: any,
+            workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
+            cache_dir: self.cache,
+            dns_server: self.dns,
+            access_log: None,
+            drain_delay: self.drain_delay,
+            drain_timeout: self.drain_timeout,
+            node_id: default_node_id(),
+        }
+    }
+}
+
+impl DataPlane {
+    /// One with two workers that gets its table from this address.
+    #[must_use]
+    pub fn builder(control_plane: SocketAddr) -> Builder {
+        Builder {
+            control_plane,
+            workers: 2,
+            dns: None,
+            cache: None,
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Where it takes requests.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its admin address.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Stops it gracefully and waits for its end.
+    ///
+    /// # Panics
+    /// If it failed.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = within("the end of a proxy", &mut self.task).await;
+        ended.expect("no panic").expect("a proxy that ends well");
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

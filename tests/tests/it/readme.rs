@@ -1,0 +1,124 @@
+//! What the README shows is true: its manifests pass, its commands run, its tables name what exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use weir_tests::manifest::{repository, web};
+use weir_tests::program::{program, run};
+use weir_tests::{Backend, Weir, get};
+
+/// The blocks of a language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+#[test]
+fn every_manifest_of_the_readme_passes_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = blocks("yaml");
+    assert!(!manifests.is_empty());
+    for (i, text) in manifests.iter().enumerate() {
+        let file = folder.path().join(format!("{i}.yaml"));
+        fs::write(&file, text).unwrap();
+        let output = run("weir", &["check", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// Runs all commands of the README in one shell, in a folder that holds its first manifest. `cargo run --release --` is
+/// the program that these tests have built; addresses are free ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_readme_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = Backend::start_many("web").await;
+    let manifest = blocks("yaml")[0]
+        .replace("127.0.0.1:9001", &one.address().to_string())
+        .replace("127.0.0.1:9002", &two.address().to_string());
+    fs::create_dir(folder.path().join("shop")).unwrap();
+    fs::write(folder.path().join("shop/web.yaml"), manifest).unwrap();
+    let script = blocks("sh").concat();
+    assert!(script.lines().count() >= 4, "{script}");
+
+    let folder = folder.path().to_owned();
+    let output = tokio::task::spawn_blocking(move || shell(&script, &folder)).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("failed    0"), "the demo's summary: {text}");
+    assert!(text.ends_with("web-1"), "the answer to curl: {text}");
+}
+
+fn shell(script: &str, folder: &Path) -> Output {
+    let weir = program("weir");
+    let listen = free_address();
+    let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
+    let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
+    Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(folder)
+        .env("WEIR_LISTEN", format!("http={listen}"))
+        .env("WEIR_EXIT_AFTER", "2s")
+        .envs(["WEIR_ADMIN", "WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
+        .env("WEIR_BACKEND_PORT", "0")
+        .output()
+        .unwrap()
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn every_metric_is_in_the_readme() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("", &[server.address()])).await;
+    weir.get("/").await;
+    let described = described("weir_");
+    for admin in [weir.admin(), weir.control_admin()] {
+        let text = get(admin, "/metrics").await.unwrap().text();
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE weir_")?.split(' ').next());
+        for name in names.map(|name| format!("weir_{name}")) {
+            assert!(described.contains(&name), "the README lacks `{name}`");
+        }
+    }
+}
+
+#[test]
+fn every_metric_of_the_readme_exists() {
+    let files = ["control-plane/src/metrics.rs", "data-plane/src/stats/families/sheet.rs"];
+    let source: String = files.iter().map(|file| fs::read_to_string(repository().join(file)).unwrap()).collect();
+    for name in described("weir_") {
+        assert!(source.contains(&format!("\"{name}\"")), "there is no {name}");
+    }
+}
+
+/// Names in backticks that begin with `prefix`.
+fn described(prefix: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+    text.split('`').filter(|part| part.starts_with(prefix)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_field_of_the_kinds_is_in_the_readme() {
+    let crds = String::from_utf8(run("weir", &["crds"]).stdout).unwrap();
+    let names = described("");
+    for field in spec_fields(&crds) {
+        let known = names.iter().any(|name| name == &field || name.starts_with(&format!("{field}.")));
+        assert!(known, "the README lacks `{field}`");
+    }
+}
+
+/// The names directly below `spec` of each CustomResourceDefinition.
+fn spec_fields(crds: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(crds) {
+        let crd: serde_yaml::Value = serde::Deserialize::deserialize(document).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        fields.extend(spec.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap().to_owned()));
+    }
+    fields
+}

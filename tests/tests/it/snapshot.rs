@@ -1,0 +1,163 @@
+//! S1-S6: how resources reach the proxy, and what happens when something on the way is missing.
+
+use std::time::Duration;
+
+use weir_tests::manifest::{backend, pool, web};
+use weir_tests::{Backend, Behaviour, DataPlane, Load, RawClient, Weir, eventually, get};
+
+#[tokio::test]
+async fn s1_a_bad_resource_is_refused_alone_and_its_last_good_version_stays() {
+    let [a, b] = Backend::start_many("web").await;
+    let good = web("debugHeaders: true", &[a.address()]);
+    let weir = Weir::start(&good).await;
+    let broken = good.replace("debugHeaders: true", "debugHeaders: perhaps");
+    let other =
+        pool("other", "match: [{path: {type: Exact, value: /other}}]") + &backend("o", "other", b.address(), "");
+    weir.write("web.yaml", &(broken + &other)).await;
+    assert_eq!(weir.get("/other").await.text(), "web-2");
+    let kept = weir.get("/").await;
+    assert_eq!((kept.text().as_str(), kept.header("x-weir-pool")), ("web-1", "test/web"));
+    weir.write("web.yaml", &good.replace("debugHeaders: true", "")).await;
+    assert_eq!(weir.get("/").await.header("x-weir-pool"), "");
+}
+
+#[tokio::test]
+async fn s2_without_control_plane_the_proxy_serves_on_and_stays_ready() {
+    let server = Backend::start("web-1").await;
+    let mut weir = Weir::start(&web("", &[server.address()])).await;
+    weir.stop_control_plane().await;
+    eventually("the proxy notices", async || (weir.metric("weir_control_plane_connected").await == 0.0).then_some(()))
+        .await;
+    assert_eq!(weir.get("/").await.text(), "web-1");
+    assert_eq!(get(weir.admin(), "/readyz").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn s2_on_reconnect_only_what_changed_is_sent() {
+    let [a, b] = Backend::start_many("web").await;
+    let mut weir = Weir::start(&web("", &[a.address()])).await;
+    weir.stop_control_plane().await;
+    weir.edit("web.yaml", &web("", &[b.address()]));
+    weir.start_control_plane().await;
+    eventually("the change arrives", async || (weir.get("/").await.text() == "web-2").then_some(())).await;
+    assert_eq!(weir.control_metric("weir_sent_resources_total").await, 1.0, "one backend has changed");
+}
+
+#[tokio::test]
+async fn s2_with_a_cache_the_proxy_starts_without_a_control_plane() {
+    let server = Backend::start("web-1").await;
+    let cache = tempfile::tempdir().unwrap();
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().cache(cache.path()).file("web.yaml", &text).start().await;
+    let gone = weir.grpc();
+    weir.stop().await;
+    let alone = DataPlane::builder(gone).cache(cache.path()).start().await;
+    assert_eq!(get(alone.address(), "/").await.unwrap().text(), "web-1");
+    assert_eq!(get(alone.admin(), "/readyz").await.unwrap().status, 200);
+    alone.stop().await;
+}
+
+#[tokio::test]
+async fn s2_a_cache_that_cannot_be_written_stops_nothing() {
+    let server = Backend::start("web-1").await;
+    // Every file below it fails with "no space left on device", whatever it is called.
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().cache("/dev/full".as_ref()).file("web.yaml", &text).start().await;
+    assert_eq!(weir.get("/").await.text(), "web-1");
+    assert_eq!(get(weir.admin(), "/readyz").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn s3_a_proxy_is_not_ready_before_its_first_table() {
+    let nobody = Backend::start("nobody").await;
+    nobody.stop().await;
+    let proxy = DataPlane::builder(nobody.address()).start_unready();
+    let answer = get(proxy.admin(), "/readyz").await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert_eq!(get(proxy.admin(), "/healthz").await.unwrap().status, 200);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn s4_the_control_plane_knows_what_each_proxy_holds() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("", &[server.address()])).await;
+    let second = DataPlane::builder(weir.grpc()).start().await;
+    let proxies = eventually("both are known", async || {
+        let proxies = get(weir.control_admin(), "/api/v1/proxies").await.ok()?.json();
+        (proxies["proxies"].as_array()?.len() == 2).then_some(proxies)
+    })
+    .await;
+    let versions: Vec<_> = proxies["proxies"].as_array().unwrap().iter().map(|p| p["version"].clone()).collect();
+    assert!(versions[0].is_string() && versions[0] == versions[1], "{proxies}");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn s5_streams_outlive_any_change() {
+    let server = Backend::start("web-1").await;
+    server.set(Behaviour::Echo);
+    let weir = Weir::start(&web("", &[server.address()])).await;
+    let mut client = RawClient::connect(weir.address()).await.unwrap();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await.unwrap();
+    client.read_head().await.unwrap();
+    weir.write("web.yaml", &pool("other", "")).await;
+    client.send("still there;").await.unwrap();
+    assert_eq!(client.read_until(";").await.unwrap(), "still there;");
+}
+
+/// Seconds of load; `WEIR_TEST_SOAK=60` for the whole minute.
+fn soak() -> Duration {
+    let seconds = std::env::var("WEIR_TEST_SOAK").map_or(10, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_no_request_fails_while_a_file_is_edited_every_50_ms() {
+    let servers: [Backend; 4] = Backend::start_many("web").await;
+    let weir = Weir::builder().workers(2).file("web.yaml", &version_of_web(0, &servers)).start().await;
+    let load = Load::start(weir.address(), 8);
+    let end = tokio::time::Instant::now() + soak();
+    let mut clock = tokio::time::interval(Duration::from_millis(50));
+    let mut edits = 0;
+    while tokio::time::Instant::now() < end {
+        clock.tick().await;
+        edits += 1;
+        weir.edit("web.yaml", &version_of_web(edits, &servers));
+    }
+    let tally = load.stop().await;
+    println!("{edits} edits, {} requests, {} failed", tally.answered, tally.failures.len());
+    assert_eq!(tally.failures, Vec::<String>::new());
+    assert!(tally.answered > 1_000, "{}", tally.answered);
+    assert!(servers.iter().all(|s| s.requests() > 0), "every backend was in use");
+}
+
+/// Another method, other weights, and one backend more or less each time.
+fn version_of_web(edit: usize, servers: &[Backend]) -> String {
+    let methods = ["RoundRobin", "Random", "LeastConnections", "PowerOfTwo", "PeakEwma", "FirstAlive", "Rotate"];
+    let mut text = pool("web", &format!("balance: {{method: {}}}", methods[edit % methods.len()]));
+    for (i, server) in servers.iter().enumerate().filter(|(i, _)| i % 4 != edit % 5) {
+        let weight = 1 + (edit + i) % 3;
+        text += &backend(&format!("web-{i}"), "web", server.address(), &format!("weight: {weight}"));
+    }
+    text
+}
+
+#[tokio::test]
+async fn s6_a_deleted_backend_finishes_its_requests_and_is_gone() {
+    let [a, b] = Backend::start_many("web").await;
+    let weir = Weir::start(&web("balance: {method: FirstAlive}", &[a.address(), b.address()])).await;
+    a.hold();
+    let mut client = weir.client().await;
+    let held = tokio::spawn(async move { client.get("/").await.unwrap().text() });
+    eventually("a request is at web-1", async || (a.counts().in_flight() == 1).then_some(())).await;
+    weir.write("web.yaml", &(pool("web", "") + &backend("web-2", "web", b.address(), ""))).await;
+    assert_eq!(weir.backend("test/web", "web-1").await["state"], "Draining");
+    assert_eq!(weir.get("/").await.text(), "web-2");
+    a.release();
+    assert_eq!(held.await.unwrap(), "web-1");
+    eventually("web-1 is gone from the state", async || {
+        weir.backend("test/web", "web-1").await.is_null().then_some(())
+    })
+    .await;
+}

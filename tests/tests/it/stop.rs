@@ -1,0 +1,56 @@
+//! The graceful stop of a proxy.
+
+use std::time::Duration;
+
+use weir_tests::manifest::web;
+use weir_tests::{Backend, Client, Load, Weir, eventually, get};
+
+#[tokio::test]
+async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests() {
+    let server = Backend::start("web-1").await;
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().drain_delay(Duration::from_millis(500)).file("web.yaml", &text).start().await;
+    let (address, admin) = (weir.address(), weir.admin());
+    let mut idle = Client::connect(address).await.unwrap();
+    idle.get("/").await.unwrap();
+    server.hold();
+    let mut busy = weir.client().await;
+    let held = tokio::spawn(async move { busy.get("/").await.unwrap() });
+    eventually("a request is upstream", async || (server.counts().in_flight() == 1).then_some(())).await;
+
+    let stopping = tokio::spawn(weir.stop());
+    eventually("the proxy is not ready", async || (get(admin, "/readyz").await.ok()?.status == 503).then_some(()))
+        .await;
+    eventually("new connections are refused", async || get(address, "/").await.is_err().then_some(())).await;
+    server.release();
+    let response = held.await.unwrap();
+    assert_eq!((response.status, response.header("connection")), (200, "close"));
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deadline_ends_requests_that_do_not_finish() {
+    let server = Backend::start("web-1").await;
+    server.hold();
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().drain_timeout(Duration::from_millis(200)).file("web.yaml", &text).start().await;
+    let mut client = weir.client().await;
+    let held = tokio::spawn(async move { client.get("/").await.is_err() });
+    eventually("a request is upstream", async || (server.counts().in_flight() == 1).then_some(())).await;
+    weir.stop().await;
+    assert!(held.await.unwrap());
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_proxy_is_not_ready_but_still_accepts() {
+    let server = Backend::start("web-1").await;
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().drain_delay(Duration::from_secs(1)).file("web.yaml", &text).start().await;
+    let (load, admin) = (Load::start(weir.address(), 4), weir.admin());
+    let stopping = tokio::spawn(weir.stop());
+    eventually("the proxy is not ready", async || (get(admin, "/readyz").await.ok()?.status == 503).then_some(()))
+        .await;
+    let tally = load.stop().await;
+    assert_eq!(tally.failures, Vec::<String>::new());
+    stopping.await.unwrap();
+}

@@ -1,0 +1,96 @@
+//! U1 and U2: addresses of upstreams, and their kept-alive connections.
+
+use std::net::Ipv4Addr;
+
+use weir_tests::load::bodies;
+use weir_tests::manifest::{backend, pool, web};
+use weir_tests::{Backend, Dns, Weir, eventually};
+
+#[tokio::test]
+async fn u1_backends_are_ipv4_and_ipv6() {
+    let four = Backend::start_on("127.0.0.1:0", "four").await;
+    let six = Backend::start_on("[::1]:0", "six").await;
+    let weir = Weir::start(&web("", &[four.address(), six.address()])).await;
+    let shares = bodies(weir.address(), "/", 10, 1).await.unwrap();
+    assert_eq!((shares["four"], shares["six"]), (5, 5));
+}
+
+#[tokio::test]
+async fn u1_each_address_of_a_dns_name_is_an_endpoint_and_changes_at_its_ttl() {
+    let dns = Dns::start().await;
+    let one = Backend::start_on("127.0.0.1:0", "one").await;
+    let port = one.address().port();
+    let two = Backend::start_on(&format!("127.0.0.2:{port}"), "two").await;
+    let ip = |last| Ipv4Addr::new(127, 0, 0, last).into();
+    dns.set("web.test", &[ip(1)]);
+    let text = pool("web", "") + &backend("named", "web", format!("web.test:{port}"), "");
+    let weir = Weir::builder().dns(dns.address()).file("web.yaml", &text).start().await;
+    endpoints(&weir, 1).await;
+    assert_eq!(bodies(weir.address(), "/", 4, 1).await.unwrap()["one"], 4);
+
+    dns.set("web.test", &[ip(1), ip(2)]);
+    endpoints(&weir, 2).await;
+    let shares = bodies(weir.address(), "/", 10, 1).await.unwrap();
+    assert_eq!((shares["one"], shares["two"]), (5, 5));
+
+    dns.set("web.test", &[ip(2)]);
+    endpoints(&weir, 1).await;
+    assert_eq!(bodies(weir.address(), "/", 4, 1).await.unwrap()["two"], 4);
+    drop(two);
+}
+
+#[tokio::test]
+async fn u1_a_name_that_stops_resolving_keeps_its_last_addresses() {
+    let dns = Dns::start().await;
+    let server = Backend::start("web-1").await;
+    dns.set("web.test", &[Ipv4Addr::LOCALHOST.into()]);
+    let text = pool("web", "") + &backend("named", "web", format!("web.test:{}", server.address().port()), "");
+    let weir = Weir::builder().dns(dns.address()).file("web.yaml", &text).start().await;
+    endpoints(&weir, 1).await;
+    dns.set_broken(true);
+    let asked = dns.queries();
+    eventually("the name is asked for again", async || (dns.queries() > asked + 1).then_some(())).await;
+    assert_eq!(weir.get("/").await.text(), "web-1");
+}
+
+async fn endpoints(weir: &Weir, count: usize) {
+    eventually(&format!("there are {count} endpoints"), async || {
+        (weir.state("test/web").await?["backends"].as_array()?.len() == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn u2_idle_connections_are_reused() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::builder().workers(1).file("web.yaml", &web("", &[server.address()])).start().await;
+    for _ in 0..20 {
+        weir.get("/").await;
+    }
+    assert_eq!(server.counts().connections(), 1);
+    assert_eq!(weir.backend("test/web", "web-1").await["connections"], 1);
+}
+
+#[tokio::test]
+async fn u2_idle_connections_close_after_their_time() {
+    let server = Backend::start("web-1").await;
+    let text = web("keepalive: {idleTimeout: 100ms}", &[server.address()]);
+    let weir = Weir::builder().workers(1).file("web.yaml", &text).start().await;
+    weir.get("/").await;
+    eventually("the idle connection is closed", async || {
+        (weir.backend("test/web", "web-1").await["connections"] == 0).then_some(())
+    })
+    .await;
+    weir.get("/").await;
+    assert_eq!(server.counts().connections(), 2);
+}
+
+#[tokio::test]
+async fn u2_no_connection_is_kept_with_max_idle_zero() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("keepalive: {maxIdle: 0}", &[server.address()])).await;
+    for _ in 0..3 {
+        weir.get("/").await;
+    }
+    assert_eq!(server.counts().connections(), 3);
+}
