@@ -122,7 +122,9 @@ mod tests {
 
     /// Answers what it was told, for 10 s at a time; fails for other names. Counts.
     #[derive(Debug, Clone, Default)]
-    struct Scripted(Arc<Mutex<BTreeMap<String, (u64, Vec<IpAddr>)>>>);
+    struct Scripted(Arc<Mutex<Names>>);
+
+    type Names = BTreeMap<String, (u64, Vec<IpAddr>)>;
 
     impl Scripted {
         fn set(&self, name: &str, addresses: &[&str]) {

@@ -101,6 +101,11 @@ impl Applier {
         self.backends.values().filter_map(name).collect()
     }
 
+    /// Forgets the addresses of all other names.
+    pub fn forget_names(&mut self, in_use: &BTreeSet<String>) {
+        self.resolved.retain(|name, _| in_use.contains(name));
+    }
+
     /// What is held, for a new stream.
     #[must_use]
     pub fn held(&self) -> Vec<pb::Held> {

@@ -135,6 +135,7 @@ impl Control {
         let rejected = self.applier.apply(upserts, removed);
         self.note_version(&snapshot_version);
         let names = self.applier.names();
+        self.applier.forget_names(&names);
         self.outbox.starting.live(&names);
         self.outbox.names.send_if_modified(|known| {
             *known != names && {

@@ -117,7 +117,10 @@ struct ControlPlane {
 
 impl ControlPlane {
     async fn start() -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn serve(socket: TcpListener) -> Self {
         let address = socket.local_addr().unwrap();
         let (sender, streams) = mpsc::unbounded_channel();
         let server = Server::builder().add_service(DiscoveryServer::new(Acceptor(sender)));
@@ -304,13 +307,15 @@ async fn s2_a_proxy_starts_from_the_table_on_disk_and_asks_for_the_difference_on
 }
 
 #[tokio::test]
-async fn s2_it_waits_for_a_control_plane_that_is_not_there_yet() {
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let node = Node::start(address, None);
+async fn s2_it_tries_again_until_there_is_a_control_plane() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let node = Node::start(socket.local_addr().unwrap(), None);
+    for _ in 0..3 {
+        drop(within(socket.accept()).await.unwrap());
+    }
     assert_eq!(node.readiness.missing(), ["first table"]);
-    node.stop().await;
+    let mut control = ControlPlane::serve(socket);
+    control.stream().await.subscribe().await;
 }
 
 #[tokio::test]

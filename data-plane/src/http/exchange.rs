@@ -152,7 +152,7 @@ impl Exchange {
             record.backend = Some(in_flight.endpoint().backend.name().to_owned());
             record.address = Some(in_flight.endpoint().address.to_string());
         }
-        self.connection.worker.shared.log.record(*record);
+        self.connection.worker.shared.log.record(record);
     }
 }
 

@@ -22,6 +22,8 @@ impl Candidate {
     }
 
     pub(super) fn holds(&self, head: &Head<'_>) -> bool {
+        #[cfg(test)]
+        super::tests::count_judged();
         self.conditions.as_ref().is_none_or(|conditions| conditions.hold(head))
     }
 }

@@ -146,7 +146,7 @@ struct Queue {
 
 #[derive(Debug)]
 enum Message {
-    Line(Record),
+    Line(Box<Record>),
     End,
 }
 
@@ -192,7 +192,7 @@ impl AccessLog {
     }
 
     /// Hands a record to the writer, or counts it as lost.
-    pub fn record(&self, record: Record) {
+    pub fn record(&self, record: Box<Record>) {
         if let Some(Queue { sender, stats }) = &self.0
             && sender.try_send(Message::Line(record)).is_err()
         {
@@ -290,8 +290,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("access.log");
         let (log, writer) = AccessLog::start(&Target::File(file.clone()), stats()).unwrap();
-        log.record(record());
-        log.record(Record { upstream_duration: Some(Duration::from_millis(250)), reason: Some("reset"), ..record() });
+        log.record(Box::new(record()));
+        let upstream_duration = Some(Duration::from_millis(250));
+        log.record(Box::new(Record { upstream_duration, reason: Some("reset"), ..record() }));
         writer.finish();
         let text = std::fs::read_to_string(file).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -325,7 +326,7 @@ mod tests {
         let stats = stats();
         let (log, _writer) = AccessLog::write_to(Blocked(gate), stats.clone()).unwrap();
         let sent = 2 * QUEUE + BUFFER;
-        (0..sent).for_each(|_| log.record(Record::default()));
+        (0..sent).for_each(|_| log.record(Box::default()));
         let lost = stats.log_lines_dropped.load(Relaxed);
         assert!(lost > 0 && lost < sent as u64, "{lost}");
         drop(go);
@@ -335,7 +336,7 @@ mod tests {
     fn a_full_disk_is_survived_and_counted() {
         let stats = stats();
         let (log, writer) = AccessLog::start(&Target::File("/dev/full".into()), stats.clone()).unwrap();
-        let long = Record { path: "x".repeat(BUFFER), ..Record::default() };
+        let long = Box::new(Record { path: "x".repeat(BUFFER), ..Record::default() });
         (0..3).for_each(|_| log.record(long.clone()));
         writer.finish();
         assert_eq!(stats.log_lines_dropped.load(Relaxed), 3);
@@ -345,7 +346,7 @@ mod tests {
     fn a_log_that_is_off_takes_nothing() {
         let log = AccessLog::off();
         assert!(!log.enabled());
-        log.record(Record::default());
+        log.record(Box::default());
     }
 
     #[test]

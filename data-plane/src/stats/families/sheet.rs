@@ -102,14 +102,8 @@ const _: () = {
 };
 
 /// Series by metric.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sheet([Vec<Series>; SPECS.len()]);
-
-impl Default for Sheet {
-    fn default() -> Self {
-        Self(Default::default())
-    }
-}
 
 impl Sheet {
     /// A series of a counter; `values` are those of the metric's labels.
