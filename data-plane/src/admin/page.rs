@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus::{TEXT_FORMAT, TextEncoder};
+use prometheus::TEXT_FORMAT;
 use serde::Serialize;
 use serde_json::json;
 use weir_proto::model::ResourceName;
@@ -77,7 +77,7 @@ pub(super) fn not_found(what: &str) -> Response<Body> {
 }
 
 fn metrics(sources: &Sources) -> Response<Body> {
-    match TextEncoder::new().encode_to_string(&sources.families.collect()) {
+    match sources.families.text() {
         Ok(text) => reply(StatusCode::OK, TEXT_FORMAT, text),
         Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
     }

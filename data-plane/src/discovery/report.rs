@@ -3,7 +3,7 @@
 //! Level, not edge: each endpoint's newest state is kept here, and which of them the stream has not sent
 //! yet. A stream that is slow, or down, costs no memory and finds the truth when it comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use weir_proto::pb;
 use crate::health::Transition;
 use crate::pool::members::Member;
 use crate::pool::status::{EndpointState, Status};
+use crate::reason::Reason;
 use crate::table::Table;
 
 /// Entries of one message: far below the message limit of 4 MiB, whatever the names.
@@ -35,34 +36,61 @@ type Endpoint = (ResourceName, SocketAddr);
 
 #[derive(Debug, Default)]
 struct State {
-    known: BTreeMap<Endpoint, pb::EndpointReport>,
-    /// Of the known ones, and of those that are gone.
+    known: HashMap<Endpoint, Known>,
+    /// Of the known ones, and of those that are gone; sorted, so that reports are.
     unsent: BTreeSet<Endpoint>,
     /// The next report replaces all before.
     full: bool,
+    /// Counts the refreshes.
+    round: u64,
+}
+
+/// What is known of an endpoint.
+#[derive(Debug)]
+struct Known {
+    reading: Reading,
+    /// The refresh that saw it last.
+    round: u64,
+}
+
+/// What the wire carries of an endpoint's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    state: EndpointState,
+    since_ms: u64,
+    fails: u32,
+    last_failure: Option<Reason>,
+}
+
+impl From<Status> for Reading {
+    fn from(status: Status) -> Self {
+        let Status { state, since, fails, last_failure } = status;
+        let since_ms = since.as_millisecond().try_into().unwrap_or_default();
+        Self { state, since_ms, fails, last_failure: last_failure.map(|(_, reason)| reason) }
+    }
 }
 
 impl Reports {
     /// Notes every endpoint of `table`, and which are gone.
     pub fn refresh(&self, table: &Table) {
         let members = table.pools.iter().flat_map(|pool| pool.runtime.members());
-        let now = members.map(|member| entry(&member)).collect();
-        self.update(|state| state.replace(now));
+        // A Backend that moved may drain in one pool and serve in another: what it does now counts.
+        let (draining, active): (Vec<_>, Vec<_>) = members.partition(|member| member.endpoint.is_retired());
+        self.update(|state| state.replace(&active, &draining));
     }
 
     /// Notes the new state of one endpoint.
     pub fn note(&self, transition: &Transition, table: &Table) {
         let Some(pool) = table.pool(&transition.pool) else { return };
         if let Some(member) = pool.runtime.members().into_iter().find(|m| m.endpoint.id == transition.endpoint.id) {
-            self.update(|state| state.put(entry(&member)));
+            self.update(|state| state.put(&member));
         }
     }
 
     /// Whether an endpoint drains: nobody tells when it is done, so someone must look again.
     #[must_use]
     pub fn draining(&self) -> bool {
-        let draining = i32::from(pb::EndpointState::Draining);
-        self.0.state.lock().known.values().any(|report| report.state == draining)
+        self.0.state.lock().known.values().any(|known| known.reading.state == EndpointState::Draining)
     }
 
     /// Makes the next report a full one, as a new stream needs.
@@ -104,41 +132,53 @@ impl State {
         self.full || !self.unsent.is_empty()
     }
 
-    fn put(&mut self, (endpoint, report): (Endpoint, pb::EndpointReport)) {
-        if self.known.get(&endpoint) != Some(&report) {
-            self.unsent.insert(endpoint.clone());
-            self.known.insert(endpoint, report);
+    fn put(&mut self, member: &Member) {
+        let (reading, round) = (Reading::from(member.status()), self.round);
+        let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
+        match self.known.get_mut(&endpoint) {
+            Some(known) if known.reading == reading => known.round = round,
+            _ => {
+                self.unsent.insert(endpoint.clone());
+                self.known.insert(endpoint, Known { reading, round });
+            }
         }
     }
 
-    fn replace(&mut self, now: BTreeMap<Endpoint, pb::EndpointReport>) {
-        let gone = self.known.keys().filter(|endpoint| !now.contains_key(*endpoint)).cloned();
-        self.unsent.extend(gone.collect::<Vec<_>>());
-        self.known.retain(|endpoint, _| now.contains_key(endpoint));
-        now.into_iter().for_each(|entry| self.put(entry));
+    fn replace(&mut self, active: &[Member], draining: &[Member]) {
+        self.round += 1;
+        active.iter().for_each(|member| self.put(member));
+        for member in draining {
+            let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
+            if self.known.get(&endpoint).is_none_or(|known| known.round != self.round) {
+                self.put(member);
+            }
+        }
+        let gone = self.known.extract_if(|_, known| known.round != self.round);
+        self.unsent.extend(gone.map(|(endpoint, _)| endpoint));
     }
 
     fn take(&mut self) -> pb::Report {
         let rest = self.unsent.iter().nth(CHUNK).cloned();
         let rest = rest.map(|first| self.unsent.split_off(&first)).unwrap_or_default();
         let due = std::mem::replace(&mut self.unsent, rest);
-        let report = |endpoint: &Endpoint| self.known.get(endpoint).cloned().unwrap_or_else(|| gone(endpoint));
+        let report = |endpoint: &Endpoint| match self.known.get(endpoint) {
+            Some(known) => report(endpoint, known.reading),
+            None => gone(endpoint),
+        };
         pb::Report { endpoints: due.iter().map(report).collect(), full: std::mem::take(&mut self.full) }
     }
 }
 
-fn entry(member: &Member) -> (Endpoint, pb::EndpointReport) {
-    let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
-    let Status { state, since, fails, last_failure } = member.status();
-    let report = pb::EndpointReport {
-        backend: Some(key(&endpoint)),
+fn report(endpoint: &Endpoint, reading: Reading) -> pb::EndpointReport {
+    let Reading { state, since_ms, fails, last_failure } = reading;
+    pb::EndpointReport {
+        backend: Some(key(endpoint)),
         address: endpoint.1.to_string(),
         state: wire_state(state).into(),
-        since_ms: since.as_millisecond().try_into().unwrap_or_default(),
+        since_ms,
         fails,
-        last_failure: last_failure.map(|(_, reason)| reason.as_str().to_owned()).unwrap_or_default(),
-    };
-    (endpoint, report)
+        last_failure: last_failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+    }
 }
 
 fn gone(endpoint: &Endpoint) -> pb::EndpointReport {
@@ -173,7 +213,6 @@ mod tests {
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{InFlight, Pool, PoolRuntime};
-    use crate::reason::Reason;
 
     struct Fixture {
         table: Table,
@@ -224,6 +263,7 @@ mod tests {
     #[test]
     fn an_equal_table_has_nothing_to_report() {
         let f = Fixture::new(&[1]);
+        f.runtime().fail(&f.runtime().members()[0].endpoint, Reason::Reset);
         f.reports.refresh(&f.table);
         assert_eq!(f.next().1.len(), 1);
         f.reports.refresh(&f.table);
@@ -244,6 +284,25 @@ mod tests {
         f.reports.refresh(&f.table);
         assert!(!f.reports.draining());
         assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Gone)]);
+    }
+
+    #[test]
+    fn a_backend_that_drains_in_one_pool_and_serves_in_another_is_up() {
+        let (f, other) = (Fixture::new(&[1]), Fixture::new(&[]));
+        let running = InFlight::start(f.runtime().members()[0].endpoint.clone(), 0);
+        f.reports.refresh(&f.table);
+        let _ = f.next();
+        f.runtime().set_members(vec![]);
+        other.runtime().set_members(targets(&[1]));
+        let pools = [&f, &other].map(|f| f.table.pools[0].clone()).into();
+        let table = Table { pools, ..Table::default() };
+        for _ in 0..2 {
+            f.reports.refresh(&table);
+            assert!(f.next().1.iter().all(|(_, state)| *state == pb::EndpointState::Up));
+        }
+        f.reports.refresh(&table);
+        assert_eq!(f.next().1, []);
+        drop(running);
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod process;
 mod sheet;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use prometheus::TextEncoder;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
@@ -24,18 +26,30 @@ pub struct Families {
     table: TableHandle,
     stats: Arc<ProcessStats>,
     process: ProcessCollector,
+    /// Length of the last text, so that the next is written without growing.
+    len: AtomicUsize,
 }
 
 impl Families {
     /// Metrics of this table and these counters.
     #[must_use]
     pub fn new(table: TableHandle, stats: Arc<ProcessStats>) -> Self {
-        Self { table, stats, process: ProcessCollector::for_self() }
+        Self { table, stats, process: ProcessCollector::for_self(), len: AtomicUsize::new(0) }
     }
 
-    /// All metrics of this moment, without those that have no series.
-    #[must_use]
-    pub fn collect(&self) -> Vec<MetricFamily> {
+    /// All metrics of this moment, as Prometheus text.
+    ///
+    /// # Errors
+    /// If a metric breaks the rules of the format.
+    pub fn text(&self) -> prometheus::Result<String> {
+        let mut text = String::with_capacity(self.len.load(Relaxed));
+        TextEncoder::new().encode_utf8(&self.collect(), &mut text)?;
+        self.len.store(text.len(), Relaxed);
+        Ok(text)
+    }
+
+    /// Metrics without any series are left out.
+    fn collect(&self) -> Vec<MetricFamily> {
         let mut sheet = Sheet::default();
         self.table.load_full().pools.iter().for_each(|pool| pool::collect(pool, &mut sheet));
         process::collect(&self.stats, &mut sheet);
@@ -48,7 +62,6 @@ impl Families {
 #[cfg(test)]
 mod tests {
     use arc_swap::ArcSwap;
-    use prometheus::TextEncoder;
     use weir_proto::model::{self, Kind};
 
     use super::*;
@@ -76,7 +89,7 @@ mod tests {
 
     /// Lines of Weir's own metrics.
     fn lines(families: &Families) -> Vec<String> {
-        let text = TextEncoder::new().encode_to_string(&families.collect()).unwrap();
+        let text = families.text().unwrap();
         text.lines().filter(|line| line.starts_with("weir_")).map(ToOwned::to_owned).collect()
     }
 
@@ -160,7 +173,7 @@ mod tests {
         let families = families(vec![]);
         let stats = families.stats.clone();
         stats.listeners[0].connections.enter();
-        stats.discovery.nacks[Kind::Backend as usize].store(2, std::sync::atomic::Ordering::Relaxed);
+        stats.discovery.nacks[Kind::Backend as usize].store(2, Relaxed);
         stats.unrouted.of(1).reasons[Reason::NoRoute as usize].increment();
         stats.unrouted.of(1).responses[3].increment();
         let since = tokio::time::Instant::now();
@@ -176,7 +189,7 @@ mod tests {
         ] {
             has(&families, line);
         }
-        let text = TextEncoder::new().encode_to_string(&families.collect()).unwrap();
+        let text = families.text().unwrap();
         assert!(text.contains("process_resident_memory_bytes"));
     }
 }
