@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -29,6 +30,9 @@ use crate::stats::ProcessStats;
 use crate::stats::access_log::{AccessLog, LogWriter, Target};
 use crate::table::{Table, TableHandle};
 use crate::worker::{Shared, Worker};
+
+/// How long the end of the process waits for the newest table to be on disk.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// Why the process cannot start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +161,7 @@ impl Bound {
         let Self { sockets, control, shared, log, readiness, leaving, workers, .. } = self;
         let stop_control = CancellationToken::new();
         let stopped = stop_control.clone();
-        let control = Thread::start("weir-control", move || control_thread(control, stopped))?;
+        let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
         let mut serving = start_workers(sockets, &shared, workers)?;
         let result = tokio::select! {
             () = shutdown.cancelled() => {
@@ -167,10 +171,13 @@ impl Bound {
                 Ok(())
             }
             Some(ended) = serving.join_next() => Err(Error::Ended(ended.unwrap_or_default())),
-            name = control.ended() => Err(Error::Ended(name)),
+            name = &mut control_ended => Err(Error::Ended(name)),
         };
         stop_control.cancel();
         shared.drain.close();
+        if result.is_ok() && timeout(LAST_WRITE, control_ended).await.is_err() {
+            warn!("the newest table is not on disk yet");
+        }
         if let Some(log) = log {
             log.finish();
         }

@@ -60,7 +60,7 @@ pub struct Settings {
 pub struct Context {
     /// The table to change.
     pub table: TableHandle,
-    /// What new pools need; also names nobody else.
+    /// What new pools need.
     pub environment: Environment,
     /// The other end of the environment's transitions.
     pub transitions: mpsc::UnboundedReceiver<Transition>,

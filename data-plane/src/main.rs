@@ -1,9 +1,10 @@
 //! The program `weir-data-plane`.
 
 use anyhow::Context;
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use weir_data_plane::app;
-use weir_data_plane::config::{Args, Config, EXAMPLES};
+use weir_data_plane::config::{Args, Config, EXAMPLES, Invalid};
 use weir_proto::process::{shutdown, telemetry};
 
 /// Weir's proxy: takes its configuration from a control plane, and serves
@@ -18,11 +19,17 @@ struct Cli {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    let config = Config::try_from(cli.args).unwrap_or_else(|error| wrong_usage(&error));
     telemetry::init(cli.telemetry.log_format)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let bound = app::bind(Config::try_from(cli.args)?)?;
+        let bound = app::bind(config)?;
         bound.run(shutdown::on_signal()?).await?;
         Ok(())
     })
+}
+
+/// Ends as clap does for what it finds by itself: usage, and exit status 2.
+fn wrong_usage(error: &Invalid) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, error).exit()
 }

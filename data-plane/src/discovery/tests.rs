@@ -19,6 +19,7 @@ use weir_proto::version::Version;
 
 use super::*;
 use crate::health::{HealthClock, TransitionSink};
+use crate::pool::InFlight;
 use crate::reason::Reason;
 use crate::table::Table;
 
@@ -352,6 +353,22 @@ async fn t2_each_stream_begins_with_a_full_report_and_transitions_follow() {
     stream.subscribe().await;
     stream.deliver(vec![], vec![]).await;
     assert!(stream.report().await.full);
+}
+
+#[tokio::test]
+async fn s6_the_control_plane_learns_when_a_removed_backend_has_drained() {
+    let mut control = ControlPlane::start().await;
+    let node = Node::start(control.address, None);
+    let mut stream = control.stream().await;
+    stream.subscribe().await;
+    stream.deliver(web(), vec![]).await;
+    assert!(stream.report().await.full);
+    let endpoint = node.table.load().pools[0].runtime.members()[0].endpoint.clone();
+    let running = InFlight::start(endpoint, 0);
+    stream.deliver(vec![], vec![(&Key::backend("a/web-1".parse().unwrap())).into()]).await;
+    assert_eq!(stream.report().await.endpoints[0].state(), pb::EndpointState::Draining);
+    drop(running);
+    assert_eq!(stream.report().await.endpoints[0].state(), pb::EndpointState::Gone);
 }
 
 #[tokio::test]
