@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::runtime;
-use weir_control_plane::telemetry::{self, LogFormat};
+use weir_proto::process::telemetry::{self, LogArgs};
 
 use crate::check::{self, CheckArgs};
 use crate::crds;
@@ -29,9 +29,8 @@ Examples:
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How log lines on standard error are written
-    #[arg(long, global = true, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
-    log_format: LogFormat,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,7 +66,7 @@ Examples:
 impl Cli {
     /// Does what was asked.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        telemetry::init_with(self.log_format, self.command.log_filter())?;
+        telemetry::init_with(self.log.log_format, self.command.log_filter())?;
         match self.command {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Run(args) => block_on(run::run(args)),

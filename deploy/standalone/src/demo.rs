@@ -21,9 +21,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use weir_proto::process::shutdown;
 
+use crate::cli;
 use crate::planes::{PlaneArgs, Planes};
-use crate::{cli, signal};
 use figures::Sources;
 use manifests::SERVERS;
 use servers::Server;
@@ -108,10 +109,11 @@ impl Play {
 
 /// Shows figures and events until it is time to end.
 async fn watch(screen: &mut Screen, sources: &Sources, mut play: Play, end: Option<Duration>) -> anyhow::Result<()> {
+    let told_to_stop = shutdown::on_signal()?;
     let end = async {
         tokio::select! {
-            result = signal::stop() => result,
-            () = after(end) => Ok(()),
+            () = told_to_stop.cancelled() => {}
+            () = after(end) => {}
         }
     };
     let mut end = std::pin::pin!(end);
@@ -119,10 +121,7 @@ async fn watch(screen: &mut Screen, sources: &Sources, mut play: Play, end: Opti
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            result = &mut end => {
-                result?;
-                return play.stop().await;
-            }
+            () = &mut end => return play.stop().await,
             // The sender ends only with an error of the cycle, which `stop` gives.
             event = play.events.recv() => match event {
                 Some(event) => screen.say(&event)?,

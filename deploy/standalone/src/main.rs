@@ -7,7 +7,6 @@ mod crds;
 mod demo;
 mod planes;
 mod run;
-mod signal;
 
 use std::process::ExitCode;
 

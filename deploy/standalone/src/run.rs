@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use weir_proto::process::shutdown;
 
 use crate::planes::{PlaneArgs, Planes};
-use crate::signal;
 
 /// What `weir run` may be told.
 #[derive(Debug, Args)]
@@ -20,15 +20,21 @@ pub(crate) struct RunArgs {
 
 /// Runs until ctrl-c or SIGTERM, then lets running requests finish.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let told_to_stop = shutdown::on_signal()?;
     let mut planes = Planes::start(&args.folder, &args.planes).await?;
-    for (name, address) in planes.listeners() {
-        eprintln!("listener {name} at http://{address}");
-    }
-    eprintln!("proxy at http://{}, control plane at http://{}", planes.admin(), planes.api());
+    greet(&planes);
     tokio::select! {
-        result = signal::stop() => result?,
+        () = told_to_stop.cancelled() => {}
         error = planes.failed() => return Err(error),
     }
     planes.stop().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says where everything listens, with the ports that were chosen for port 0.
+fn greet(planes: &Planes) {
+    for (name, address) in planes.listeners() {
+        eprintln!("listener {name} at http://{address}");
+    }
+    eprintln!("proxy at http://{}, control plane at http://{}", planes.admin(), planes.api());
 }

@@ -32,7 +32,15 @@ pub struct LogArgs {
 /// # Errors
 /// If it is set up already.
 pub fn init(format: LogFormat) -> Result<(), TryInitError> {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    init_with(format, "info")
+}
+
+/// As [`init`], with the filter to use when the variable is not set.
+///
+/// # Errors
+/// As for [`init`].
+pub fn init_with(format: LogFormat, default_filter: &str) -> Result<(), TryInitError> {
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

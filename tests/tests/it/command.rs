@@ -104,6 +104,24 @@ async fn run_reports_a_broken_file_and_serves_the_rest() {
     assert!(report.contains("bad.yaml") && report.contains("priority"), "{report}");
 }
 
+#[tokio::test]
+async fn h7_up_and_down_are_log_lines() {
+    let [a, b] = Backend::start_many("web").await;
+    let folder = tempfile::tempdir().unwrap();
+    let spec = "balance: {method: FirstAlive}, health: {passive: {maxFails: 1, failTimeout: 200ms}}";
+    fs::write(folder.path().join("web.yaml"), web(spec, &[a.address(), b.address()])).unwrap();
+    let program = Program::start("weir", &[&["run", folder.path().to_str().unwrap()], &FREE_PORTS[..]].concat());
+    let line = program.line("listener http at http://").await;
+    let address: SocketAddr = line.rsplit_once('/').unwrap().1.parse().unwrap();
+    eventually("it serves", async || (get(address, "/").await.ok()?.text() == "web-1").then_some(())).await;
+    a.stop().await;
+    get(address, "/").await.unwrap();
+    for text in ["endpoint is down", "endpoint is up"] {
+        let line = program.line(text).await;
+        assert!(line.contains("web-1") && line.contains("test/web"), "{line}");
+    }
+}
+
 #[test]
 fn check_is_silent_about_good_files() {
     let output = weir("check", &[example("demo").to_str().unwrap()]);

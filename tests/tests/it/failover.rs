@@ -144,7 +144,7 @@ async fn f4_the_last_failure_decides_between_502_503_and_504() {
     server.set(Behaviour::raw("nonsense\r\n\r\n"));
     assert_eq!(weir.get("/").await.status, 502);
     server.stop().await;
-    assert_eq!(weir.get("/").await.status, 502, "refused: an answer, but a wrong one");
+    assert_eq!(weir.get("/").await.status, 504, "nobody to connect to");
     let empty = Weir::start(&pool("web", "")).await;
     assert_eq!(empty.get("/").await.status, 503);
 }
@@ -154,8 +154,7 @@ async fn f4_an_upstream_that_cannot_be_connected_to_in_time_is_504() {
     // An address that is reserved for documentation: packets to it get no answer, or are refused a route.
     let text = pool("web", "timeouts: {connect: 100ms}") + &backend("far", "web", "192.0.2.1:80", "");
     let weir = Weir::start(&text).await;
-    let status = weir.get("/").await.status;
-    assert!(matches!(status, 504 | 502), "{status}");
+    assert_eq!(weir.get("/").await.status, 504);
 }
 
 #[tokio::test]
@@ -201,8 +200,8 @@ async fn f6_with_ignore_the_upstream_request_goes_on() {
     let server = Backend::start("web-1").await;
     let weir = Weir::start(&web("onClientAbort: Ignore", &[server.address()])).await;
     leave(&weir, &server).await;
-    eventually("weir noticed", async || (weir.metric("weir_requests_active").await == 0.0).then_some(())).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Nothing shows that Weir does nothing: a moment in which `Close` would long have cancelled it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!((server.counts().aborted(), server.counts().in_flight()), (0, 1));
     server.release();
     eventually("it is answered", async || (server.counts().in_flight() == 0).then_some(())).await;

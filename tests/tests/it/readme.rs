@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use weir_tests::manifest::{repository, web};
-use weir_tests::program::{program, run};
+use weir_tests::program::{free_address, program, run};
 use weir_tests::{Backend, Weir, get};
 
 /// The blocks of a language, in order.
@@ -54,7 +53,7 @@ async fn every_command_of_the_readme_runs() {
 
 fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
-    let listen = free_address();
+    let listen = free_address().to_string();
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
     Command::new("bash")
@@ -66,10 +65,6 @@ fn shell(script: &str, folder: &Path) -> Output {
         .env("WEIR_BACKEND_PORT", "0")
         .output()
         .unwrap()
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test]

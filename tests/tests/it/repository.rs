@@ -1,6 +1,7 @@
 //! The repository keeps its own rules.
 
 use std::fs;
+use std::path::Path;
 
 use weir_tests::manifest::repository;
 
@@ -22,5 +23,34 @@ fn the_root_holds_nothing_but_the_agreed_folders() {
     for folder in folders {
         let agreed = [".ci", "control-plane", "data-plane", "deploy", "proto", "tests"];
         assert!(agreed.contains(&folder), "{folder}/ is not one of {agreed:?}");
+    }
+}
+
+/// The promises that hold today; `ARCHITECTURE.md` says what their letters stand for.
+const PROMISES: [&str; 37] = [
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9", "c1", "c3", "c4", "c5", "a5", "a6", "f1", "f2", "f3", "f4",
+    "f6", "h1", "h6", "h7", "h8", "u1", "u2", "u3", "u4", "s1", "s2", "s3", "s4", "s5", "s6", "t1", "t2", "t3",
+];
+
+#[test]
+fn every_promise_is_named_by_a_test() {
+    let mut source = String::new();
+    for folder in ["proto", "control-plane", "data-plane", "tests/tests"] {
+        collect(&repository().join(folder), &mut source);
+    }
+    for promise in PROMISES {
+        assert!(source.contains(&format!("fn {promise}_")), "no test is named {promise}_...");
+    }
+}
+
+/// Adds all Rust source below `folder`.
+fn collect(folder: &Path, source: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, source);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            source.push_str(&fs::read_to_string(path).unwrap());
+        }
     }
 }

@@ -22,6 +22,14 @@ async fn s1_a_bad_resource_is_refused_alone_and_its_last_good_version_stays() {
 }
 
 #[tokio::test]
+async fn s1_the_reason_is_in_the_status_of_the_refused_resource() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("balance: {method: Guess}", &[server.address()])).await;
+    let all = get(weir.control_admin(), "/api/v1/resources").await.unwrap().text();
+    assert!(all.contains("Guess") && all.contains("RoundRobin"), "it names the methods there are: {all}");
+}
+
+#[tokio::test]
 async fn s2_without_control_plane_the_proxy_serves_on_and_stays_ready() {
     let server = Backend::start("web-1").await;
     let mut weir = Weir::start(&web("", &[server.address()])).await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use weir_tests::manifest::web;
+use weir_tests::program::{Program, free_address};
 use weir_tests::{Backend, Client, Load, Weir, eventually, get};
 
 #[tokio::test]
@@ -21,7 +23,7 @@ async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests(
     let stopping = tokio::spawn(weir.stop());
     eventually("the proxy is not ready", async || (get(admin, "/readyz").await.ok()?.status == 503).then_some(()))
         .await;
-    eventually("new connections are refused", async || get(address, "/").await.is_err().then_some(())).await;
+    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err().then_some(())).await;
     server.release();
     let response = held.await.unwrap();
     assert_eq!((response.status, response.header("connection")), (200, "close"));
@@ -32,12 +34,18 @@ async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests(
 async fn a_deadline_ends_requests_that_do_not_finish() {
     let server = Backend::start("web-1").await;
     server.hold();
-    let text = web("", &[server.address()]);
-    let weir = Weir::builder().drain_timeout(Duration::from_millis(200)).file("web.yaml", &text).start().await;
-    let mut client = weir.client().await;
-    let held = tokio::spawn(async move { client.get("/").await.is_err() });
+    let weir = Weir::start(&web("", &[server.address()])).await;
+    let (address, admin) = (free_address(), free_address());
+    let (control_plane, listen) = (format!("http://{}", weir.grpc()), format!("http={address}"));
+    let admin_flag = format!("--admin={admin}");
+    let flags = ["--control-plane", &control_plane, "--listen", &listen, &admin_flag];
+    let mut proxy =
+        Program::start("weir-data-plane", &[&flags[..], &["--drain-delay=0s", "--drain-timeout=200ms"]].concat());
+    eventually("the proxy is ready", async || (get(admin, "/readyz").await.ok()?.status == 200).then_some(())).await;
+    let held = tokio::spawn(async move { get(address, "/").await.is_err() });
     eventually("a request is upstream", async || (server.counts().in_flight() == 1).then_some(())).await;
-    weir.stop().await;
+    proxy.signal("TERM");
+    assert_eq!(proxy.exit_code().await, 0, "{}", proxy.output());
     assert!(held.await.unwrap());
 }
 
