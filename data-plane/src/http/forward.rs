@@ -170,12 +170,19 @@ impl Forward {
             pool.runtime.fail(in_flight.endpoint(), failure.reason());
         }
         let again = cause.is_some_and(|cause| pool.policy.retries(cause))
+            && !self.is_out_of_time(pool)
             && (failure.nothing_sent() || self.is_repeatable(pool));
         // An answer, even a bad one, says more than a later failure.
         if !matches!(self.last, Last::Answered(..)) {
             self.last = Last::Failed(failure);
         }
         if again { Search::GoesOn } else { Search::Ends }
+    }
+
+    /// Whether `timeouts.request` has passed.
+    fn is_out_of_time(&self, pool: &Pool) -> bool {
+        let limit = pool.config.timeouts.request;
+        !limit.is_zero() && self.exchange.began.elapsed() >= limit
     }
 
     fn finish(mut self) -> Response<ReplyBody> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Request;
 use weir_tests::client::full;
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Behaviour, RawClient, Reply, Weir, eventually, send};
+use weir_tests::{Backend, Behaviour, FullListener, RawClient, Reply, Weir, eventually, send};
 
 /// A port that refuses connections, held by a stopped backend.
 async fn refusing() -> Backend {
@@ -151,10 +151,10 @@ async fn f4_the_last_failure_decides_between_502_503_and_504() {
 
 #[tokio::test]
 async fn f4_an_upstream_that_cannot_be_connected_to_in_time_is_504() {
-    // An address that is reserved for documentation: packets to it get no answer, or are refused a route.
-    let text = pool("web", "timeouts: {connect: 100ms}") + &backend("far", "web", "192.0.2.1:80", "");
-    let weir = Weir::start(&text).await;
+    let busy = FullListener::start().await;
+    let weir = Weir::start(&web("timeouts: {connect: 100ms}", &[busy.address()])).await;
     assert_eq!(weir.get("/").await.status, 504);
+    assert_eq!(weir.backend("test/web", "web-1").await["lastFailure"]["reason"], "connect_timeout");
 }
 
 #[tokio::test]
