@@ -209,12 +209,6 @@ impl Weir {
         self.samples(name).await.iter().map(|(_, value)| value).sum()
     }
 
-    /// Client connections that the proxy has.
-    pub async fn connections(&self) -> u64 {
-        // A count is a small whole number.
-        self.metric("weir_connections_active").await as u64
-    }
-
     /// The sum over all samples of one of the control plane's metrics.
     ///
     /// # Panics

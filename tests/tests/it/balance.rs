@@ -119,7 +119,10 @@ async fn c3_rotate_keeps_a_connection_on_its_backend_and_spreads_connections() {
     assert_eq!(used, ["web-1", "web-2", "web-3"]);
     drop(clients);
     let mut first_again = weir.client().await;
-    eventually("the first number is free again", async || weir.connections().await.eq(&1).then_some(())).await;
+    eventually("the first number is free again", async || {
+        (weir.metric("weir_connections_active").await == 1.0).then_some(())
+    })
+    .await;
     assert_eq!(first_again.get("/").await.unwrap().text(), "web-1");
 }
 
