@@ -1,7 +1,7 @@
 //! A mock upstream server: speaks real HTTP/1.1 on a port of its own, does as it is told, counts what it got.
 //!
-//! LIFECYCLE: `start` -> (`stop` -> `restart`)*. A stopped backend keeps its port without listening, so that connects are
-//! refused and nobody else gets the port.
+//! LIFECYCLE: `start` -> (`stop` -> `restart`)*. A socket that never listens holds the port all the time, so that a
+//! stopped backend refuses connects and nobody else gets its port.
 
 mod behaviour;
 mod count;
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,16 +26,9 @@ use serve::Shared;
 pub struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    Listening(JoinHandle<()>),
-    /// Holds the port.
-    Stopped(TcpSocket),
-    /// On the way between the two.
-    Moving,
+    /// `None` while it is stopped.
+    task: Mutex<Option<JoinHandle<()>>>,
+    _port: TcpSocket,
 }
 
 impl Backend {
@@ -53,15 +46,16 @@ impl Backend {
     /// If the address is not free.
     pub async fn start_on(address: &str, name: &str) -> Self {
         let address: SocketAddr = address.parse().expect("an IP address and port");
-        let listener = bind(address).and_then(listen).expect("a free port");
-        let address = listener.local_addr().expect("a bound listener");
+        let port = bind(address).expect("a free port");
+        let address = port.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::Reply(Reply::text(name))),
             gate: watch::Sender::new(true),
             counts: Counts::default(),
         });
-        let task = tokio::spawn(serve::run(listener, shared.clone()));
-        Self { address, shared, state: Mutex::new(State::Listening(task)) }
+        let backend = Self { address, shared, task: Mutex::new(None), _port: port };
+        backend.restart();
+        backend
     }
 
     /// Several of them: `prefix-1`, `prefix-2` and so on.
@@ -108,42 +102,37 @@ impl Backend {
     /// # Panics
     /// If it is stopped already.
     pub async fn stop(&self) {
-        let state = std::mem::replace(&mut *self.state.lock(), State::Moving);
-        let State::Listening(task) = state else { panic!("{} is stopped already", self.address) };
+        let task = self.task.lock().take().unwrap_or_else(|| panic!("{} is stopped already", self.address));
         task.abort();
         // The end of the task has closed the listener and every connection; how it ended does not matter.
         let _ = task.await;
-        *self.state.lock() = State::Stopped(bind(self.address).expect("its own port"));
     }
 
     /// Listens again, on the same port.
     ///
     /// # Panics
     /// If it is not stopped.
-    pub async fn restart(&self) {
-        let state = std::mem::replace(&mut *self.state.lock(), State::Moving);
-        let State::Stopped(socket) = state else { panic!("{} is not stopped", self.address) };
-        let listener = listen(socket).expect("its own port");
-        *self.state.lock() = State::Listening(tokio::spawn(serve::run(listener, self.shared.clone())));
+    pub fn restart(&self) {
+        let listener = bind(self.address).and_then(|socket| socket.listen(1024)).expect("its own port");
+        let before = self.task.lock().replace(tokio::spawn(serve::run(listener, self.shared.clone())));
+        assert!(before.is_none(), "{} is not stopped", self.address);
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        if let State::Listening(task) = self.state.get_mut() {
+        if let Some(task) = self.task.get_mut() {
             task.abort();
         }
     }
 }
 
+/// Several sockets may have the port at a time, of which at most one listens.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Connections of the time before a restart may still be winding down.
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
     socket.bind(address)?;
     Ok(socket)
-}
-
-fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
-    socket.listen(1024)
 }

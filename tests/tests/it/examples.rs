@@ -70,7 +70,7 @@ async fn lua_resty_upstream_fails_over_from_primary_to_test_to_dr_and_back() {
     // Editing a backend's `enabled` off and on is the page's down_host and up_host: its counters begin anew.
     for (file, names) in [("test.yaml", ["c", "d"]), ("primary.yaml", ["a", "b"])] {
         for name in names {
-            example.servers[name].restart().await;
+            example.servers[name].restart();
         }
         down_host(&example, file, names).await;
         up_host(&example, file).await;

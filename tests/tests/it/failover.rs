@@ -124,7 +124,7 @@ async fn f3_a_dead_idle_connection_is_replaced_unnoticed_and_not_counted() {
     for _ in 0..5 {
         assert_eq!(client.get("/").await.unwrap().status, 200);
         server.stop().await;
-        server.restart().await;
+        server.restart();
     }
     let post = Request::post("/").body(full("x")).unwrap();
     assert_eq!(client.send(post).await.unwrap().status, 200, "even a POST, as it was never read");

@@ -25,7 +25,7 @@ async fn a_stopped_backend_refuses_and_comes_back_on_its_port() {
     backend.stop().await;
     assert!(get(backend.address(), "/").await.is_err());
     assert!(kept.get("/").await.is_err());
-    backend.restart().await;
+    backend.restart();
     assert_eq!(get(backend.address(), "/").await.unwrap().text(), "web-1");
 }
 

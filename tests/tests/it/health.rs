@@ -23,7 +23,7 @@ async fn h1_failures_take_an_endpoint_down_and_after_the_time_it_returns() {
         assert_eq!(weir.backend("test/web", "web-1").await["fails"], fails);
     }
     assert_eq!(weir.backend("test/web", "web-1").await["state"], "Ejected");
-    a.restart().await;
+    a.restart();
     until_state(&weir, "web-1", "Up").await;
     assert_eq!(weir.backend("test/web", "web-1").await["fails"], 0);
     assert_eq!(weir.get("/").await.text(), "web-1");
@@ -80,7 +80,7 @@ async fn h6_disabled_means_no_new_requests_until_a_person_says_otherwise() {
         + &backend("web-2", "web", b.address(), "");
     weir.write("web.yaml", &off).await;
     until_state(&weir, "web-1", "Disabled").await;
-    a.restart().await;
+    a.restart();
     // Longer than the ejection lasts: the timer changes nothing.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(weir.backend("test/web", "web-1").await["state"], "Disabled");
@@ -98,7 +98,7 @@ async fn h7_each_real_transition_is_counted_once() {
     let weir = Weir::start(&web(spec, &[a.address(), b.address()])).await;
     a.stop().await;
     bodies(weir.address(), "/", 10, 4).await.unwrap();
-    a.restart().await;
+    a.restart();
     until_state(&weir, "web-1", "Up").await;
     let transitions = weir.samples("weir_health_transitions_total").await;
     let of_a: Vec<_> = transitions.into_iter().filter(|(labels, _)| labels.contains("backend=\"web-1\"")).collect();

@@ -8,7 +8,7 @@ use weir_tests::{Backend, Weir, send};
 /// Pools that each answer with their own name; a spec is the inside of a flow mapping.
 struct Pools {
     weir: Weir,
-    _backends: Vec<Backend>,
+    servers: Vec<Backend>,
 }
 
 impl Pools {
@@ -20,7 +20,7 @@ impl Pools {
             text += &backend(&format!("{name}-1"), name, server.address(), "");
             backends.push(server);
         }
-        Self { weir: Weir::start(&text).await, _backends: backends }
+        Self { weir: Weir::start(&text).await, servers: backends }
     }
 
     /// The name of the pool that answered, or the status if none did.
@@ -134,7 +134,7 @@ async fn m6_the_most_specific_rule_wins_whatever_the_order_of_files() {
 async fn m7_pools_with_an_equal_rule_back_each_other_up_by_priority() {
     let pools = Pools::start(&[("second", "priority: 2"), ("first", "priority: 1")]).await;
     assert_eq!(pools.path("/").await, "first");
-    pools._backends[1].stop().await;
+    pools.servers[1].stop().await;
     assert_eq!(pools.path("/").await, "second");
 }
 
