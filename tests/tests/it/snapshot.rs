@@ -66,13 +66,18 @@ async fn s2_with_a_cache_the_proxy_starts_without_a_control_plane() {
 }
 
 #[tokio::test]
-async fn s2_a_cache_that_cannot_be_written_stops_nothing() {
+async fn s2_a_full_disk_for_the_cache_stops_nothing_and_is_counted() {
     let server = Backend::start("web-1").await;
-    // Every file below it fails with "no space left on device", whatever it is called.
-    let text = web("", &[server.address()]);
-    let weir = Weir::builder().cache("/dev/full".as_ref()).file("web.yaml", &text).start().await;
+    let cache = tempfile::tempdir().unwrap();
+    // What is written first, before it takes the place of the last table.
+    std::os::unix::fs::symlink("/dev/full", cache.path().join("table.pb.tmp")).unwrap();
+    let weir = Weir::builder().cache(cache.path()).file("web.yaml", &web("", &[server.address()])).start().await;
     assert_eq!(weir.get("/").await.text(), "web-1");
     assert_eq!(get(weir.admin(), "/readyz").await.unwrap().status, 200);
+    eventually("the failure is counted", async || {
+        (weir.metric("weir_cache_write_failures_total").await >= 1.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
