@@ -1,9 +1,11 @@
 //! Manifests in a folder: every `*.yaml`, `*.yml` and `*.json` below it, reloaded on change.
 //!
-//! LIFECYCLE of a change: first notice -> quiet, or the limit -> look -> take. A look that finds a file still
-//! being written, emptied or gone is repeated until the limit, so that the middle of a rewrite is never taken
-//! for a deletion. A folder that cannot be looked at changes nothing.
+//! LIFECYCLE of a change: first notice -> quiet, or the limit -> look -> take. A look that finds a file just
+//! modified, emptied or gone is repeated until the limit, and a file that its writer has not closed is left as
+//! it was, so that the middle of a rewrite is never taken for a deletion. A folder that cannot be looked at
+//! changes nothing.
 
+mod activity;
 mod catalog;
 mod read;
 mod scan;
@@ -11,9 +13,10 @@ mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use catalog::Catalog;
+use activity::Activity;
 pub(crate) use read::load;
 use read::{Pass, Reader};
 use tokio::sync::mpsc;
@@ -52,8 +55,9 @@ impl FileSource {
 
 impl Source for FileSource {
     async fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) {
-        let watch = Watch::start(&self.folder, self.with_notices);
-        let mut worker = Worker { reader: Some(Reader::new(self.folder)), watch, changes };
+        let activity = Arc::new(Activity::default());
+        let watch = Watch::start(&self.folder, activity.clone(), self.with_notices);
+        let mut worker = Worker { reader: Some(Reader::new(self.folder, activity.clone())), activity, watch, changes };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = worker.run() => {}
@@ -67,6 +71,7 @@ struct Closed;
 struct Worker {
     /// Away while a look is taken on another thread.
     reader: Option<Reader>,
+    activity: Arc<Activity>,
     watch: Watch,
     changes: mpsc::Sender<Changes>,
 }
@@ -85,19 +90,22 @@ impl Worker {
     async fn wait(&mut self) -> bool {
         let tick = sleep_until(Instant::now() + TICK);
         tokio::select! {
-            () = self.watch.notice() => true,
+            () = self.activity.happens() => true,
             () = tick => self.watch.tick(),
         }
     }
 
-    /// Looks until what is found has settled, or the limit is reached.
+    /// Looks until what is found has settled.
     async fn settle(&mut self) -> Result<(), Closed> {
-        let limit = Instant::now() + LIMIT;
+        let mut limit = Instant::now() + LIMIT;
         loop {
             self.quiet(limit).await;
             let is_last = Instant::now() >= limit;
-            if self.look(is_last).await? || is_last {
+            if self.look(is_last).await? {
                 return Ok(());
+            }
+            if is_last {
+                limit = Instant::now() + LIMIT;
             }
         }
     }
@@ -106,7 +114,7 @@ impl Worker {
         loop {
             let until = limit.min(Instant::now() + QUIET);
             tokio::select! {
-                () = self.watch.notice(), if until < limit => {}
+                () = self.activity.happens(), if until < limit => {}
                 () = sleep_until(until) => return,
             }
         }
@@ -115,9 +123,8 @@ impl Worker {
     /// Takes one look; true if everything had settled.
     async fn look(&mut self, is_last: bool) -> Result<bool, Closed> {
         let mut reader = self.reader.take().ok_or(Closed)?;
-        let busy = self.watch.busy();
         let look = tokio::task::spawn_blocking(move || {
-            let pass = reader.look(&busy, is_last);
+            let pass = reader.look(is_last);
             (reader, pass)
         });
         // The look fails only if the runtime ends.
@@ -125,8 +132,10 @@ impl Worker {
         self.reader = Some(reader);
         match pass {
             Pass::Unsettled => Ok(false),
-            Pass::Changes(changes) if changes.is_empty() => Ok(true),
-            Pass::Changes(changes) => self.changes.send(changes).await.map(|()| true).map_err(|_| Closed),
+            Pass::Changes { changes, is_settled } if changes.is_empty() => Ok(is_settled),
+            Pass::Changes { changes, is_settled } => {
+                self.changes.send(changes).await.map(|()| is_settled).map_err(|_| Closed)
+            }
         }
     }
 }

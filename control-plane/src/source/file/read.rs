@@ -1,13 +1,15 @@
-//! Reads what has changed since the last look.
+//! Reads what has changed since the last look, and leaves alone what seems to be in the middle of a change.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Catalog;
-use super::catalog::Content;
+use tokio::time::Instant;
+
+use super::activity::{Activity, Trace};
+use super::catalog::{Catalog, Content};
 use super::scan::{Found, Scan, Stamp, scan};
 use crate::source::Changes;
 
@@ -15,77 +17,135 @@ use crate::source::Changes;
 /// file systems are coarse.
 const COARSE: Duration = Duration::from_millis(50);
 
-/// A file as young as this may still be in the making.
+/// A file as young as this may still be in the making, if nobody tells when it is closed.
 const YOUNG: Duration = Duration::from_millis(10);
+
+/// A file that is gone or empty for so long, with nothing going on, is meant to be.
+const DOUBT: Duration = Duration::from_millis(30);
 
 /// Remembers what was read.
 #[derive(Debug)]
 pub(super) struct Reader {
     folder: PathBuf,
+    activity: Arc<Activity>,
     catalog: Catalog,
     stamps: BTreeMap<PathBuf, Stamp>,
+    /// Files that are gone or empty though they held something, or very young, and since when.
+    suspects: BTreeMap<PathBuf, Instant>,
 }
 
 /// What a look comes to.
 #[derive(Debug)]
 pub(super) enum Pass {
-    /// A file seems to be in the middle of a change: look again.
+    /// A file seems to be in the middle of a change, and nothing was taken: look again.
     Unsettled,
     /// What has changed.
-    Changes(Changes),
+    Changes {
+        changes: Changes,
+        /// Nothing is left to be looked at again.
+        is_settled: bool,
+    },
 }
 
 impl Reader {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, catalog: Catalog::default(), stamps: BTreeMap::new() }
+    pub(super) fn new(folder: PathBuf, activity: Arc<Activity>) -> Self {
+        let (catalog, stamps, suspects) = Default::default();
+        Self { folder, activity, catalog, stamps, suspects }
     }
 
-    /// Looks at the folder. Files in `busy` are left as they were; the last look of a series takes everything
-    /// else as it is.
-    pub(super) fn look(&mut self, busy: &HashSet<PathBuf>, is_last: bool) -> Pass {
+    /// Looks at the folder. Files that a writer has open stay as they were. If any other is suspect nothing is
+    /// taken, so that changes which belong together stay together; the last look of a series takes all but
+    /// those that are suspect.
+    pub(super) fn look(&mut self, is_last: bool) -> Pass {
         let found = match scan(&self.folder) {
             Ok(found) => found,
-            Err(error) if is_last => return Pass::Changes(self.catalog.folder_lost(&self.folder, &error)),
+            Err(error) if is_last => {
+                return Pass::Changes { changes: self.catalog.folder_lost(&self.folder, &error), is_settled: true };
+            }
             Err(_) => return Pass::Unsettled,
         };
-        if !is_last && !self.is_settled(&found, busy) {
+        self.suspects = self.suspects(&found, Instant::now());
+        let doubtful = self.suspects.keys().filter(|path| self.is_doubtful(path) || self.is_held_up(path, &found));
+        let doubtful: BTreeSet<PathBuf> = doubtful.cloned().collect();
+        if !is_last && !doubtful.is_empty() {
             return Pass::Unsettled;
         }
+        let (changes, is_whole) = self.take(found, &doubtful);
+        Pass::Changes { changes, is_settled: is_whole && doubtful.is_empty() }
+    }
+
+    /// Files that may be in the middle of a change, with the time since when each has looked like that.
+    fn suspects(&self, found: &Scan, now: Instant) -> BTreeMap<PathBuf, Instant> {
+        let gone = self.catalog.files().filter(|path| !found.has(path)).map(Path::to_owned);
+        let odd = found.files.iter().filter(|file| self.is_odd(file)).map(|file| file.path.clone());
+        let since = |path: PathBuf| {
+            let since = self.suspects.get(&path).copied().unwrap_or(now);
+            (path, since)
+        };
+        gone.chain(odd).map(since).collect()
+    }
+
+    /// Whether a file is empty that held something, or so young that it may not be complete.
+    fn is_odd(&self, file: &Found) -> bool {
+        let is_emptied = file.stamp.size == 0 && self.catalog.has_resources_of(&file.path);
+        is_emptied || self.activity.of(&file.path).is_none() && is_younger(&file.stamp, YOUNG)
+    }
+
+    /// Whether it is too early to take a suspect file as it is.
+    fn is_doubtful(&self, path: &Path) -> bool {
+        let last = self.activity.of(path).map(|trace| trace.last);
+        self.suspects.get(path).max(last.as_ref()).is_some_and(|since| since.elapsed() < DOUBT)
+    }
+
+    /// Whether the disk may be holding up a writer that has just emptied a file: it has opened the file, and
+    /// the notice of truncating comes only when that is done.
+    fn is_held_up(&self, path: &Path, found: &Scan) -> bool {
+        self.activity.was_opened(path) && found.has(path)
+    }
+
+    /// Takes what was found, but for doubtful files; false if some file changed under our hands.
+    fn take(&mut self, found: Scan, doubtful: &BTreeSet<PathBuf>) -> (Changes, bool) {
         let Scan { files, unreadable } = found;
+        let mut is_whole = true;
         let mut contents: BTreeMap<Arc<Path>, Content> =
-            files.into_iter().map(|file| (file.path.as_path().into(), self.content(file, busy))).collect();
+            doubtful.iter().map(|path| (path.as_path().into(), Content::Unchanged)).collect();
+        for file in files.into_iter().filter(|file| !doubtful.contains(&file.path)) {
+            let path = file.path.as_path().into();
+            let content = self.content(file);
+            is_whole &= content.is_some();
+            contents.insert(path, content.unwrap_or(Content::Unchanged));
+        }
         for (path, error) in unreadable {
             contents.insert(path.as_path().into(), Content::Unreadable(error.to_string()));
         }
         self.stamps.retain(|path, _| contents.contains_key(path.as_path()));
-        Pass::Changes(self.catalog.update(contents))
+        (self.catalog.update(contents), is_whole)
     }
 
-    /// Whether no file is gone, emptied or very young.
-    fn is_settled(&self, found: &Scan, busy: &HashSet<PathBuf>) -> bool {
-        let is_there = |path: &Path| found.files.binary_search_by(|f| f.path.as_path().cmp(path)).is_ok();
-        let is_settled = |file: &Found| {
-            let emptied = file.stamp.size == 0 && self.catalog.has_resources_of(&file.path);
-            busy.contains(&file.path) || !(emptied || is_younger(&file.stamp, YOUNG))
-        };
-        self.catalog.files().all(is_there) && found.files.iter().all(is_settled)
-    }
-
-    fn content(&mut self, file: Found, busy: &HashSet<PathBuf>) -> Content {
+    /// What a file holds; `None` if it changed between being found and having been read.
+    fn content(&mut self, file: Found) -> Option<Content> {
         let Found { path, stamp } = file;
-        if busy.contains(&path) || self.stamps.get(&path) == Some(&stamp) {
-            return Content::Unchanged;
+        let before = self.activity.of(&path);
+        // Its writer will close it, and be noticed.
+        if self.stamps.get(&path) == Some(&stamp) || before.is_some_and(Trace::is_busy) {
+            return Some(Content::Unchanged);
         }
         let may_be_trusted = !is_younger(&stamp, COARSE);
-        match read(&path) {
+        let result = read(&path);
+        if self.activity.of(&path) != before {
+            return None;
+        }
+        match result {
+            Ok(text) if text.len() as u64 != stamp.size => None,
             Ok(text) => {
                 self.stamps.remove(&path);
                 if may_be_trusted {
                     self.stamps.insert(path, stamp);
                 }
-                Content::Text(text)
+                Some(Content::Text(text))
             }
-            Err(error) => Content::Unreadable(error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Content::Unreadable(error.to_string())),
         }
     }
 }

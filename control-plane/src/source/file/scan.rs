@@ -52,6 +52,11 @@ pub(super) fn scan(path: &Path) -> io::Result<Scan> {
 }
 
 impl Scan {
+    /// Whether a file was found.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.files.binary_search_by(|file| file.path.as_path().cmp(path)).is_ok()
+    }
+
     fn folders(&mut self, root: &Path) -> io::Result<()> {
         let mut seen = BTreeSet::new();
         let mut open = vec![root.to_owned()];

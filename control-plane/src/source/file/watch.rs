@@ -1,18 +1,13 @@
-//! Notices of changes below a folder, by the system's own means; without them, a look each second.
+//! Tells of changes below a folder by the system's own means; without them, of the passing of a second.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::activity::{Activity, Touch};
 use super::scan::identity;
-
-/// A writer that has been silent for so long is taken to be done, though its file is still open.
-const SILENT: Duration = Duration::from_secs(1);
 
 /// Watches one folder.
 #[derive(Debug)]
@@ -20,91 +15,59 @@ pub(super) struct Watch {
     folder: PathBuf,
     /// Which folder is watched: another may take its name.
     identity: Option<(u64, u64)>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    activity: Arc<Activity>,
     /// Dropping it ends the watch; `None` = poll.
     watcher: Option<RecommendedWatcher>,
     with_notices: bool,
-    /// Files written to and not closed yet, with the time of the last write.
-    open: HashMap<PathBuf, Instant>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Notice {
-    /// A file is being written.
-    Written(PathBuf),
-    /// Its writer has closed it.
-    Closed(PathBuf),
-    /// Anything else.
-    Other,
 }
 
 impl Watch {
     /// Begins to watch. Notices begin before this returns, so that a look taken after it misses nothing.
-    pub(super) fn start(folder: &Path, with_notices: bool) -> Self {
-        let (sender, notices) = mpsc::unbounded_channel();
-        let watcher = with_notices.then(|| watcher(folder, sender)).and_then(|result| {
+    pub(super) fn start(folder: &Path, activity: Arc<Activity>, with_notices: bool) -> Self {
+        let watcher = with_notices.then(|| watcher(folder, activity.clone())).and_then(|result| {
             let warn = |error: &notify::Error| {
                 tracing::warn!(folder = %folder.display(), %error, "cannot watch the folder: looking each second instead");
             };
             result.inspect_err(warn).ok()
         });
-        let identity = identity(folder);
-        Self { folder: folder.to_owned(), identity, notices, watcher, with_notices, open: HashMap::new() }
-    }
-
-    /// Waits for the next notice; for ever, if there are none.
-    pub(super) async fn notice(&mut self) {
-        match self.notices.recv().await {
-            Some(Notice::Written(path)) => drop(self.open.insert(path, Instant::now())),
-            Some(Notice::Closed(path)) => drop(self.open.remove(&path)),
-            Some(Notice::Other) => {}
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Files that are being written now.
-    pub(super) fn busy(&self) -> HashSet<PathBuf> {
-        self.open.keys().cloned().collect()
+        Self { folder: folder.to_owned(), identity: identity(folder), activity, watcher, with_notices }
     }
 
     /// Looks after what notices cannot tell; true if a look at the files is due.
     pub(super) fn tick(&mut self) -> bool {
-        let identity = identity(&self.folder);
-        if identity != self.identity {
-            *self = Self::start(&self.folder, self.with_notices);
+        if identity(&self.folder) != self.identity {
+            *self = Self::start(&self.folder, self.activity.clone(), self.with_notices);
             return true;
         }
-        let open = self.open.len();
-        self.open.retain(|_, written| written.elapsed() < SILENT);
-        self.watcher.is_none() || self.open.len() != open
+        self.activity.tidy() || self.watcher.is_none()
     }
 }
 
-fn watcher(folder: &Path, notices: mpsc::UnboundedSender<Notice>) -> notify::Result<RecommendedWatcher> {
+fn watcher(folder: &Path, activity: Arc<Activity>) -> notify::Result<RecommendedWatcher> {
     // Notices name files below the absolute path, whatever way the folder is written.
     let absolute = std::path::absolute(folder)?;
-    let folder_as_written = folder.to_owned();
-    let as_written = move |path: &Path| {
-        path.strip_prefix(&absolute).map_or_else(|_| path.to_owned(), |below| folder_as_written.join(below))
-    };
-    let tell = move |event: notify::Result<Event>| {
-        for notice in event.map_or_else(|_| vec![Notice::Other], |event| understand(&event, &as_written)) {
-            // The receiver goes with the watcher.
-            let _ = notices.send(notice);
-        }
-    };
-    let mut watcher = notify::recommended_watcher(tell)?;
+    let as_written = folder.to_owned();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+        Ok(event) => tell(&activity, &event, |path| match path.strip_prefix(&absolute) {
+            Ok(below) => as_written.join(below),
+            Err(_) => path.to_owned(),
+        }),
+        Err(_) => activity.wake(),
+    })?;
     watcher.watch(folder, RecursiveMode::Recursive)?;
     Ok(watcher)
 }
 
-fn understand(event: &Event, as_written: impl Fn(&Path) -> PathBuf) -> Vec<Notice> {
-    let each = |notice: fn(PathBuf) -> Notice| event.paths.iter().map(|path| notice(as_written(path))).collect();
-    match event.kind {
-        EventKind::Modify(ModifyKind::Data(_)) => each(Notice::Written),
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => each(Notice::Closed),
-        // Our own looks among them.
-        EventKind::Access(_) => Vec::new(),
-        _ => vec![Notice::Other],
-    }
+fn tell(activity: &Activity, event: &Event, as_written: impl Fn(&Path) -> PathBuf) {
+    let paths = event.paths.iter().map(|path| as_written(path));
+    let touch = match event.kind {
+        EventKind::Modify(ModifyKind::Data(_)) => Touch::Written,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
+        EventKind::Access(AccessKind::Open(_)) => return paths.for_each(|path| activity.open(path)),
+        EventKind::Access(_) => return,
+        _ => Touch::Other,
+    };
+    paths.for_each(|path| activity.touch(path, touch));
+    // Some notices have no path: the system lost count, say.
+    activity.wake();
 }
