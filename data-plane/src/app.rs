@@ -20,6 +20,7 @@ use crate::admin::{self, Admin};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
+use crate::file_limit;
 use crate::health::clock::HealthClockTask;
 use crate::health::{HealthClock, TransitionSink};
 use crate::listener::Listener;
@@ -96,6 +97,7 @@ struct Leaving {
 /// If an address is taken, or a file or DNS setting is refused.
 pub fn bind(config: Config) -> Result<Bound, Error> {
     let workers = config.workers.get();
+    file_limit::raise();
     let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<String> = sockets.iter().map(|listener| listener.name.clone()).collect();
     let stats = Arc::new(ProcessStats::new(&names, workers));
@@ -164,17 +166,17 @@ impl Bound {
         let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
         let mut serving = start_workers(sockets, &shared, workers)?;
         let result = tokio::select! {
-            () = shutdown.cancelled() => {
-                let draining = readiness.block("draining");
-                leave(&shared.drain, leaving, &mut serving).await;
-                drop(draining);
-                Ok(())
-            }
+            () = shutdown.cancelled() => Ok(()),
             Some(ended) = serving.join_next() => Err(Error::Ended(ended.unwrap_or_default())),
             name = &mut control_ended => Err(Error::Ended(name)),
         };
+        // To the end: a proxy that has left must not look ready in its last moment.
+        let _draining = readiness.block("draining");
+        if result.is_ok() {
+            leave(&shared.drain, leaving, &mut serving).await;
+        }
+        shared.drain.abort();
         stop_control.cancel();
-        shared.drain.close();
         if result.is_ok() && timeout(LAST_WRITE, control_ended).await.is_err() {
             warn!("the newest table is not on disk yet");
         }

@@ -6,6 +6,7 @@ pub mod first_alive;
 pub mod hash;
 pub mod least_connections;
 pub mod random;
+pub mod rotate;
 pub mod round_robin;
 
 use rand::rngs::SmallRng;
@@ -69,15 +70,16 @@ pub enum Picker {
     /// From the first.
     FirstAlive,
     /// From the connection's number.
-    Rotate,
+    Rotate(rotate::Places),
     /// Consistent.
     Hash(hash::Rendezvous),
 }
 
 impl Picker {
-    /// Prepares `method` for `candidates`.
+    /// Prepares `method` for `candidates`. `places` has an entry for each endpoint that could be one, in order:
+    /// its index among the candidates, or `None` while it is down.
     #[must_use]
-    pub fn new(method: &Balance, candidates: &[Candidate]) -> Self {
+    pub fn new(method: &Balance, candidates: &[Candidate], places: &[Option<usize>]) -> Self {
         let shares = || random::Shares::new(candidates.iter().map(|c| c.weight));
         match method {
             Balance::RoundRobin => Self::RoundRobin(round_robin::Schedule::new(candidates.iter().map(|c| c.weight))),
@@ -86,7 +88,7 @@ impl Picker {
             Balance::PowerOfTwo => Self::PowerOfTwo(shares()),
             Balance::PeakEwma => Self::PeakEwma(shares()),
             Balance::FirstAlive => Self::FirstAlive,
-            Balance::Rotate => Self::Rotate,
+            Balance::Rotate => Self::Rotate(rotate::Places::new(places)),
             Balance::Hash(_) => Self::Hash(hash::Rendezvous::new(candidates)),
         }
     }
@@ -106,7 +108,7 @@ impl Picker {
             Self::PowerOfTwo(shares) => shares.better_of_two(candidates, choice, least_connections::load),
             Self::PeakEwma(shares) => shares.better_of_two(candidates, choice, ewma::cost),
             Self::FirstAlive => first_alive::from(0, candidates, choice.tried),
-            Self::Rotate => first_alive::from(choice.connection, candidates, choice.tried),
+            Self::Rotate(places) => places.pick(candidates, choice),
             Self::Hash(rendezvous) => rendezvous.pick(candidates, choice),
         }
     }
@@ -158,6 +160,12 @@ pub(crate) mod tests {
         }
     }
 
+    /// The method for candidates that are all there are.
+    pub(crate) fn picker(method: &Balance, candidates: &[Candidate]) -> Picker {
+        let places: Vec<Option<usize>> = (0..candidates.len()).map(Some).collect();
+        Picker::new(method, candidates, &places)
+    }
+
     fn every_method() -> Vec<Balance> {
         vec![
             Balance::RoundRobin,
@@ -175,7 +183,7 @@ pub(crate) mod tests {
     fn c4_every_method_fails_over_to_each_endpoint_once() {
         let candidates = candidates(&[3, 1, 2, 5]);
         for method in every_method() {
-            let picker = Picker::new(&method, &candidates);
+            let picker = picker(&method, &candidates);
             for round in 0..50 {
                 let mut chooser = Chooser { key: round, connection: 3, ..Chooser::new() };
                 for _ in 0..candidates.len() {
@@ -191,7 +199,7 @@ pub(crate) mod tests {
     #[test]
     fn c1_no_candidates_is_no_choice() {
         for method in every_method() {
-            assert_eq!(Chooser::new().pick(&Picker::new(&method, &[]), &[]), None, "{method:?}");
+            assert_eq!(Chooser::new().pick(&picker(&method, &[]), &[]), None, "{method:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens to an HTTP request on its way through. [`serve`] has the steps in order.
 
+pub mod activity;
 pub mod answer;
 pub mod attempt;
 pub mod body;
@@ -17,6 +18,7 @@ pub mod lease;
 pub mod path;
 pub(crate) mod percent;
 pub mod query;
+pub mod read_limit;
 pub mod reply;
 pub mod request;
 pub mod response;

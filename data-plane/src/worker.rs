@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
-use crate::http::connection::{ClientConnection, Order};
+use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::stats::ProcessStats;
@@ -64,7 +64,7 @@ pub struct Worker {
     /// Seconds since it began, moved by its sweep.
     pub clock: Arc<AtomicU32>,
     tables: RefCell<Tables>,
-    connections: RefCell<Vec<Rc<ClientConnection>>>,
+    connections: RefCell<Vec<Rc<Handle>>>,
     last_closed: Notify,
 }
 
@@ -102,23 +102,43 @@ impl Worker {
         current.clone()
     }
 
-    /// Serves these sockets, one per listener, until the proxy closes and the last connection has ended.
+    /// Serves these sockets, one per listener, until the proxy closes and nothing of any connection is left.
     ///
     /// # Errors
     /// If a socket cannot be registered with the runtime.
     pub async fn run(self: Rc<Self>, sockets: Vec<TcpListener>) -> io::Result<()> {
+        let mut accepting = Vec::new();
         for (listener, socket) in sockets.into_iter().enumerate() {
             let socket = tokio::net::TcpListener::from_std(socket)?;
-            spawn_local(self.clone().accept(listener, socket));
+            accepting.push(spawn_local(self.clone().accept(listener, socket)));
         }
         let sweeping = spawn_local(self.clone().sweep());
-        self.shared.drain.closing().await;
-        self.connections.borrow().iter().for_each(|connection| connection.tell(Order::Finish));
-        while !self.connections.borrow().is_empty() {
-            self.last_closed.notified().await;
+        for accepting in accepting {
+            // Ends when the proxy closes. A panic in it ends the worker, and with it the process.
+            accepting.await.map_err(io::Error::other)?;
+        }
+        self.finish_connections();
+        tokio::select! {
+            () = self.all_closed() => {}
+            // What still runs is dropped with this thread's runtime.
+            () = self.shared.drain.aborting() => {}
         }
         sweeping.abort();
         Ok(())
+    }
+
+    async fn all_closed(&self) {
+        while !self.connections.borrow().is_empty() {
+            self.last_closed.notified().await;
+        }
+    }
+
+    /// Tells connections to end after the request that runs. A new one is told by the next sweeps, as its
+    /// first request may be on the way.
+    fn finish_connections(&self) {
+        let connections = self.connections.borrow();
+        let old = connections.iter().filter(|c| c.order() == Order::Serve && !c.activity.is_fresh());
+        old.for_each(|connection| connection.tell(Order::Finish));
     }
 
     async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
@@ -143,21 +163,18 @@ impl Worker {
             debug!(%error, "the client left before its connection was taken");
             return;
         }
-        let connection = Rc::new(ClientConnection::new(self.clone(), listener, peer));
-        self.remember(connection.clone());
-        connection.listener_stats().connections.enter();
-        spawn_local(downstream::run(stream, connection));
+        spawn_local(downstream::run(stream, ClientConnection::new(self.clone(), listener, peer)));
     }
 
-    fn remember(&self, connection: Rc<ClientConnection>) {
+    /// Takes a new connection into the list.
+    pub fn remember(&self, connection: Rc<Handle>) {
         let mut connections = self.connections.borrow_mut();
         connection.slot.set(connections.len());
         connections.push(connection);
     }
 
-    /// Forgets a connection that has ended.
-    pub fn release(&self, connection: &Rc<ClientConnection>) {
-        connection.listener_stats().connections.leave();
+    /// Forgets a connection of which nothing is left.
+    pub fn forget(&self, connection: &Handle) {
         let slot = connection.slot.get();
         let mut connections = self.connections.borrow_mut();
         connections.swap_remove(slot);
@@ -169,6 +186,11 @@ impl Worker {
         }
     }
 
+    fn abort_silent_connections(&self) {
+        let connections = self.connections.borrow();
+        connections.iter().filter(|c| c.activity.is_overdue()).for_each(|c| c.tell(Order::Abort));
+    }
+
     async fn sweep(self: Rc<Self>) {
         let mut ticks = interval(SWEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,7 +200,10 @@ impl Worker {
             let seconds = now.saturating_duration_since(began).as_secs();
             self.clock.store(u32::try_from(seconds).unwrap_or(u32::MAX), Relaxed);
             self.idle.sweep(now);
-            self.connections.borrow().iter().for_each(|connection| connection.check_silence());
+            self.abort_silent_connections();
+            if self.shared.drain.is_closing() {
+                self.finish_connections();
+            }
             // An idle worker must not keep an old table alive.
             drop(self.table());
         }

@@ -63,8 +63,7 @@ fn nanos(now: Instant) -> u64 {
 mod tests {
     use weir_proto::model::Balance;
 
-    use super::super::Picker;
-    use super::super::tests::{Chooser, candidates};
+    use super::super::tests::{Chooser, candidates, picker};
     use super::*;
 
     #[test]
@@ -85,10 +84,10 @@ mod tests {
         let now = Instant::now();
         candidates[0].endpoint.latency.observe(now, Duration::from_millis(100));
         candidates[1].endpoint.latency.observe(now, Duration::from_millis(5));
-        let picker = Picker::new(&Balance::PeakEwma, &candidates);
-        assert_eq!(Chooser::new().counts(&picker, &candidates, 100), [0, 100]);
+        let method = picker(&Balance::PeakEwma, &candidates);
+        assert_eq!(Chooser::new().counts(&method, &candidates, 100), [0, 100]);
         // Until the fast one has so much to do that the slow one is quicker.
         (0..30).for_each(|_| candidates[1].endpoint.in_flight.enter());
-        assert_eq!(Chooser::new().counts(&picker, &candidates, 100), [100, 0]);
+        assert_eq!(Chooser::new().counts(&method, &candidates, 100), [100, 0]);
     }
 }

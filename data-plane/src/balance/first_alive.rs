@@ -1,5 +1,4 @@
-//! In order, from a starting point: `FirstAlive` starts at the first candidate, `Rotate` at the number
-//! of the client's connection (monkey's "naive" method).
+//! In order, from a starting point.
 
 use super::Tried;
 use crate::pool::Candidate;
@@ -14,25 +13,12 @@ pub fn from(start: usize, candidates: &[Candidate], tried: &Tried) -> Option<usi
 mod tests {
     use weir_proto::model::Balance;
 
-    use super::super::Picker;
-    use super::super::tests::{Chooser, candidates};
+    use super::super::tests::{Chooser, candidates, picker};
 
     #[test]
     fn c3_first_alive_always_starts_at_the_first() {
         let candidates = candidates(&[1, 9, 1]);
-        let picker = Picker::new(&Balance::FirstAlive, &candidates);
-        assert_eq!(Chooser::new().counts(&picker, &candidates, 10), [10, 0, 0]);
-    }
-
-    #[test]
-    fn c3_rotate_starts_at_the_connection_number_then_the_next_alive() {
-        let candidates = candidates(&[1, 1, 1]);
-        let picker = Picker::new(&Balance::Rotate, &candidates);
-        for connection in 0..7 {
-            let mut chooser = Chooser { connection, ..Chooser::new() };
-            assert_eq!(chooser.pick(&picker, &candidates), Some(connection % 3));
-            chooser.tried.add(candidates[connection % 3].endpoint.id);
-            assert_eq!(chooser.pick(&picker, &candidates), Some((connection + 1) % 3));
-        }
+        let method = picker(&Balance::FirstAlive, &candidates);
+        assert_eq!(Chooser::new().counts(&method, &candidates, 10), [10, 0, 0]);
     }
 }

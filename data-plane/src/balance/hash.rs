@@ -80,17 +80,16 @@ pub fn key_of_address(address: IpAddr) -> u64 {
 mod tests {
     use weir_proto::model::{Balance, HashKey};
 
-    use super::super::Picker;
-    use super::super::tests::{Chooser, candidates};
+    use super::super::tests::{Chooser, candidates, picker};
     use super::*;
 
     const KEYS: u64 = 30_000;
 
     fn assign(candidates: &[Candidate]) -> Vec<String> {
-        let picker = Picker::new(&Balance::Hash(HashKey::Address), candidates);
+        let method = picker(&Balance::Hash(HashKey::Address), candidates);
         let pick = |key: u64| {
             let mut chooser = Chooser { key: key_of_bytes(&key.to_be_bytes()), ..Chooser::new() };
-            candidates[chooser.pick(&picker, candidates).unwrap()].endpoint.backend.to_string()
+            candidates[chooser.pick(&method, candidates).unwrap()].endpoint.backend.to_string()
         };
         (0..KEYS).map(pick).collect()
     }

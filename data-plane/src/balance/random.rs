@@ -74,8 +74,7 @@ fn draw_untried(candidates: &[Candidate], tried: &Tried, not: Option<usize>, rng
 mod tests {
     use weir_proto::model::Balance;
 
-    use super::super::Picker;
-    use super::super::tests::{Chooser, candidates};
+    use super::super::tests::{Chooser, candidates, picker};
 
     /// Three standard deviations of a binomial count.
     fn assert_near(count: usize, n: f64, p: f64) {
@@ -86,8 +85,8 @@ mod tests {
     #[test]
     fn c3_random_counts_weights() {
         let candidates = candidates(&[3, 1, 2]);
-        let picker = Picker::new(&Balance::Random, &candidates);
-        let counts = Chooser::new().counts(&picker, &candidates, 60_000);
+        let method = picker(&Balance::Random, &candidates);
+        let counts = Chooser::new().counts(&method, &candidates, 60_000);
         for (count, share) in counts.into_iter().zip([3.0, 1.0, 2.0]) {
             assert_near(count, 60_000.0, share / 6.0);
         }
@@ -97,8 +96,8 @@ mod tests {
     fn c3_power_of_two_never_takes_the_busiest() {
         let candidates = candidates(&[1, 1, 1]);
         candidates[1].endpoint.in_flight.enter();
-        let picker = Picker::new(&Balance::PowerOfTwo, &candidates);
-        let counts = Chooser::new().counts(&picker, &candidates, 3_000);
+        let method = picker(&Balance::PowerOfTwo, &candidates);
+        let counts = Chooser::new().counts(&method, &candidates, 3_000);
         assert_eq!(counts[1], 0);
         assert_near(counts[0], 3_000.0, 0.5);
     }
@@ -108,7 +107,7 @@ mod tests {
         let candidates = candidates(&[10, 1]);
         (0..9).for_each(|_| candidates[0].endpoint.in_flight.enter());
         candidates[1].endpoint.in_flight.enter();
-        let picker = Picker::new(&Balance::PowerOfTwo, &candidates);
-        assert_eq!(Chooser::new().counts(&picker, &candidates, 100), [100, 0]);
+        let method = picker(&Balance::PowerOfTwo, &candidates);
+        assert_eq!(Chooser::new().counts(&method, &candidates, 100), [100, 0]);
     }
 }

@@ -71,8 +71,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 mod tests {
     use weir_proto::model::Balance;
 
-    use super::super::Picker;
-    use super::super::tests::{Chooser, candidates};
+    use super::super::tests::{Chooser, candidates, picker};
     use super::*;
 
     #[test]
@@ -89,7 +88,7 @@ mod tests {
     #[test]
     fn c3_round_robin_is_exact_over_threads() {
         let candidates = candidates(&[3, 1, 2]);
-        let picker = Picker::new(&Balance::RoundRobin, &candidates);
+        let method = picker(&Balance::RoundRobin, &candidates);
         let cursor = std::sync::atomic::AtomicUsize::new(0);
         let work = || {
             let mut counts = [0_usize; 3];
@@ -97,7 +96,7 @@ mod tests {
             for _ in 0..30_000 {
                 let Chooser { tried, rng, .. } = &mut chooser;
                 let mut choice = Choice { tried, cursor: &cursor, key: 0, connection: 0, rng };
-                counts[picker.pick(&candidates, &mut choice).unwrap()] += 1;
+                counts[method.pick(&candidates, &mut choice).unwrap()] += 1;
             }
             counts
         };

@@ -45,6 +45,7 @@ pub struct Applier {
 struct Touched {
     routes: bool,
     members: BTreeSet<ResourceName>,
+    removed: Vec<Arc<Pool>>,
 }
 
 impl Applier {
@@ -66,7 +67,8 @@ impl Applier {
     /// Applies upserts and removals together and makes the result live. What is refused is returned and
     /// not held: the version held before, if any, stays in force.
     pub fn apply(&mut self, upserts: Vec<pb::Resource>, removed: Vec<pb::Key>) -> Vec<Rejected> {
-        let mut touched = Touched::default();
+        // The first delta makes a table of it even if it is empty.
+        let mut touched = Touched { routes: self.table.load().listeners.is_empty(), ..Touched::default() };
         let rejected: Vec<Rejected> = upserts.into_iter().filter_map(|r| self.upsert(r, &mut touched).err()).collect();
         for key in removed {
             match Key::try_from(key) {
@@ -87,7 +89,7 @@ impl Applier {
         self.resolved.insert(name.to_owned(), addresses);
         let named = |b: &&Arc<Backend>| matches!(&b.address, Address::Name(n, _) if n == name);
         let members = self.backends.values().filter(named).map(|b| b.pool.clone()).collect();
-        self.go_live(Touched { routes: false, members });
+        self.go_live(Touched { members, ..Touched::default() });
         true
     }
 
@@ -176,7 +178,7 @@ impl Applier {
         match key.kind {
             weir_proto::model::Kind::Pool => {
                 if let Some(pool) = self.pools.remove(&key.name) {
-                    pool.runtime.retire();
+                    touched.removed.push(pool);
                     touched.routes = true;
                 }
             }
@@ -209,6 +211,8 @@ impl Applier {
             let next = build::build(&self.pools, &self.listeners, &self.table.load());
             self.table.store(Arc::new(next));
         }
+        // Last: until the swap, the removed pools serve.
+        touched.removed.iter().for_each(|pool| pool.runtime.retire());
     }
 
     fn targets(&self, pool: &ResourceName) -> Vec<Target> {

@@ -1,9 +1,11 @@
 //! An upstream's response on its way to the client.
 
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use std::rc::Rc;
+
+use http::{Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 
-use super::attempt::Answer;
+use super::attempt::{Answer, Template};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::headers::{self, Upgrade};
@@ -11,9 +13,15 @@ use super::reply;
 use super::response::ReplyBody;
 use super::upgrade;
 
-/// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled.
+/// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled. `client`
+/// is the client's side of the connection if it asked for another protocol.
 #[must_use]
-pub fn pass(mut exchange: Exchange, answer: Answer, client: Option<OnUpgrade>) -> Response<ReplyBody> {
+pub fn pass(
+    mut exchange: Exchange,
+    answer: Answer,
+    request: Rc<Template>,
+    client: Option<OnUpgrade>,
+) -> Response<ReplyBody> {
     let Answer { response, lease, in_flight, after } = answer;
     let (mut parts, incoming) = response.into_parts();
     let label = in_flight.endpoint().label.clone();
@@ -27,10 +35,7 @@ pub fn pass(mut exchange: Exchange, answer: Answer, client: Option<OnUpgrade>) -
     exchange.in_flight = Some(in_flight);
     parts.version = Version::HTTP_11;
     if !switches {
-        if exchange.connection.worker.shared.drain.is_leaving() {
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        return Response::from_parts(parts, ReplyBody::upstream(incoming, lease, exchange));
+        return Response::from_parts(parts, ReplyBody::upstream(incoming, lease, exchange, request));
     }
     match (client, parts.extensions.remove::<OnUpgrade>()) {
         (Some(client), Some(upstream)) => {
@@ -40,6 +45,9 @@ pub fn pass(mut exchange: Exchange, answer: Answer, client: Option<OnUpgrade>) -
         // The upstream switches to what nobody asked for.
         _ => {
             let failure = Failure::BadResponse;
+            if let (Some(pool), Some(in_flight)) = (exchange.pool(), &exchange.in_flight) {
+                pool.runtime.fail(in_flight.endpoint(), failure.reason());
+            }
             reply::local(exchange, failure.status(), failure.reason(), failure.text())
         }
     }

@@ -12,11 +12,12 @@ use tokio::time::{Instant, timeout};
 use weir_proto::model::ClientAbort;
 
 use super::body::{Source, UpstreamBody};
+use super::connection::ClientConnection;
 use super::failure::Failure;
+use super::framing;
 use super::lease::{self, Lease};
 use crate::pool::{InFlight, Pool};
 use crate::upstream::{self, Connection};
-use crate::worker::Worker;
 
 /// What every try of a request sends.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ pub struct Template {
 /// One try. Owns what it needs, as it may outlive its client (F6, `Ignore`).
 #[derive(Debug)]
 pub struct Attempt {
-    /// Where it runs.
-    pub worker: Rc<Worker>,
+    /// Whose request it is. Held to the end, so that the worker waits for it.
+    pub connection: Rc<ClientConnection>,
     /// Whose settings it follows.
     pub pool: Arc<Pool>,
     /// Where it goes.
@@ -68,6 +69,15 @@ pub struct Failed {
     pub in_flight: InFlight,
 }
 
+impl Failed {
+    /// Counts the failure, if it is the upstream's.
+    pub fn count(&self, pool: &Pool) {
+        if self.failure.retry_cause().is_some() {
+            pool.runtime.fail(self.in_flight.endpoint(), self.failure.reason());
+        }
+    }
+}
+
 impl Attempt {
     /// Runs the try; with `onClientAbort: Ignore` it goes on when the caller is dropped.
     ///
@@ -83,10 +93,14 @@ impl Attempt {
     async fn run_detached(self) -> Result<Answer, Failed> {
         let (answer, waiting) = oneshot::channel();
         tokio::task::spawn_local(async move {
-            let pool = self.pool.clone();
-            // Nobody waits any more: the upstream still gets to finish its response.
-            if let Err(Ok(Answer { response, lease, in_flight, .. })) = answer.send(self.run_here().await) {
-                lease::drain(response.into_body(), lease, pool, in_flight).await;
+            let (pool, connection) = (self.pool.clone(), self.connection.clone());
+            match answer.send(self.run_here().await) {
+                // Nobody waits any more: the upstream still gets to finish its response.
+                Err(Ok(Answer { response, lease, in_flight, .. })) => {
+                    lease::drain(response.into_body(), lease, pool, (in_flight, connection)).await;
+                }
+                Err(Err(failed)) => failed.count(&pool),
+                Ok(()) => {}
             }
         });
         match waiting.await {
@@ -98,21 +112,32 @@ impl Attempt {
 
     async fn run_here(self) -> Result<Answer, Failed> {
         let began = Instant::now();
-        match self.send(began).await {
+        let sent = self.send(began).await;
+        let after = began.elapsed();
+        self.note_latency(&sent, began + after, after);
+        match sent {
             Ok((response, connection)) => {
                 let endpoint = self.in_flight.endpoint().clone();
-                let lease = Lease { worker: self.worker, endpoint, connection };
-                Ok(Answer { response, lease, in_flight: self.in_flight, after: began.elapsed() })
+                let lease = Lease { worker: self.connection.worker.clone(), endpoint, connection };
+                Ok(Answer { response, lease, in_flight: self.in_flight, after })
             }
             Err(failure) => Err(Failed { failure, in_flight: self.in_flight }),
         }
     }
 
+    /// For `PeakEwma` only. A time-out is a latency, too; other failures say nothing about it.
+    fn note_latency<T>(&self, sent: &Result<T, Failure>, now: Instant, after: Duration) {
+        if self.pool.policy.tracks_latency && matches!(sent, Ok(_) | Err(Failure::Timeout)) {
+            self.in_flight.endpoint().latency.observe(now, after);
+        }
+    }
+
     async fn send(&self, now: Instant) -> Result<(Response<Incoming>, Connection), Failure> {
-        let mut connection = match self.worker.idle.take(self.in_flight.endpoint(), now) {
-            Some(connection) => connection,
-            None => self.connect(now).await?,
-        };
+        let mut connection =
+            match self.connection.worker.idle.take(self.in_flight.endpoint(), &self.pool.config.keepalive, now) {
+                Some(connection) => connection,
+                None => self.connect(now).await?,
+            };
         loop {
             connection.write_limit.set(self.pool.config.timeouts.write);
             match self.send_on(&mut connection).await {
@@ -126,7 +151,7 @@ impl Attempt {
 
     async fn connect(&self, now: Instant) -> Result<Connection, Failure> {
         let limit = shorter(self.pool.config.timeouts.connect, self.time_left(now));
-        Ok(upstream::connect(&self.worker, self.in_flight.endpoint(), limit, now).await?)
+        Ok(upstream::connect(self.connection.worker.id, self.in_flight.endpoint(), limit, now).await?)
     }
 
     async fn send_on(&self, connection: &mut Connection) -> Result<Response<Incoming>, Unsent> {
@@ -134,6 +159,9 @@ impl Attempt {
         let sending = self.head_in_time(connection.sender.try_send_request(request));
         match sending.await {
             Err(failure) => Err(Unsent { failure, replaceable: false }),
+            Ok(Ok(response)) if framing::has_unknown_coding(response.headers()) => {
+                Err(Unsent { failure: Failure::BadResponse, replaceable: false })
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => {
                 let never_written = error.take_message().is_some();
@@ -159,10 +187,10 @@ impl Attempt {
         if body.is_some_and(Source::client_failed) {
             return Unsent { failure: Failure::Client, replaceable: false };
         }
-        let failure = Failure::of(error);
+        let failure = Failure::of(error, never_written);
         // Sent twice, a request that is not idempotent may act twice (RFC 9110, 9.2.2).
         let repeatable = self.pool.policy.repeatable(&self.template.method) && body.is_none_or(Source::is_replayable);
-        let died = matches!(failure, Failure::Reset);
+        let died = matches!(failure, Failure::Reset { .. });
         Unsent { failure, replaceable: never_written || (died && repeatable) }
     }
 

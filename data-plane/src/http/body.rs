@@ -26,6 +26,8 @@ struct State {
     limit: usize,
     replayable: bool,
     client_failed: bool,
+    /// Read to its end.
+    complete: bool,
     /// Frames read so far.
     progress: u64,
     waits_for_client: bool,
@@ -79,6 +81,7 @@ impl Source {
             limit: 0,
             replayable: true,
             client_failed: false,
+            complete: false,
             progress: 0,
             waits_for_client: false,
             reader: 0,
@@ -109,6 +112,17 @@ impl Source {
     pub fn is_replayable(&self) -> bool {
         let state = self.0.borrow();
         state.replayable && !state.client_failed
+    }
+
+    /// Whether all of it was read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.0.borrow().complete
+    }
+
+    /// Ends the streams of all tries so far.
+    pub fn freeze(&self) {
+        self.0.borrow_mut().reader += 1;
     }
 
     /// Whether the client broke off.
@@ -169,13 +183,17 @@ impl State {
         self.waits_for_client = polled.is_pending();
         self.progress += u64::from(polled.is_ready());
         match ready!(polled) {
-            None => Poll::Ready(None),
+            None => {
+                self.complete = true;
+                Poll::Ready(None)
+            }
             Some(Ok(frame)) => {
                 match frame.data_ref() {
                     Some(data) => self.keep(data),
                     // Trailers are not kept.
                     None => self.forget(),
                 }
+                self.complete = self.incoming.is_end_stream();
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => {

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::connection::{Activity, ClientConnection, Order};
+use super::activity::Activity;
+use super::connection::{ClientConnection, Order};
 use super::framing::HeadWatch;
 use super::serve;
 use crate::gather;
@@ -26,7 +27,7 @@ const MAX_BUFFER: usize = 128 << 10;
 
 /// Serves `stream` until it ends or is told to.
 pub async fn run(stream: TcpStream, connection: Rc<ClientConnection>) {
-    let io = TokioIo::new(ClientIo::new(stream, connection.activity.clone()));
+    let io = TokioIo::new(ClientIo::new(stream, connection.handle.activity.clone()));
     let service = service_fn(|request| serve::serve(connection.clone(), request));
     let mut server = http1::Builder::new();
     // Silent clients are found by the worker's sweep, which arms no timer per request.
@@ -34,8 +35,8 @@ pub async fn run(stream: TcpStream, connection: Rc<ClientConnection>) {
     let mut serving = pin!(server.serve_connection(io, service).with_upgrades());
     let mut told = Order::Serve;
     let ended = poll_fn(|cx| {
-        connection.waker.get_or_init(|| cx.waker().clone());
-        let order = connection.order();
+        connection.handle.waker.get_or_init(|| cx.waker().clone());
+        let order = connection.handle.order();
         if order == Order::Abort {
             return Poll::Ready(Ok(()));
         }
@@ -48,7 +49,6 @@ pub async fn run(stream: TcpStream, connection: Rc<ClientConnection>) {
     if let Err(error) = ended.await {
         note(&connection, &error);
     }
-    connection.worker.release(&connection);
 }
 
 /// hyper answered 400, 414 or 431 by itself: count it like our own.
@@ -75,6 +75,14 @@ impl ClientIo {
         Self { stream, activity, watch: HeadWatch::default() }
     }
 
+    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(_) => self.activity.wrote(),
+            Poll::Pending => self.activity.write_waits(),
+        }
+        written
+    }
+
     fn see(&mut self, bytes: &[u8]) {
         if bytes.is_empty() || self.activity.is_busy() {
             return;
@@ -98,7 +106,8 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note_write(written)
     }
 
     fn poll_write_vectored(
@@ -106,7 +115,8 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        gather::poll_write(&mut self.stream, cx, bufs)
+        let written = gather::poll_write(&mut self.stream, cx, bufs);
+        self.note_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

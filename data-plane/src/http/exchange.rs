@@ -49,7 +49,7 @@ impl Exchange {
     /// A request whose head has just arrived.
     #[must_use]
     pub fn begin(connection: Rc<ClientConnection>) -> Self {
-        connection.activity.busy();
+        connection.handle.activity.busy();
         let table = connection.worker.table();
         Self {
             connection,
@@ -173,6 +173,6 @@ impl Drop for Exchange {
         }
         self.write_log(status, duration);
         self.leave_pool();
-        self.connection.activity.idle();
+        self.connection.handle.activity.idle();
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 
 use http::StatusCode;
+use rustix::io::Errno;
 use weir_proto::model::RetryOn;
 
 use crate::reason::Reason;
@@ -17,7 +18,12 @@ pub enum Failure {
     /// No connection was made in time.
     ConnectTimeout,
     /// The connection broke before the response head.
-    Reset,
+    Reset {
+        /// Whether the upstream cannot have seen any of the request.
+        nothing_sent: bool,
+    },
+    /// This process has no file descriptor or port left: nobody's fault upstream.
+    Exhausted,
     /// The answer is no HTTP.
     BadResponse,
     /// No response head in time.
@@ -29,25 +35,25 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Classifies an error of hyper's client connection.
+    /// Classifies an error of hyper's client connection. `nothing_sent`: hyper gave the request back.
     #[must_use]
-    pub fn of(error: &hyper::Error) -> Self {
+    pub fn of(error: &hyper::Error, nothing_sent: bool) -> Self {
         if error.is_parse() {
             return Self::BadResponse;
         }
         if io_kind(error) == Some(io::ErrorKind::TimedOut) {
             return Self::Timeout;
         }
-        Self::Reset
+        Self::Reset { nothing_sent }
     }
 
     /// The short reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Connect => Reason::ConnectFailure,
+            Self::Connect | Self::Exhausted => Reason::ConnectFailure,
             Self::ConnectTimeout => Reason::ConnectTimeout,
-            Self::Reset => Reason::Reset,
+            Self::Reset { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
             Self::Client | Self::ClientStalled => Reason::BadRequest,
@@ -59,7 +65,8 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Connect | Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Reset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::Reset { .. } | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
         }
@@ -72,7 +79,8 @@ impl Failure {
             Self::Connect => "no backend could be connected to\n",
             Self::ConnectTimeout => "no backend could be connected to in time\n",
             Self::Timeout => "the backend did not answer in time\n",
-            Self::Reset => "the backend broke off before it answered\n",
+            Self::Reset { .. } => "the backend broke off before it answered\n",
+            Self::Exhausted => "this proxy has no file descriptor or port left\n",
             Self::BadResponse => "the backend's answer is no HTTP\n",
             Self::Client => "the request body is malformed or incomplete\n",
             Self::ClientStalled => "the request body did not come in time\n",
@@ -84,16 +92,16 @@ impl Failure {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
-            Self::Reset | Self::BadResponse => Some(RetryOn::Reset),
+            Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
             Self::Timeout => Some(RetryOn::Timeout),
-            Self::Client | Self::ClientStalled => None,
+            Self::Client | Self::ClientStalled | Self::Exhausted => None,
         }
     }
 
     /// Whether the upstream cannot have seen any of the request.
     #[must_use]
     pub fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect | Self::ConnectTimeout)
+        matches!(self, Self::Connect | Self::ConnectTimeout | Self::Reset { nothing_sent: true })
     }
 }
 
@@ -101,9 +109,17 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Timeout => Self::ConnectTimeout,
+            ConnectError::Io(error) if is_ours(&error) => Self::Exhausted,
             ConnectError::Io(_) => Self::Connect,
         }
     }
+}
+
+/// Whether the cause lies in this process or machine and not at the other end.
+fn is_ours(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {

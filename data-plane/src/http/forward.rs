@@ -15,7 +15,7 @@ use super::response::ReplyBody;
 use super::{answer, key, reply};
 use crate::balance::{Choice, Tried};
 use crate::pool::policy::any_matches;
-use crate::pool::{InFlight, Pool};
+use crate::pool::{Endpoint, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
 
@@ -80,18 +80,20 @@ impl Forward {
     async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {
         self.keep_body(pool);
         for _ in 0..=pool.config.retry.attempts {
-            let Some(in_flight) = self.next_endpoint(pool) else { return Search::GoesOn };
-            if !self.may_try(pool) || self.try_endpoint(pool, index, in_flight).await == Search::Ends {
+            let Some(endpoint) = self.next_endpoint(pool) else { return Search::GoesOn };
+            if !self.may_try(pool) || self.try_endpoint(pool, index, endpoint).await == Search::Ends {
                 return Search::Ends;
             }
         }
         Search::GoesOn
     }
 
-    async fn try_endpoint(&mut self, pool: &Arc<Pool>, index: usize, in_flight: InFlight) -> Search {
+    async fn try_endpoint(&mut self, pool: &Arc<Pool>, index: usize, endpoint: Arc<Endpoint>) -> Search {
         self.exchange.attempts += 1;
+        self.tried.add(endpoint.id);
+        let in_flight = InFlight::start(endpoint, self.exchange.connection.worker.id);
         let attempt = Attempt {
-            worker: self.exchange.connection.worker.clone(),
+            connection: self.exchange.connection.clone(),
             pool: pool.clone(),
             in_flight,
             template: self.template.clone(),
@@ -114,7 +116,7 @@ impl Forward {
         }
     }
 
-    fn next_endpoint(&mut self, pool: &Pool) -> Option<InFlight> {
+    fn next_endpoint(&self, pool: &Pool) -> Option<Arc<Endpoint>> {
         let worker = &self.exchange.connection.worker;
         let view = pool.runtime.view.load();
         let mut choice = Choice {
@@ -124,9 +126,8 @@ impl Forward {
             connection: self.exchange.connection.number.get(),
             rng: &mut worker.rng.borrow_mut(),
         };
-        let candidate = &view.candidates[view.picker.pick(&view.candidates, &mut choice)?];
-        self.tried.add(candidate.endpoint.id);
-        Some(InFlight::start(candidate.endpoint.clone(), worker.id))
+        let picked = view.picker.pick(&view.candidates, &mut choice)?;
+        Some(view.candidates[picked].endpoint.clone())
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:
@@ -158,18 +159,22 @@ impl Forward {
         if any_matches(&pool.policy.fail_statuses, status) {
             pool.runtime.fail(answer.in_flight.endpoint(), Reason::BadResponse);
         }
-        let again = any_matches(&pool.policy.retry_statuses, status) && self.is_repeatable(pool);
+        // An upload that still runs belongs to this answer, which may be the one that the client gets.
+        let again = any_matches(&pool.policy.retry_statuses, status)
+            && self.is_repeatable(pool)
+            && self.template.body.as_ref().is_none_or(Source::is_complete);
         if again { Search::GoesOn } else { Search::Ends }
     }
 
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
-        let Failed { failure, in_flight } = failed;
-        let cause = failure.retry_cause();
-        if cause.is_some() {
-            pool.runtime.fail(in_flight.endpoint(), failure.reason());
+        failed.count(pool);
+        let failure = failed.failure;
+        if let Some(body) = &self.template.body {
+            // What the failed try still reads would be missing in the next.
+            body.freeze();
         }
-        let again = cause.is_some_and(|cause| pool.policy.retries(cause))
+        let again = failure.retry_cause().is_some_and(|cause| pool.policy.retries(cause))
             && !self.is_out_of_time(pool)
             && (failure.nothing_sent() || self.is_repeatable(pool));
         // An answer, even a bad one, says more than a later failure.
@@ -189,7 +194,7 @@ impl Forward {
         match self.last {
             Last::Answered(answer, index) => {
                 self.exchange.return_to_pool(index);
-                answer::pass(self.exchange, answer, self.upgrade)
+                answer::pass(self.exchange, answer, self.template, self.upgrade)
             }
             Last::Failed(failure) => reply::local(self.exchange, failure.status(), failure.reason(), failure.text()),
             Last::None => self.unavailable(),

@@ -11,6 +11,17 @@
 //! hyper's own handling, which is safe but not a 400. What is left of it, or of a body that nobody read, is
 //! skipped in `Start`, as it has no request line.
 
+use http::HeaderMap;
+use http::header::TRANSFER_ENCODING;
+
+/// Whether a message has a transfer coding besides `chunked`, which would be lost on the next hop.
+#[must_use]
+pub fn has_unknown_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|first| !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+}
+
 const FIELD: &[u8] = b"content-length:";
 /// How request lines end, without the last digit of the version.
 const VERSION: &[u8] = b" HTTP/1.";
@@ -148,6 +159,16 @@ mod tests {
     fn similar_headers_and_values_are_not_content_length() {
         assert!(!ambiguous("POST /content-length: HTTP/1.1\r\nX-Content-Length: 5\r\nContent-Length-X: 5\r\n\r\n"));
         assert!(!ambiguous("POST / HTTP/1.1\r\nA: content-length: 5\r\nContent-Lengt\r\n: 5\r\n\r\n"));
+    }
+
+    #[test]
+    fn only_chunked_alone_is_a_known_coding() {
+        let unknown = |values: &[&str]| {
+            let headers = values.iter().map(|v| (TRANSFER_ENCODING, v.parse().unwrap()));
+            has_unknown_coding(&headers.collect())
+        };
+        assert!(!unknown(&[]) && !unknown(&["chunked"]) && !unknown(&["Chunked"]));
+        assert!(unknown(&["gzip, chunked"]) && unknown(&["gzip", "chunked"]) && unknown(&["identity"]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use weir_proto::model::Keepalive;
 
 use crate::pool::{Endpoint, Pool};
+use crate::reason::Reason;
 use crate::upstream::Connection;
 use crate::worker::Worker;
 
@@ -51,21 +52,23 @@ impl Lease {
 /// Reads `incoming` to its end for nobody, then gives the connection back. `until_then` is what counts
 /// the request as running; it is dropped at the end.
 pub async fn drain<T>(incoming: Incoming, lease: Lease, settings: Arc<Pool>, until_then: T) {
-    if read_all(incoming, settings.config.timeouts.read).await {
-        lease.release(&settings.config.keepalive);
+    match read_all(incoming, settings.config.timeouts.read).await {
+        None => lease.release(&settings.config.keepalive),
+        Some(reason) => settings.runtime.fail(&lease.endpoint, reason),
     }
     drop(until_then);
 }
 
-/// Whether the body came to its end.
-async fn read_all(mut incoming: Incoming, read_timeout: Duration) -> bool {
+/// Why the body did not come to its end, if it did not.
+async fn read_all(mut incoming: Incoming, read_timeout: Duration) -> Option<Reason> {
     loop {
         let next = incoming.frame();
         let frame = if read_timeout.is_zero() { Ok(next.await) } else { timeout(read_timeout, next).await };
         match frame {
             Ok(Some(Ok(_))) => {}
-            Ok(None) => return true,
-            Ok(Some(Err(_))) | Err(_) => return false,
+            Ok(None) => return None,
+            Ok(Some(Err(_))) => return Some(Reason::Reset),
+            Err(_) => return Some(Reason::Timeout),
         }
     }
 }

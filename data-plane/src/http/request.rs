@@ -6,8 +6,8 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 
-use super::connection::Activity;
-use super::path;
+use super::activity::Activity;
+use super::{framing, path};
 use crate::matcher::{Head, host};
 
 /// Most bytes of a request target (414).
@@ -37,6 +37,12 @@ impl Refusal {
 pub fn admit(parts: &mut Parts, activity: &Activity) -> Result<(), Refusal> {
     if activity.take_has_length() && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Refusal::bad("both Content-Length and Transfer-Encoding\n"));
+    }
+    if framing::has_unknown_coding(&parts.headers) {
+        return Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            text: "no Transfer-Encoding but chunked is served\n",
+        });
     }
     if parts.method == Method::CONNECT {
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, text: "CONNECT is not served here\n" });

@@ -1,18 +1,18 @@
 //! The response body on its way to the client.
 
-use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
 use weir_proto::model::ClientAbort;
 
+use super::attempt::Template;
 use super::exchange::Exchange;
 use super::lease::{self, Lease};
+use super::read_limit::ReadLimit;
 use crate::reason::Reason;
 
 /// A body sent to a client. Ends its [`Exchange`] when dropped.
@@ -36,13 +36,12 @@ pub enum ReplyBody {
 pub struct Forwarded {
     /// Taken when the rest is read for nobody.
     incoming: Option<Incoming>,
-    /// The connection it comes on, until the body is complete.
+    /// The connection it comes on, until the body is complete or broken.
     lease: Option<Lease>,
     exchange: Option<Exchange>,
-    read_timeout: Duration,
-    /// Exists only while a read waits.
-    waiting: Option<Pin<Box<Sleep>>>,
-    failed: bool,
+    limit: ReadLimit,
+    /// Its body may still be on the way: an upstream may answer before it has all of it.
+    _request: Rc<Template>,
 }
 
 /// Why a response ended before its end.
@@ -64,19 +63,12 @@ impl ReplyBody {
         Self::Local { text: Some(Bytes::from_static(text.as_bytes())), exchange }
     }
 
-    /// The body of an upstream's response.
+    /// The body of an upstream's response to `request`.
     #[must_use]
-    pub fn upstream(incoming: Incoming, lease: Lease, exchange: Exchange) -> Self {
-        let read_timeout = exchange.pool().map_or(Duration::ZERO, |pool| pool.config.timeouts.read);
-        let (lease, exchange) = (Some(lease), Some(exchange));
-        Self::Upstream(Box::new(Forwarded {
-            incoming: Some(incoming),
-            lease,
-            exchange,
-            read_timeout,
-            waiting: None,
-            failed: false,
-        }))
+    pub fn upstream(incoming: Incoming, lease: Lease, exchange: Exchange, request: Rc<Template>) -> Self {
+        let limit = ReadLimit::of(&exchange);
+        let (incoming, lease, exchange) = (Some(incoming), Some(lease), Some(exchange));
+        Self::Upstream(Box::new(Forwarded { incoming, lease, exchange, limit, _request: request }))
     }
 }
 
@@ -84,42 +76,38 @@ impl Forwarded {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         match Pin::new(incoming).poll_frame(cx) {
-            Poll::Pending => self.poll_stalled(cx),
-            Poll::Ready(frame) => {
-                self.waiting = None;
-                match frame {
-                    Some(Ok(frame)) => {
-                        self.count(&frame);
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    Some(Err(error)) => Poll::Ready(Some(Err(self.fail(Reason::Reset, error.into())))),
-                    None => {
-                        self.complete();
-                        Poll::Ready(None)
-                    }
-                }
+            Poll::Pending => {
+                ready!(self.limit.poll_passed(cx));
+                Poll::Ready(Some(Err(self.fail(Reason::Timeout, ReplyError::Stalled))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.limit.progress();
+                self.count(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.fail(Reason::Reset, error.into())))),
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
             }
         }
     }
 
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        if self.read_timeout.is_zero() {
-            return Poll::Pending;
-        }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.read_timeout)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Some(Err(self.fail(Reason::Timeout, ReplyError::Stalled))))
-    }
-
     fn count(&mut self, frame: &Frame<Bytes>) {
-        if let (Some(exchange), Some(data)) = (&mut self.exchange, frame.data_ref()) {
-            exchange.bytes += data.len() as u64;
+        match frame.data_ref() {
+            Some(data) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.bytes += data.len() as u64;
+                }
+            }
+            // Nothing comes after trailers, and hyper does not ask.
+            None => self.complete(),
         }
     }
 
     /// A response broken off counts as a failure of the endpoint (H1), though nothing can be retried.
     fn fail(&mut self, reason: Reason, error: ReplyError) -> ReplyError {
-        self.failed = true;
+        self.lease = None;
         if let Some(exchange) = &mut self.exchange {
             exchange.reason = Some(reason);
             if let (Some(pool), Some(in_flight)) = (exchange.pool(), &exchange.in_flight) {
@@ -170,7 +158,7 @@ impl Body for ReplyBody {
 impl Drop for Forwarded {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else { return };
-        if self.failed || self.lease.is_none() {
+        if self.lease.is_none() {
             return;
         }
         if incoming.is_end_stream() {

@@ -18,7 +18,7 @@ use super::request::{self, Refusal};
 use super::response::ReplyBody;
 use super::{expect, reply};
 use crate::reason::Reason;
-use crate::table::{Chain, Table};
+use crate::table::{Chain, Routes};
 
 /// Answers one request.
 ///
@@ -28,25 +28,36 @@ pub async fn serve(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let mut exchange = Exchange::begin(connection);
-    let (mut parts, body) = request.into_parts();
-    exchange.log_request(&parts);
-    if let Err(refusal) = request::admit(&mut parts, &exchange.connection.activity) {
-        return Ok(refuse(exchange, refusal));
+    let drain = connection.worker.shared.drain.clone();
+    let mut response = answer(Exchange::begin(connection), request).await;
+    if drain.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let table = exchange.table.clone();
-    let chain = match find_chain(&table, exchange.connection.listener, &parts) {
-        Ok(Some(chain)) => chain,
-        Ok(None) => return Ok(no_route(exchange)),
-        Err(refusal) => return Ok(refuse(exchange, refusal)),
-    };
-    let (template, upgrade) = prepare(parts, body, &exchange);
-    Ok(Forward::new(exchange, template, upgrade).run(chain).await)
+    Ok(response)
 }
 
-fn find_chain<'a>(table: &'a Table, listener: usize, parts: &Parts) -> Result<Option<&'a Chain>, Refusal> {
+async fn answer(mut exchange: Exchange, request: Request<Incoming>) -> Response<ReplyBody> {
+    let (mut parts, body) = request.into_parts();
+    exchange.log_request(&parts);
+    if let Err(refusal) = request::admit(&mut parts, &exchange.connection.handle.activity) {
+        return refuse(exchange, refusal);
+    }
+    let table = exchange.table.clone();
+    let Some(routes) = table.listeners.get(exchange.connection.listener) else {
+        return not_configured(exchange);
+    };
+    let chain = match find_chain(routes, &parts) {
+        Ok(Some(chain)) => chain,
+        Ok(None) => return no_route(exchange),
+        Err(refusal) => return refuse(exchange, refusal),
+    };
+    let (template, upgrade) = prepare(parts, body, &exchange);
+    Forward::new(exchange, template, upgrade).run(chain).await
+}
+
+fn find_chain<'a>(routes: &'a Routes, parts: &Parts) -> Result<Option<&'a Chain>, Refusal> {
     let host = request::host(parts)?;
-    Ok(table.listeners.get(listener).and_then(|routes| routes.find(&request::view(parts, &host))))
+    Ok(routes.find(&request::view(parts, &host)))
 }
 
 /// What upstreams shall see, made once for all tries.
@@ -72,4 +83,10 @@ fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ReplyBody> {
 
 fn no_route(exchange: Exchange) -> Response<ReplyBody> {
     reply::local(exchange, StatusCode::NOT_FOUND, Reason::NoRoute, "no rule matches this request\n")
+}
+
+/// Before the first table nobody knows whether there is a route.
+fn not_configured(exchange: Exchange) -> Response<ReplyBody> {
+    let text = "this proxy has no configuration yet\n";
+    reply::local(exchange, StatusCode::SERVICE_UNAVAILABLE, Reason::NoBackend, text)
 }

@@ -399,7 +399,7 @@ pub(super) fn count_judged() {
 /// Rules that a look-up judges one by one; whatever else it does is a walk along the host and the path.
 fn judged(matcher: &Matcher, url: &str) -> usize {
     JUDGED.set(0);
-    matcher.find(&Request::get(url).head());
+    let _ = matcher.find(&Request::get(url).head());
     JUDGED.get()
 }
 

@@ -1,6 +1,6 @@
 //! Which endpoints a pool has: the difference between what it had and what it shall have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,25 +42,32 @@ pub struct Members {
 
 impl Members {
     /// Makes the active members those of `targets`, in order. An endpoint is the same if backend name and
-    /// address are: it keeps all its state. One that comes back while draining is taken up again.
-    pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) {
+    /// address are: it keeps all its state. One that comes back while draining is taken up again. Gives those
+    /// that came up, as a person enabled them.
+    pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) -> Vec<Arc<Endpoint>> {
         targets.sort_by(|a, b| (&a.0.name, a.1).cmp(&(&b.0.name, b.1)));
         targets.dedup_by(|a, b| (&a.0.name, a.1) == (&b.0.name, b.1));
-        let mut old = std::mem::take(&mut self.active);
-        old.append(&mut self.draining);
+        let all = self.active.drain(..).chain(self.draining.drain(..));
+        let mut old: HashMap<_, _> = all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address), m)).collect();
+        let mut came_up = Vec::new();
         for (backend, address) in targets {
-            let found = old.iter().position(|m| m.endpoint.backend == backend.name && m.endpoint.address == address);
-            self.active.push(match found {
-                Some(index) => keep(&old.swap_remove(index), backend),
+            let member = match old.remove(&(backend.name.clone(), address)) {
+                Some(member) => keep(member, backend, &mut came_up),
                 None => {
                     let endpoint = Arc::new(Endpoint::new(backend.name.clone(), address, workers));
                     Member { backend, endpoint }
                 }
-            });
+            };
+            self.active.push(member);
         }
-        old.iter().for_each(|m| m.endpoint.set_retired(true));
-        self.draining = old;
+        self.draining.extend(old.into_values());
+        self.retire();
         self.prune();
+        came_up
+    }
+
+    fn retire(&self) {
+        self.draining.iter().for_each(|member| member.endpoint.set_retired(true));
     }
 
     /// Forgets drained endpoints whose last request has ended.
@@ -75,15 +82,16 @@ impl Members {
 }
 
 /// The same endpoint under a new version of its Backend. Enabling it zeroes its counters (H6).
-fn keep(old: &Member, backend: Arc<model::Backend>) -> Member {
-    if backend.enabled && !old.backend.enabled {
-        old.endpoint.outlier.lock().reset();
+fn keep(old: Member, backend: Arc<model::Backend>, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
+    let Member { backend: before, endpoint } = old;
+    if backend.enabled && !before.enabled && endpoint.outlier.lock().reset() {
+        came_up.push(endpoint.clone());
     }
-    if backend.enabled != old.backend.enabled {
-        old.endpoint.changed_state();
+    if backend.enabled != before.enabled {
+        endpoint.changed_state();
     }
-    old.endpoint.set_retired(false);
-    Member { backend, endpoint: old.endpoint.clone() }
+    endpoint.set_retired(false);
+    Member { backend, endpoint }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub struct Policy {
     pub retry_after: Option<HeaderValue>,
     /// Value of `x-weir-pool`, with `debugHeaders`.
     pub debug_name: Option<HeaderValue>,
+    /// Whether latencies are noted, as the method needs them.
+    pub tracks_latency: bool,
     retry_connect: bool,
     retry_reset: bool,
     retry_timeout: bool,
@@ -30,6 +32,7 @@ impl Policy {
         Self {
             retry_after: retry_after(pool.retry_after),
             debug_name: pool.debug_headers.then(|| pool.name.to_string()).and_then(|n| HeaderValue::try_from(n).ok()),
+            tracks_latency: pool.balance == model::Balance::PeakEwma,
             retry_connect: on(RetryOn::ConnectFailure),
             retry_reset: on(RetryOn::Reset),
             retry_timeout: on(RetryOn::Timeout),

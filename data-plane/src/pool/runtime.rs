@@ -105,13 +105,17 @@ impl PoolRuntime {
     /// Takes new members; endpoints that stay keep their state.
     pub fn set_members(&self, targets: Vec<Target>) {
         let mut state = self.state.lock();
-        state.members.replace(targets, self.environment.workers);
+        let came_up = state.members.replace(targets, self.environment.workers);
         self.refresh(&state);
+        came_up.iter().for_each(|endpoint| self.announce(endpoint, true, "enabled by hand"));
     }
 
     /// Notes a failed request to `endpoint`, which may eject it.
     pub fn fail(&self, endpoint: &Arc<Endpoint>, reason: Reason) {
         endpoint.fails[reason as usize].fetch_add(1, Relaxed);
+        if endpoint.is_retired() {
+            return;
+        }
         let state = self.state.lock();
         let now = Instant::now();
         let ejected = endpoint.outlier.lock().fail(now, reason, &state.config.health.passive);
@@ -131,9 +135,10 @@ impl PoolRuntime {
         }
     }
 
-    /// Retires every endpoint, as the pool is gone.
+    /// Retires every endpoint, as the pool is gone. Requests that still read an older table can choose them.
     pub fn retire(&self) {
-        self.set_members(Vec::new());
+        let state = self.state.lock();
+        state.members.active.iter().for_each(|member| member.endpoint.set_retired(true));
     }
 
     /// Calls `read` with the members, active ones and then draining ones.

@@ -39,12 +39,18 @@ impl View {
     /// if fewer than `panicThreshold` percent of them are up.
     #[must_use]
     pub fn build(config: &model::Pool, members: &[Member]) -> Self {
-        let eligible = || members.iter().filter(|m| m.backend.enabled && m.backend.weight > 0);
-        let candidate = |m: &Member| Candidate { endpoint: m.endpoint.clone(), weight: m.backend.weight };
-        let up: Box<[Candidate]> = eligible().filter(|m| m.is_up()).map(candidate).collect();
-        let all = eligible().count();
-        let panic = up.len() < all && up.len() * 100 < all * usize::from(config.health.panic_threshold);
-        let candidates = if panic { eligible().map(candidate).collect() } else { up };
-        Self { picker: Picker::new(&config.balance, &candidates), candidates, panic }
+        let eligible: Vec<&Member> = members.iter().filter(|m| m.backend.enabled && m.backend.weight > 0).collect();
+        let up = eligible.iter().filter(|m| m.is_up()).count();
+        let panic = up < eligible.len() && up * 100 < eligible.len() * usize::from(config.health.panic_threshold);
+        let mut places = Vec::with_capacity(eligible.len());
+        let mut candidates = Vec::with_capacity(eligible.len());
+        for member in eligible {
+            let chosen = panic || member.is_up();
+            places.push(chosen.then_some(candidates.len()));
+            if chosen {
+                candidates.push(Candidate { endpoint: member.endpoint.clone(), weight: member.backend.weight });
+            }
+        }
+        Self { picker: Picker::new(&config.balance, &candidates, &places), candidates: candidates.into(), panic }
     }
 }

@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout};
 use super::io::{UpstreamIo, WriteLimit};
 use crate::http::body::UpstreamBody;
 use crate::pool::Endpoint;
-use crate::worker::Worker;
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
@@ -37,14 +36,36 @@ pub struct Connection {
     pub idle_since: Instant,
     /// Whether it served a request before.
     pub reused: bool,
+    /// Counts it as open, also while it is a tunnel.
+    _open: Rc<Open>,
 }
 
-/// Connects to `endpoint` and starts the task that drives the connection on this worker.
+/// Counts a connection as open while its driver or its user is there.
+#[derive(Debug)]
+struct Open {
+    endpoint: Arc<Endpoint>,
+    worker: usize,
+}
+
+impl Open {
+    fn new(endpoint: Arc<Endpoint>, worker: usize) -> Rc<Self> {
+        endpoint.shards.of(worker).connects.increment();
+        Rc::new(Self { endpoint, worker })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.endpoint.shards.of(self.worker).closes.increment();
+    }
+}
+
+/// Connects to `endpoint` and starts the task that drives the connection, both on the worker of this number.
 ///
 /// # Errors
 /// If there is no connection within `limit` (zero = as long as the kernel tries).
 pub async fn connect(
-    worker: &Rc<Worker>,
+    worker: usize,
     endpoint: &Arc<Endpoint>,
     limit: Duration,
     now: Instant,
@@ -54,14 +75,14 @@ pub async fn connect(
     let write_limit = WriteLimit::default();
     let io = TokioIo::new(UpstreamIo::new(stream, write_limit.clone()));
     let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
-    let (endpoint, id) = (endpoint.clone(), worker.id);
-    endpoint.shards.of(id).connects.increment();
+    let open = Open::new(endpoint.clone(), worker);
+    let driven = open.clone();
     tokio::task::spawn_local(async move {
         // An error here is also given to the request that the connection served.
         let _ = driver.with_upgrades().await;
-        endpoint.shards.of(id).closes.increment();
+        drop(driven);
     });
-    Ok(Connection { sender, write_limit, idle_since: now, reused: false })
+    Ok(Connection { sender, write_limit, idle_since: now, reused: false, _open: open })
 }
 
 async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, ConnectError> {

@@ -24,18 +24,18 @@ struct Stack {
 }
 
 impl IdlePool {
-    /// The newest idle connection to `endpoint` that is still open and not too old.
-    pub fn take(&self, endpoint: &Endpoint, now: Instant) -> Option<Connection> {
+    /// The newest idle connection to `endpoint` that is still open and, by the pool's settings of now, not
+    /// too old.
+    pub fn take(&self, endpoint: &Endpoint, keepalive: &Keepalive, now: Instant) -> Option<Connection> {
         let mut stacks = self.0.borrow_mut();
         let stack = stacks.get_mut(&endpoint.id)?;
+        stack.timeout = keepalive.idle_timeout;
         while let Some(connection) = stack.connections.pop() {
-            if stack.timeout.is_zero() || now.saturating_duration_since(connection.idle_since) < stack.timeout {
-                if connection.sender.is_ready() {
-                    return Some(connection);
-                }
-            } else {
+            if !stack.is_fresh(&connection, now) || keepalive.max_idle == 0 {
                 // All below it are older still.
                 stack.connections.clear();
+            } else if connection.sender.is_ready() {
+                return Some(connection);
             }
         }
         None
@@ -66,10 +66,16 @@ impl IdlePool {
     /// Closes what was idle too long, closed by its peer, or belongs to an endpoint that left.
     pub fn sweep(&self, now: Instant) {
         self.0.borrow_mut().retain(|_, stack| {
-            let Stack { endpoint, timeout, connections } = stack;
-            let fresh = |c: &Connection| timeout.is_zero() || now.saturating_duration_since(c.idle_since) < *timeout;
-            connections.retain(|c| !endpoint.is_retired() && !c.sender.is_closed() && fresh(c));
-            !connections.is_empty()
+            let mut connections = std::mem::take(&mut stack.connections);
+            connections.retain(|c| !stack.endpoint.is_retired() && !c.sender.is_closed() && stack.is_fresh(c, now));
+            stack.connections = connections;
+            !stack.connections.is_empty()
         });
+    }
+}
+
+impl Stack {
+    fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
+        self.timeout.is_zero() || now.saturating_duration_since(connection.idle_since) < self.timeout
     }
 }

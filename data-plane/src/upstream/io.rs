@@ -34,24 +34,30 @@ impl WriteLimit {
 
 /// A stream whose writes fail with [`io::ErrorKind::TimedOut`] after [`WriteLimit`] without progress. The
 /// timer exists only while a write waits.
+///
+/// A peer that answers early and closes breaks our writes while its answer waits to be read. hyper would give
+/// up at the failed write, so such writes count as done: the reader then finds the answer, or the end.
 #[derive(Debug)]
 pub struct UpstreamIo {
     stream: TcpStream,
     limit: WriteLimit,
     waiting: Option<Pin<Box<Sleep>>>,
+    peer_closed: bool,
 }
 
 impl UpstreamIo {
     /// Wraps `stream`.
     #[must_use]
     pub fn new(stream: TcpStream, limit: WriteLimit) -> Self {
-        Self { stream, limit, waiting: None }
+        Self { stream, limit, waiting: None, peer_closed: false }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+    /// Judges what became of a write of `len` bytes.
+    fn watch(&mut self, cx: &mut Context<'_>, len: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = written {
             self.waiting = None;
-            return written;
+            self.peer_closed |= result.as_ref().is_err_and(is_closed_by_peer);
+            return Poll::Ready(if self.peer_closed { Ok(len) } else { result });
         }
         if self.waiting.is_none() {
             self.waiting = self.limit.get().map(|limit| Box::pin(sleep(limit)));
@@ -66,6 +72,10 @@ impl UpstreamIo {
     }
 }
 
+fn is_closed_by_peer(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 impl AsyncRead for UpstreamIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
@@ -75,7 +85,7 @@ impl AsyncRead for UpstreamIo {
 impl AsyncWrite for UpstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, written)
+        self.watch(cx, buf.len(), written)
     }
 
     fn poll_write_vectored(
@@ -84,7 +94,7 @@ impl AsyncWrite for UpstreamIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = gather::poll_write(&mut self.stream, cx, bufs);
-        self.watch(cx, written)
+        self.watch(cx, bufs.iter().map(|buf| buf.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {

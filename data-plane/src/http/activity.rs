@@ -1,0 +1,197 @@
+//! What a client connection is doing and since when, in the worker's coarse seconds.
+//!
+//! The worker's sweep reads this each second. That costs a request nothing, where a timer would have to be
+//! armed and dropped for each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+
+/// Seconds that a connection may be open without a request on it.
+const IDLE_SECONDS: u32 = 75;
+/// Seconds from the first byte of a request head to its last.
+const HEAD_SECONDS: u32 = 30;
+/// Seconds that a client may take no byte of what is being sent.
+const WRITE_SECONDS: u32 = 60;
+/// Seconds that a new connection has for its first request when the proxy closes.
+const GRACE_SECONDS: u32 = 1;
+
+/// State of one connection; the stream and the requests write it, the sweep reads it.
+#[derive(Debug)]
+pub struct Activity {
+    clock: Arc<AtomicU32>,
+    phase: AtomicU8,
+    since: AtomicU32,
+    /// When a write began to wait; [`NEVER`] if none does.
+    stalled: AtomicU32,
+    has_length: AtomicBool,
+}
+
+/// Nothing came yet.
+const NEW: u8 = 0;
+const IDLE: u8 = 1;
+const HEAD: u8 = 2;
+const BUSY: u8 = 3;
+
+const NEVER: u32 = u32::MAX;
+
+impl Activity {
+    /// A connection that begins now.
+    #[must_use]
+    pub fn new(clock: Arc<AtomicU32>) -> Self {
+        let since = AtomicU32::new(clock.load(Relaxed));
+        Self {
+            clock,
+            phase: AtomicU8::new(NEW),
+            since,
+            stalled: AtomicU32::new(NEVER),
+            has_length: AtomicBool::new(false),
+        }
+    }
+
+    fn now(&self) -> u32 {
+        self.clock.load(Relaxed)
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Relaxed);
+        self.since.store(self.now(), Relaxed);
+    }
+
+    /// Bytes of a head came in; true if they are its first.
+    pub fn head_begins(&self) -> bool {
+        let first = self.phase.load(Relaxed) < HEAD;
+        if first {
+            self.enter(HEAD);
+        }
+        first
+    }
+
+    /// Says whether the head that comes in has a `Content-Length`, which hyper may have dropped.
+    pub fn set_has_length(&self, has_length: bool) {
+        self.has_length.store(has_length, Relaxed);
+    }
+
+    /// Whether the head that just came had a `Content-Length`; asked once per request.
+    pub fn take_has_length(&self) -> bool {
+        self.has_length.swap(false, Relaxed)
+    }
+
+    /// A request is being answered.
+    pub fn busy(&self) {
+        self.phase.store(BUSY, Relaxed);
+    }
+
+    /// The last request was answered.
+    pub fn idle(&self) {
+        self.enter(IDLE);
+    }
+
+    /// Whether a request is being answered.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.phase.load(Relaxed) == BUSY
+    }
+
+    /// The client took bytes.
+    pub fn wrote(&self) {
+        self.stalled.store(NEVER, Relaxed);
+        if self.phase.load(Relaxed) == IDLE {
+            // The tail of a response, which hyper holds after the request is accounted for.
+            self.enter(IDLE);
+        }
+    }
+
+    /// The client takes no more bytes for now.
+    pub fn write_waits(&self) {
+        if self.stalled.load(Relaxed) == NEVER {
+            self.stalled.store(self.now(), Relaxed);
+        }
+    }
+
+    /// Whether the connection was silent for too long.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        let stalled = self.stalled.load(Relaxed);
+        let silent = self.now().saturating_sub(self.since.load(Relaxed));
+        (stalled != NEVER && self.now().saturating_sub(stalled) > WRITE_SECONDS)
+            || match self.phase.load(Relaxed) {
+                NEW | IDLE => silent > IDLE_SECONDS,
+                HEAD => silent > HEAD_SECONDS,
+                _ => false,
+            }
+    }
+
+    /// Whether closing the connection now might cost a client its first request, which may be under way.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        let age = self.now().saturating_sub(self.since.load(Relaxed));
+        self.phase.load(Relaxed) == NEW && age <= GRACE_SECONDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        clock: Arc<AtomicU32>,
+        activity: Activity,
+    }
+
+    fn fixture() -> Fixture {
+        let clock = Arc::new(AtomicU32::new(100));
+        Fixture { activity: Activity::new(clock.clone()), clock }
+    }
+
+    impl Fixture {
+        fn overdue_at(&self, second: u32) -> bool {
+            self.clock.store(second, Relaxed);
+            self.activity.is_overdue()
+        }
+    }
+
+    #[test]
+    fn r7_an_idle_connection_is_bounded() {
+        let f = fixture();
+        assert!(!f.overdue_at(175) && f.overdue_at(176));
+    }
+
+    #[test]
+    fn r7_a_slow_head_is_bounded_and_each_byte_buys_no_more_time() {
+        let f = fixture();
+        assert!(f.activity.head_begins());
+        f.clock.store(110, Relaxed);
+        assert!(!f.activity.head_begins());
+        assert!(!f.overdue_at(130) && f.overdue_at(131));
+        f.activity.busy();
+        assert!(!f.overdue_at(100_000), "a running request has its own limits");
+    }
+
+    #[test]
+    fn r7_a_client_that_stops_reading_is_bounded_and_one_that_reads_slowly_is_not() {
+        let f = fixture();
+        f.activity.busy();
+        f.activity.write_waits();
+        f.clock.store(150, Relaxed);
+        f.activity.write_waits();
+        assert!(!f.overdue_at(160) && f.overdue_at(161));
+        f.activity.wrote();
+        assert!(!f.overdue_at(161));
+        f.activity.idle();
+        f.clock.store(200, Relaxed);
+        f.activity.wrote();
+        assert!(!f.overdue_at(270), "the tail of a response still moves");
+    }
+
+    #[test]
+    fn a_new_connection_has_a_moment_for_its_first_request() {
+        let f = fixture();
+        assert!(f.activity.is_fresh());
+        f.clock.store(102, Relaxed);
+        assert!(!f.activity.is_fresh());
+        f.clock.store(100, Relaxed);
+        f.activity.busy();
+        f.activity.idle();
+        assert!(!f.activity.is_fresh());
+    }
+}
