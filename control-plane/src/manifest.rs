@@ -154,3 +154,65 @@ fn read_spec(kind: Kind, mut value: Value) -> Result<Spec, serde_json::Error> {
         Kind::Backend => Spec::Backend(serde_json::from_value(spec)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn findings(text: &str) -> Vec<String> {
+        let broken = |manifest| match manifest {
+            Manifest::Good(_) => Vec::new(),
+            Manifest::Broken { findings, .. } => findings,
+        };
+        let manifests = read(&Path::new("f").into(), text);
+        manifests.into_iter().flat_map(broken).map(|f| f.to_string()).collect()
+    }
+
+    const HEAD: &str = "apiVersion: weir.dev/v1alpha1\nkind: Pool\n";
+
+    #[test]
+    fn a_manifest_without_namespace_is_in_default_and_status_is_not_looked_at() {
+        let text = format!(
+            "{HEAD}metadata: {{name: a, uid: x, generation: 3}}\nspec: {{enabled: null}}\nstatus: {{conditions: []}}\n"
+        );
+        let manifests = read(&Path::new("f").into(), &text);
+        let [Manifest::Good(object)] = &manifests[..] else { panic!("{manifests:?}") };
+        assert_eq!(object.key.to_string(), "Pool default/a");
+    }
+
+    #[test]
+    fn names_and_metadata_are_checked() {
+        assert!(
+            findings(&format!("{HEAD}metadata: {{name: A_b}}\nspec: {{}}\n"))[0].starts_with("f:3: metadata.name: ")
+        );
+        assert_eq!(findings(&format!("{HEAD}spec: {{}}\n")), ["f:1: metadata: is missing"]);
+        let unknown = findings(&format!("{HEAD}metadata:\n  name: a\n  labls: {{}}\nspec: {{}}\n"));
+        assert_eq!(unknown, [r#"f:5: Pool default/a: metadata.labls: unknown field, did you mean "labels"?"#]);
+    }
+
+    #[test]
+    fn input_made_to_hurt_is_refused_at_once() {
+        assert_eq!(findings(&"[".repeat(100_000)).len(), 1);
+        assert_eq!(findings(&format!("a: {}", "{a: ".repeat(10_000))).len(), 1);
+        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..30 {
+            let of = format!("*a{}, ", i - 1).repeat(9);
+            laughs.push_str(&format!("a{i}: &a{i} [{of}]\n"));
+        }
+        assert_eq!(findings(&laughs).len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[-a-z:{}\\[\\],&*!|>'\"#%? \n\t.0-9<\\\\]{0,200}") {
+            findings(&text);
+        }
+
+        #[test]
+        fn no_spec_makes_the_reader_panic(spec in "[a-z]{1,8}: [-a-z:{}\\[\\],'\" \n.0-9]{0,60}") {
+            findings(&format!("{HEAD}metadata: {{name: a}}\nspec:\n  {spec}\n"));
+        }
+    }
+}

@@ -7,7 +7,7 @@ mod sink;
 pub use board::Board;
 pub(crate) use reporter::{Sources, report};
 use serde_json::{Value, json};
-pub use sink::{LineSink, StatusSink, Update};
+pub use sink::{Line, LineSink, StatusSink, Update};
 use weir_proto::model::Key;
 
 use crate::api::condition::ConditionType;

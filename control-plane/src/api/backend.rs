@@ -40,7 +40,7 @@ pub struct BackendSpec {
     /// Where it listens: host:port, [v6]:port or name:port. Each address that a name resolves to is an
     /// endpoint.
     #[schemars(length(max = 300))]
-    #[x_kube(validation = Rule::new("self.matches('^.+:[0-9]+$')").message("must be host:port, [v6]:port or name:port"))]
+    #[x_kube(validation = Rule::new("self.contains(':')").message("must be host:port, [v6]:port or name:port"))]
     pub address: String,
     /// Share among the Pool's endpoints; 0 = no new traffic.
     #[serde(default = "one")]

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use weir_proto::model::Kind;
@@ -36,10 +38,7 @@ fn finish_props(props: &mut JSONSchemaProps) {
     for child in props.properties.iter_mut().flat_map(|children| children.values_mut()) {
         finish_props(child);
     }
-    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(
-        items,
-    )) = props.items.as_mut()
-    {
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = props.items.as_mut() {
         finish_props(items);
     }
 }
@@ -51,6 +50,7 @@ fn manifest_schema(kind: Kind) -> Value {
     schema["properties"]["apiVersion"] = json!({"type": "string"});
     schema["properties"]["kind"] = json!({"type": "string"});
     schema["properties"]["metadata"] = metadata_schema();
+    schema["required"] = json!(["metadata", "spec"]);
     schema
 }
 

@@ -26,7 +26,8 @@ async fn translate(input: &Path) -> String {
         writeln!(out, "  {} {}/{}:", text("kind"), text("namespace"), text("name")).unwrap();
         for condition in resource["conditions"].as_array().unwrap() {
             let part = |field: &str| condition[field].as_str().unwrap();
-            writeln!(out, "    {}: {} {} {:?}", part("type"), part("status"), part("reason"), part("message")).unwrap();
+            writeln!(out, "    {}: [{:?}, {}, {:?}]", part("type"), part("status"), part("reason"), part("message"))
+                .unwrap();
         }
     }
     out.push_str("messages: |\n");
