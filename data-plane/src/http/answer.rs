@@ -17,7 +17,7 @@ use super::upgrade;
 /// is the client's side of the connection if it asked for another protocol.
 #[must_use]
 pub fn pass(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     answer: Answer,
     request: Rc<Template>,
     client: Option<OnUpgrade>,

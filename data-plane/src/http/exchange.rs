@@ -46,12 +46,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A request whose head has just arrived.
+    /// A request whose head has just arrived. Boxed, as it moves through every step of the request path.
     #[must_use]
-    pub fn begin(connection: Rc<ClientConnection>) -> Self {
+    pub fn begin(connection: Rc<ClientConnection>) -> Box<Self> {
         connection.handle.activity.busy();
         let table = connection.worker.table();
-        Self {
+        Box::new(Self {
             connection,
             table,
             began: Instant::now(),
@@ -63,7 +63,7 @@ impl Exchange {
             status: None,
             upstream: None,
             log: None,
-        }
+        })
     }
 
     /// Notes what the access log wants of the request.

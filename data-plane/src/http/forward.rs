@@ -22,7 +22,7 @@ use crate::table::Chain;
 /// A request looking for an answer.
 #[derive(Debug)]
 pub struct Forward {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     template: Rc<Template>,
     /// The client's side of the connection, if it asks for another protocol.
     upgrade: Option<OnUpgrade>,
@@ -55,13 +55,13 @@ enum Search {
 impl Forward {
     /// A request that has not been tried.
     #[must_use]
-    pub fn new(exchange: Exchange, template: Template, upgrade: Option<OnUpgrade>) -> Self {
+    pub fn new(exchange: Box<Exchange>, template: Template, upgrade: Option<OnUpgrade>) -> Self {
         let template = Rc::new(template);
         Self { exchange, template, upgrade, tried: Tried::default(), last: Last::None, disabled: None }
     }
 
-    /// Tries the pools of `chain` in their order.
-    pub async fn run(mut self, chain: &Chain) -> Response<ReplyBody> {
+    /// Tries the pools of `chain` in their order, until one answers or nothing is left.
+    pub async fn search(&mut self, chain: &Chain) {
         let table = self.exchange.table.clone();
         for index in chain.order() {
             let pool = &table.pools[index];
@@ -71,10 +71,9 @@ impl Forward {
             }
             self.exchange.enter_pool(index);
             if self.try_pool(pool, index).await == Search::Ends {
-                break;
+                return;
             }
         }
-        self.finish()
     }
 
     async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {
@@ -190,7 +189,9 @@ impl Forward {
         !limit.is_zero() && self.exchange.began.elapsed() >= limit
     }
 
-    fn finish(mut self) -> Response<ReplyBody> {
+    /// The answer that was found, or ours.
+    #[must_use]
+    pub fn finish(mut self) -> Response<ReplyBody> {
         match self.last {
             Last::Answered(answer, index) => {
                 self.exchange.return_to_pool(index);

@@ -10,7 +10,12 @@ use crate::reason::Reason;
 
 /// Answers `status` with a line of text. 503 and 504 carry the pool's `Retry-After` (A5).
 #[must_use]
-pub fn local(mut exchange: Exchange, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
+pub fn local(
+    mut exchange: Box<Exchange>,
+    status: StatusCode,
+    reason: Reason,
+    text: &'static str,
+) -> Response<ReplyBody> {
     let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
     let pool = exchange.pool().cloned();
     exchange.answered_here(status, Some(reason));

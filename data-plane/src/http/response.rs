@@ -23,7 +23,7 @@ pub enum ReplyBody {
         /// What is left to send.
         text: Option<Bytes>,
         /// Ends with the body.
-        exchange: Exchange,
+        exchange: Box<Exchange>,
     },
     /// Streamed from an upstream.
     Upstream(Box<Forwarded>),
@@ -38,7 +38,7 @@ pub struct Forwarded {
     incoming: Option<Incoming>,
     /// The connection it comes on, until the body is complete or broken.
     lease: Option<Lease>,
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     limit: ReadLimit,
     /// Its body may still be on the way: an upstream may answer before it has all of it.
     _request: Rc<Template>,
@@ -58,14 +58,14 @@ pub enum ReplyError {
 impl ReplyBody {
     /// A body made here.
     #[must_use]
-    pub fn local(text: &'static str, mut exchange: Exchange) -> Self {
+    pub fn local(text: &'static str, mut exchange: Box<Exchange>) -> Self {
         exchange.bytes = text.len() as u64;
         Self::Local { text: Some(Bytes::from_static(text.as_bytes())), exchange }
     }
 
     /// The body of an upstream's response to `request`.
     #[must_use]
-    pub fn upstream(incoming: Incoming, lease: Lease, exchange: Exchange, request: Rc<Template>) -> Self {
+    pub fn upstream(incoming: Incoming, lease: Lease, exchange: Box<Exchange>, request: Rc<Template>) -> Self {
         let limit = ReadLimit::of(&exchange);
         let (incoming, lease, exchange) = (Some(incoming), Some(lease), Some(exchange));
         Self::Upstream(Box::new(Forwarded { incoming, lease, exchange, limit, _request: request }))
@@ -119,7 +119,7 @@ impl Forwarded {
 
     /// The whole response was read: the connection is free for the next request.
     fn complete(&mut self) {
-        let keepalive = self.exchange.as_ref().and_then(Exchange::pool).map(|pool| &pool.config.keepalive);
+        let keepalive = self.exchange.as_ref().and_then(|exchange| exchange.pool()).map(|pool| &pool.config.keepalive);
         if let (Some(lease), Some(keepalive)) = (self.lease.take(), keepalive) {
             lease.release(keepalive);
         }
@@ -176,7 +176,7 @@ impl Drop for Forwarded {
 impl Forwarded {
     /// Reads the rest for nobody, so that the upstream can finish (F6, `Ignore`).
     fn detach(&mut self, incoming: Incoming) {
-        let pool = self.exchange.as_ref().and_then(Exchange::pool).cloned();
+        let pool = self.exchange.as_ref().and_then(|exchange| exchange.pool()).cloned();
         if let (Some(lease), Some(pool)) = (self.lease.take(), pool) {
             tokio::task::spawn_local(lease::drain(incoming, lease, pool, self.exchange.take()));
         }

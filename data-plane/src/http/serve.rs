@@ -28,15 +28,15 @@ pub async fn serve(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let drain = connection.worker.shared.drain.clone();
+    let worker = connection.worker.clone();
     let mut response = answer(Exchange::begin(connection), request).await;
-    if drain.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if worker.shared.drain.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
 
-async fn answer(mut exchange: Exchange, request: Request<Incoming>) -> Response<ReplyBody> {
+async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Response<ReplyBody> {
     let (mut parts, body) = request.into_parts();
     exchange.log_request(&parts);
     if let Err(refusal) = request::admit(&mut parts, &exchange.connection.handle.activity) {
@@ -52,7 +52,9 @@ async fn answer(mut exchange: Exchange, request: Request<Incoming>) -> Response<
         Err(refusal) => return refuse(exchange, refusal),
     };
     let (template, upgrade) = prepare(parts, body, &exchange);
-    Forward::new(exchange, template, upgrade).run(chain).await
+    let mut forward = Forward::new(exchange, template, upgrade);
+    forward.search(chain).await;
+    forward.finish()
 }
 
 fn find_chain<'a>(routes: &'a Routes, parts: &Parts) -> Result<Option<&'a Chain>, Refusal> {
@@ -75,18 +77,18 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
 }
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.
-fn refuse(exchange: Exchange, refusal: Refusal) -> Response<ReplyBody> {
+fn refuse(exchange: Box<Exchange>, refusal: Refusal) -> Response<ReplyBody> {
     let mut response = reply::local(exchange, refusal.status, Reason::BadRequest, refusal.text);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-fn no_route(exchange: Exchange) -> Response<ReplyBody> {
+fn no_route(exchange: Box<Exchange>) -> Response<ReplyBody> {
     reply::local(exchange, StatusCode::NOT_FOUND, Reason::NoRoute, "no rule matches this request\n")
 }
 
 /// Before the first table nobody knows whether there is a route.
-fn not_configured(exchange: Exchange) -> Response<ReplyBody> {
+fn not_configured(exchange: Box<Exchange>) -> Response<ReplyBody> {
     let text = "this proxy has no configuration yet\n";
     reply::local(exchange, StatusCode::SERVICE_UNAVAILABLE, Reason::NoBackend, text)
 }

@@ -17,7 +17,7 @@ use super::lease::Lease;
 const CHUNK: usize = 16 << 10;
 
 /// Joins both sides once the 101 is on its way. The exchange ends with the tunnel.
-pub fn spawn(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, exchange: Exchange) {
+pub fn spawn(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, exchange: Box<Exchange>) {
     tokio::task::spawn_local(async move {
         let idle = exchange.pool().map_or(Duration::ZERO, |pool| pool.config.timeouts.idle);
         if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream)
