@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::telemetry;
+use weir_proto::process::telemetry;
 
 /// Flag of the gRPC address.
 const GRPC: &str = "--grpc";
@@ -34,7 +34,7 @@ pub struct Cli {
     pub listen: ListenArgs,
     /// The log.
     #[command(flatten)]
-    pub telemetry: telemetry::Args,
+    pub telemetry: telemetry::LogArgs,
 }
 
 /// Where resources come from.

@@ -15,11 +15,9 @@ pub mod index;
 pub mod manifest;
 pub mod metrics;
 pub mod publish;
-pub mod shutdown;
 pub mod snapshot;
 pub mod source;
 pub mod status;
-pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod translate;

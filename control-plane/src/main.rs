@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use weir_control_plane::app;
 use weir_control_plane::config::Cli;
-use weir_control_plane::{app, shutdown, telemetry};
+use weir_proto::process::{shutdown, telemetry};
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
