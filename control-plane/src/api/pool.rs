@@ -307,7 +307,7 @@ pub struct TimeoutsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub write: Option<String>,
-    /// For the whole request with all its tries, until the response head. Default: 0s.
+    /// For the whole request with all its tries, until the end of the response. Default: 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub request: Option<String>,

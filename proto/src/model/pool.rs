@@ -73,7 +73,7 @@ pub struct Timeouts {
     pub read: Duration,
     /// For the upstream to take more of the request.
     pub write: Duration,
-    /// For the whole request with all its tries, until the response head.
+    /// For the whole request with all its tries, until the end of the response.
     pub request: Duration,
     /// For an upgraded connection (WebSocket) on which nothing moves.
     pub idle: Duration,
