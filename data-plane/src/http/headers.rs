@@ -7,28 +7,13 @@
 use std::net::IpAddr;
 
 use bytes::{BufMut, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, Entry, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VIA,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRAILER, UPGRADE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use smallvec::SmallVec;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// Fields of one hop besides those that `Connection` names.
-static HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// Fields that `Connection` cannot strip: without them the message is routed, framed or traced wrongly.
 static PROTECTED: [HeaderName; 7] = [
@@ -111,7 +96,8 @@ pub fn prepare_response(headers: &mut HeaderMap, version: Version, upgrade: Upgr
 
 fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: Upgrade) {
     // One pass without hashing: looking each of the names up costs 2,800 instructions a request.
-    let found: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    let found: SmallVec<[HeaderName; 4]> =
+        headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
     if found.is_empty() {
         return;
     }
@@ -128,18 +114,28 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: Upgrade) {
     }
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    // Most fields differ in length already.
-    matches!(name.as_str().len(), 2 | 7 | 10 | 16..=19) && HOP_BY_HOP.contains(name)
+/// Fields of one hop besides those that `Connection` names.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 fn strip_named_by_connection(headers: &mut HeaderMap) {
     // Cloned (a counter goes up) as the names are read while the map changes.
     let connection: SmallVec<[HeaderValue; 2]> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for option in connection.iter().flat_map(tokens) {
-        let known = |names: &[HeaderName]| names.iter().any(|name| option.eq_ignore_ascii_case(name.as_str()));
-        if !known(&PROTECTED) && !known(&HOP_BY_HOP) {
-            headers.remove(option);
+    let options = connection.iter().flat_map(tokens);
+    for name in options.filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok()) {
+        if !is_hop_by_hop(name.as_str()) && !PROTECTED.contains(&name) {
+            headers.remove(name);
         }
     }
 }
