@@ -14,8 +14,8 @@ pub use chain::Chain;
 use crate::matcher::{Head, Matcher};
 use crate::pool::Pool;
 
-/// One state of the configuration. Immutable; a request reads one table from its beginning to its end,
-/// so that match, retry and log agree.
+/// One state of the configuration. Immutable; a request reads one table from its beginning to its end, so that
+/// match, retry and log agree. Only one that found nobody to try has a look at the live table.
 #[derive(Debug, Default)]
 pub struct Table {
     /// In the order of their names.
@@ -38,6 +38,12 @@ impl Routes {
     #[must_use]
     pub fn find(&self, head: &Head<'_>) -> Option<&Chain> {
         self.matcher.find(head).map(|index| &self.chains[index])
+    }
+
+    /// The chain of this rule, if a pool has it.
+    #[must_use]
+    pub fn chain(&self, rule: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| &*chain.rule == rule)
     }
 }
 

@@ -200,18 +200,16 @@ impl Applier {
         touched.members.insert(pool.clone());
     }
 
-    /// Members first: a pool in the new table never lacks the endpoints that came with it.
+    /// What pools gain goes first: a pool in the new table never lacks the endpoints that came with it. What
+    /// they lose goes last: until the swap, nobody else may have it.
     fn go_live(&self, touched: Touched) {
-        for name in &touched.members {
-            if let Some(pool) = self.pools.get(name) {
-                pool.runtime.set_members(self.targets(name));
-            }
-        }
+        let pools = touched.members.iter().filter_map(|name| self.pools.get(name));
+        let losing: Vec<_> = pools.filter(|pool| pool.runtime.add_members(self.targets(&pool.config.name))).collect();
         if touched.routes {
             let next = build::build(&self.pools, &self.listeners, &self.table.load());
             self.table.store(Arc::new(next));
         }
-        // Last: until the swap, the removed pools serve.
+        losing.iter().for_each(|pool| pool.runtime.set_members(self.targets(&pool.config.name)));
         touched.removed.iter().for_each(|pool| pool.runtime.retire());
     }
 

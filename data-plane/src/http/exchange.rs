@@ -26,7 +26,7 @@ const CLIENT_LEFT: u16 = 499;
 pub struct Exchange {
     /// The client's connection.
     pub connection: Rc<ClientConnection>,
-    /// The table it reads from beginning to end.
+    /// The table it reads.
     pub table: TableRef,
     /// When its head was complete.
     pub began: Instant,
@@ -71,6 +71,12 @@ impl Exchange {
         if self.connection.worker.shared.log.enabled() {
             self.log = Some(Box::new(Record::of_request(parts)));
         }
+    }
+
+    /// Reads `table` from now on, out of the pool of the one before.
+    pub fn change_table(&mut self, table: TableRef) {
+        self.leave_pool();
+        self.table = table;
     }
 
     /// The pool that the request is in.

@@ -76,6 +76,22 @@ impl Forward {
         }
     }
 
+    /// Searches once more, in the live table, if nobody was there to try: backends may have moved meanwhile, to a
+    /// pool that was passed already or that the request's table does not have (S5).
+    pub async fn search_again(&mut self, rule: &str) {
+        if !matches!(self.last, Last::None) {
+            return;
+        }
+        let connection = &self.exchange.connection;
+        let (table, listener) = (connection.worker.table(), connection.listener);
+        let Some(chain) = table.listeners.get(listener).and_then(|routes| routes.chain(rule)) else { return };
+        if chain.has_candidates(&table.pools) {
+            self.exchange.change_table(table.clone());
+            self.disabled = None;
+            self.search(chain).await;
+        }
+    }
+
     async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {
         self.keep_body(pool);
         for _ in 0..=pool.config.retry.attempts {

@@ -54,6 +54,7 @@ async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Resp
     let (template, upgrade) = prepare(parts, body, &exchange);
     let mut forward = Forward::new(exchange, template, upgrade);
     forward.search(chain).await;
+    forward.search_again(&chain.rule).await;
     forward.finish()
 }
 

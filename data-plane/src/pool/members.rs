@@ -66,6 +66,23 @@ impl Members {
         came_up
     }
 
+    /// Changes `targets` so that no member leaves and none that takes requests stops; true if one would have.
+    pub fn keep_in(&self, targets: &mut Vec<Target>) -> bool {
+        let mut places: HashMap<_, _> =
+            targets.iter().enumerate().map(|(i, (backend, address))| ((backend.name.clone(), *address), i)).collect();
+        let mut loses = false;
+        for Member { backend, endpoint } in &self.active {
+            let kept = (backend.clone(), endpoint.address);
+            match places.remove(&(backend.name.clone(), endpoint.address)) {
+                None => targets.push(kept),
+                Some(place) if takes_requests(backend) && !takes_requests(&targets[place].0) => targets[place] = kept,
+                Some(_) => continue,
+            }
+            loses = true;
+        }
+        loses
+    }
+
     fn retire(&self) {
         self.draining.iter().for_each(|member| member.endpoint.set_retired(true));
     }
@@ -79,6 +96,10 @@ impl Members {
         let (active, draining) = (&self.active, &self.draining);
         self.past.retain(|backend, _| active.iter().chain(draining).any(|m| m.endpoint.backend == *backend));
     }
+}
+
+fn takes_requests(backend: &model::Backend) -> bool {
+    backend.enabled && backend.weight > 0
 }
 
 /// The same endpoint under a new version of its Backend. Enabling it zeroes its counters (H6).
@@ -120,6 +141,22 @@ mod tests {
         members.replace(vec![target("a", 2), target("a", 2), target("c", 3)], 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &first));
         assert_eq!(members.active.len(), 2);
+    }
+
+    #[test]
+    fn s5_members_that_take_requests_are_kept_in() {
+        let mut members = Members::default();
+        let mut off = target("off", 4);
+        Arc::make_mut(&mut off.0).enabled = false;
+        members.replace(vec![target("stays", 1), target("goes", 2), target("turned-off", 3), off], 1);
+        let mut turned_off = target("turned-off", 3);
+        Arc::make_mut(&mut turned_off.0).weight = 0;
+        let mut targets = vec![target("stays", 1), turned_off, target("off", 4), target("comes", 5)];
+        assert!(members.keep_in(&mut targets));
+        let enabled = |(backend, address): &Target| (address.port(), takes_requests(backend));
+        assert_eq!(targets.iter().map(enabled).collect::<Vec<_>>(), [1, 3, 4, 5, 2].map(|port| (port, true)));
+        members.replace(targets.clone(), 1);
+        assert!(!members.keep_in(&mut targets));
     }
 
     #[test]

@@ -104,9 +104,22 @@ impl PoolRuntime {
 
     /// Takes new members; endpoints that stay keep their state.
     pub fn set_members(&self, targets: Vec<Target>) {
+        self.replace_members(&mut self.state.lock(), targets);
+    }
+
+    /// Takes what `targets` have that the members have not, and gives nothing up; true if there is something
+    /// to give up, with [`PoolRuntime::set_members`].
+    #[must_use]
+    pub fn add_members(&self, mut targets: Vec<Target>) -> bool {
         let mut state = self.state.lock();
+        let loses = state.members.keep_in(&mut targets);
+        self.replace_members(&mut state, targets);
+        loses
+    }
+
+    fn replace_members(&self, state: &mut State, targets: Vec<Target>) {
         let came_up = state.members.replace(targets, self.environment.workers);
-        self.refresh(&state);
+        self.refresh(state);
         came_up.iter().for_each(|endpoint| self.announce(endpoint, true, "enabled by hand"));
     }
 

@@ -39,6 +39,13 @@ impl Chain {
     pub fn order(&self) -> impl Iterator<Item = usize> + '_ {
         self.tiers.iter().flat_map(|tier| tier.order(&self.cursor))
     }
+
+    /// Whether a pool of it has an endpoint that may be chosen.
+    #[must_use]
+    pub fn has_candidates(&self, pools: &[Arc<Pool>]) -> bool {
+        let mut members = self.tiers.iter().flat_map(|tier| &tier.pools).map(|index| &pools[*index]);
+        members.any(|pool| pool.config.enabled && !pool.runtime.view.load().candidates.is_empty())
+    }
 }
 
 impl Tier {
