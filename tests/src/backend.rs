@@ -3,6 +3,7 @@
 //! LIFECYCLE: `start` -> (`stop` -> `restart`)*. A socket that never listens holds the port all the time, so that a
 //! stopped backend refuses connects and nobody else gets its port.
 
+mod answer;
 mod behaviour;
 mod count;
 mod serve;

@@ -65,6 +65,13 @@ impl Builder {
         self
     }
 
+    /// With this file for its access log.
+    #[must_use]
+    pub fn access_log(mut self, file: &Path) -> Self {
+        self.proxy = self.proxy.access_log(file);
+        self
+    }
+
     /// Stays this long before it stops accepting.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod program;
 pub mod raw;
+pub mod scripted;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
@@ -23,3 +24,4 @@ pub use eventually::{eventually, within};
 pub use full::FullListener;
 pub use load::Load;
 pub use raw::RawClient;
+pub use scripted::Scripted;

@@ -25,6 +25,21 @@ impl RawClient {
         Ok(Self { stream })
     }
 
+    /// Connects and changes to another protocol, of which every byte is passed on.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    ///
+    /// # Panics
+    /// If the answer is not 101.
+    pub async fn tunnel(address: SocketAddr) -> io::Result<Self> {
+        let mut client = Self::connect(address).await?;
+        client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await?;
+        let head = client.read_head().await?;
+        assert_eq!(status(&head), 101, "{head}");
+        Ok(client)
+    }
+
     /// Sends these bytes.
     ///
     /// # Errors

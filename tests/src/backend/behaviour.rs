@@ -16,6 +16,9 @@ pub enum Behaviour {
     Silent,
     /// Closes the connection after the request head.
     CloseEarly,
+    /// Closes each connection as it comes, without reading anything. Connections made before it was set are closed
+    /// after the next request head.
+    Hangup,
     /// Sends these bytes in place of a response, and closes. Connections made before it was set are closed.
     Raw(Bytes),
 }
@@ -25,6 +28,11 @@ impl Behaviour {
     #[must_use]
     pub fn raw(text: &str) -> Self {
         Self::Raw(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    /// Whether the gate holds back the answer as a whole.
+    pub(super) fn is_held(&self) -> bool {
+        !matches!(self, Self::Reply(Reply { head_first: true, .. }))
     }
 }
 
@@ -41,6 +49,10 @@ pub struct Reply {
     pub trailers: Vec<(String, String)>,
     /// How long it takes.
     pub delay: Duration,
+    /// How long each byte of the body takes besides.
+    pub trickle: Duration,
+    /// Whether the head goes out before the request's body is read, and only the response's body can be held.
+    pub head_first: bool,
 }
 
 impl Reply {
@@ -53,13 +65,22 @@ impl Reply {
             body: Bytes::copy_from_slice(body.as_bytes()),
             trailers: Vec::new(),
             delay: Duration::ZERO,
+            trickle: Duration::ZERO,
+            head_first: false,
         }
     }
 
     /// This status without a body.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, ..Self::text("") }
+        Self::text("").with_status(status)
+    }
+
+    /// With this status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 
     /// With one more header.
@@ -81,6 +102,26 @@ impl Reply {
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
+    }
+
+    /// With a body that comes byte by byte, each after this time.
+    #[must_use]
+    pub fn trickling(mut self, each: Duration) -> Self {
+        self.trickle = each;
+        self
+    }
+
+    /// With a head that waits for nothing: not for the request's body, which is never read, nor for
+    /// [`super::Backend::release`], which only the response's body waits for.
+    #[must_use]
+    pub fn head_first(mut self) -> Self {
+        self.head_first = true;
+        self
+    }
+
+    /// Whether its body is sent as a whole, together with its head.
+    pub(super) fn is_whole(&self) -> bool {
+        self.trailers.is_empty() && self.trickle.is_zero() && !self.head_first
     }
 }
 

@@ -3,23 +3,18 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Behaviour, Counts, Reply};
-
-type Body = BoxBody<Bytes, std::convert::Infallible>;
+use super::answer::{Body, echo, plain, upgrade};
+use super::{Behaviour, Counts};
 
 /// What the connections of one backend share.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ impl Shared {
         self.behaviour.lock().clone()
     }
 
-    async fn released(&self) {
+    pub(super) async fn released(&self) {
         // The sender lives as long as self, so waiting cannot fail.
         let _ = self.gate.subscribe().wait_for(|open| *open).await;
     }
@@ -55,10 +50,14 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Its errors are the proxy's doing or part of the test: counted by `Counts`, not reported.
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    if let Behaviour::Raw(bytes) = shared.behaviour() {
-        let _ = raw(stream, &bytes, &shared).await;
-        return;
+    match shared.behaviour() {
+        Behaviour::Raw(bytes) => drop(raw(stream, &bytes, &shared).await),
+        Behaviour::Hangup => {}
+        _ => http(stream, shared).await,
     }
+}
+
+async fn http(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { answer(request, &shared).await }
@@ -84,87 +83,18 @@ async fn raw(mut stream: TcpStream, bytes: &[u8], shared: &Shared) -> io::Result
 }
 
 /// An error closes the connection without an answer.
-async fn answer(request: Request<Incoming>, shared: &Shared) -> io::Result<Response<Body>> {
+async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> io::Result<Response<Body>> {
     let in_flight = shared.counts.request();
-    shared.released().await;
+    if shared.behaviour().is_held() {
+        shared.released().await;
+    }
     let response = match shared.behaviour() {
-        Behaviour::Reply(reply) => plain(request, reply).await,
+        Behaviour::Reply(reply) => plain(request, reply, shared.clone()).await,
         Behaviour::Echo if request.headers().contains_key(header::UPGRADE) => upgrade(request),
         Behaviour::Echo => echo(request).await,
         Behaviour::Silent => std::future::pending().await,
-        Behaviour::CloseEarly | Behaviour::Raw(_) => return Err(io::Error::other("told to close")),
+        Behaviour::CloseEarly | Behaviour::Hangup | Behaviour::Raw(_) => return Err(io::Error::other("told to close")),
     };
     in_flight.answered();
     Ok(response)
-}
-
-async fn plain(request: Request<Incoming>, reply: Reply) -> Response<Body> {
-    // Read to its end: a connection with half a request on it could not be kept alive.
-    let _ = request.into_body().collect().await;
-    tokio::time::sleep(reply.delay).await;
-    let body = Full::new(reply.body);
-    let body = if reply.trailers.is_empty() {
-        body.boxed()
-    } else {
-        let trailers = header_map(&reply.trailers);
-        body.with_trailers(async move { Some(Ok(trailers)) }).boxed()
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(reply.status).expect("a status");
-    *response.headers_mut() = header_map(&reply.headers);
-    for (name, _) in &reply.trailers {
-        // Only announced trailers are sent, and only after chunks.
-        response.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        response.headers_mut().append(header::TRAILER, HeaderValue::from_str(name).expect("a header name"));
-    }
-    response
-}
-
-async fn echo(request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let (body, trailers) = match body.collect().await {
-        Ok(collected) => {
-            let trailers = collected.trailers().cloned().unwrap_or_default();
-            (collected.to_bytes(), trailers)
-        }
-        Err(_) => Default::default(),
-    };
-    let told = json!({
-        "method": head.method.as_str(),
-        "target": head.uri.to_string(),
-        "headers": pairs(&head.headers),
-        "trailers": pairs(&trailers),
-        "body": String::from_utf8_lossy(&body),
-    });
-    Response::new(Full::new(Bytes::from(told.to_string())).boxed())
-}
-
-fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
-    let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let Ok(io) = upgrade.await else { return };
-        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(io));
-        let _ = tokio::io::copy(&mut reader, &mut writer).await;
-        let _ = writer.shutdown().await;
-    });
-    let mut response = Response::new(Full::default().boxed());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let protocol = request.headers()[header::UPGRADE].clone();
-    response.headers_mut().insert(header::UPGRADE, protocol);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    response
-}
-
-fn pairs(headers: &HeaderMap) -> Value {
-    headers.iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect()
-}
-
-fn header_map(pairs: &[(String, String)]) -> HeaderMap {
-    pairs
-        .iter()
-        .map(|(name, value)| {
-            let name = HeaderName::try_from(name.as_str()).expect("a header name");
-            (name, HeaderValue::from_str(value).expect("a header value"))
-        })
-        .collect()
 }

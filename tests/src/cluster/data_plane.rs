@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
+use weir_data_plane::stats::access_log::Target;
 
 use crate::{eventually, get, within};
 
@@ -28,6 +29,7 @@ pub struct Builder {
     workers: usize,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
+    access_log: Option<PathBuf>,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
@@ -55,6 +57,12 @@ impl Builder {
     #[must_use]
     pub fn cache(self, folder: &Path) -> Self {
         Self { cache: Some(folder.to_owned()), ..self }
+    }
+
+    /// With this file for its access log.
+    #[must_use]
+    pub fn access_log(self, file: &Path) -> Self {
+        Self { access_log: Some(file.to_owned()), ..self }
     }
 
     /// Stays this long before it stops accepting.
@@ -102,7 +110,7 @@ impl Builder {
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,
             dns_server: self.dns,
-            access_log: None,
+            access_log: self.access_log.map(Target::File),
             drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             node_id: default_node_id(),
@@ -119,6 +127,7 @@ impl DataPlane {
             workers: 2,
             dns: None,
             cache: None,
+            access_log: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
         }
