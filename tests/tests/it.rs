@@ -12,11 +12,13 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod nack;
     mod readme;
     mod repository;
     mod routing;
     mod snapshot;
     mod state;
     mod stop;
+    mod uploads;
     mod upstream;
 }

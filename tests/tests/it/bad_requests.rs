@@ -37,6 +37,17 @@ async fn content_length_beside_transfer_encoding_is_400() {
 }
 
 #[tokio::test]
+async fn transfer_codings_besides_chunked_are_501() {
+    for codings in ["gzip, chunked", "identity", "chunked, gzip", "gzip\r\ntransfer-encoding: chunked"] {
+        let request = format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: {codings}\r\n\r\n0\r\n\r\n");
+        let status = refused(request).await;
+        // What does not end in chunks has no length and may be told to be malformed as well.
+        let malformed = !codings.ends_with("chunked") && status == 400;
+        assert!(status == 501 || malformed, "{codings:?}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn two_content_lengths_are_400() {
     assert_eq!(refused("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx").await, 400);
 }

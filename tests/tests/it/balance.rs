@@ -1,12 +1,13 @@
 //! C1-C5: which backend takes a request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Request;
 use weir_tests::client::full;
 use weir_tests::load::bodies;
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Client, Load, Weir, eventually};
+use weir_tests::{Backend, Client, Load, Reply, Weir, eventually};
 
 /// Every method, as the inside of a Pool's spec.
 const METHODS: [&str; 8] = [
@@ -93,6 +94,16 @@ async fn hold_one(weir: &Weir) -> tokio::task::JoinHandle<u16> {
     })
     .await;
     held
+}
+
+#[tokio::test]
+async fn c3_peak_ewma_prefers_the_fast_one() {
+    let [slow, fast] = Backend::start_many("web").await;
+    slow.set(Reply::text("slow").after(Duration::from_millis(50)));
+    fast.set(Reply::text("fast").after(Duration::from_millis(1)));
+    let weir = Weir::start(&weighted("balance: {method: PeakEwma}", &[(&slow, 1), (&fast, 1)])).await;
+    let shares = bodies(weir.address(), "/", 60, 1).await.unwrap();
+    assert!(shares["fast"] >= 50, "{shares:?}");
 }
 
 #[tokio::test]

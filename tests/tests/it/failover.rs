@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 use weir_tests::client::full;
 use weir_tests::manifest::{backend, pool, web};
+use weir_tests::raw::status;
 use weir_tests::{Backend, Behaviour, FullListener, RawClient, Reply, Weir, eventually, send};
 
 /// A port that refuses connections, held by a stopped backend.
@@ -179,6 +180,19 @@ async fn f4_the_whole_request_has_a_limit() {
 }
 
 #[tokio::test]
+async fn f4_the_limit_of_the_whole_request_ends_a_response_that_trickles() {
+    let server = Backend::start("web-1").await;
+    server.set(Reply::text(&"x".repeat(1000)).trickling(Duration::from_millis(50)));
+    let weir = Weir::start(&web("timeouts: {request: 300ms}", &[server.address()])).await;
+    let mut client = RawClient::connect(weir.address()).await.unwrap();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert_eq!(status(&client.read_head().await.unwrap()), 200);
+    let body = client.read_to_end().await;
+    assert!((1..=6).contains(&body.len()), "{} bytes", body.len());
+    assert_eq!(weir.backend("test/web", "web-1").await["lastFailure"]["reason"], "timeout");
+}
+
+#[tokio::test]
 async fn f4_per_try_limit_leads_to_the_next_endpoint() {
     let [slow, good] = Backend::start_many("web").await;
     slow.set(Behaviour::Silent);
@@ -206,6 +220,44 @@ async fn f6_with_ignore_the_upstream_request_goes_on() {
     server.release();
     eventually("it is answered", async || (server.counts().in_flight() == 0).then_some(())).await;
     assert_eq!(server.counts().aborted(), 0);
+}
+
+#[tokio::test]
+async fn f6_with_ignore_a_failure_after_the_client_left_is_counted_once() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("onClientAbort: Ignore", &[server.address()])).await;
+    leave(&weir, &server).await;
+    server.set(Behaviour::CloseEarly);
+    server.release();
+    until_over(&weir).await;
+    assert_eq!(weir.backend("test/web", "web-1").await["fails"], 1);
+    assert_eq!(server.requests(), 1, "nobody waits for another try");
+}
+
+#[tokio::test]
+async fn f6_with_ignore_a_response_that_breaks_off_after_the_client_left_is_counted_once() {
+    let server = Backend::start("web-1").await;
+    server.set(Reply::text("never").head_first());
+    server.hold();
+    let text = web("onClientAbort: Ignore, match: [{path: {type: Exact, value: /}}]", &[server.address()]);
+    let weir = Weir::builder().workers(1).file("web.yaml", &text).start().await;
+    let mut client = RawClient::connect(weir.address()).await.unwrap();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    client.read_head().await.unwrap();
+    drop(client);
+    // One worker takes what happens in its order: when it has answered this, it knows that the client left.
+    assert_eq!(weir.get("/other").await.status, 404);
+    assert_eq!(weir.backend("test/web", "web-1").await["inFlight"]["current"], 1);
+    server.stop().await;
+    until_over(&weir).await;
+    assert_eq!(weir.backend("test/web", "web-1").await["fails"], 1);
+}
+
+async fn until_over(weir: &Weir) {
+    eventually("the upstream request is over", async || {
+        (weir.backend("test/web", "web-1").await["inFlight"]["current"] == 0).then_some(())
+    })
+    .await;
 }
 
 /// Sends a request that the server holds, and goes away.

@@ -124,9 +124,7 @@ async fn u3_upgraded_connections_pass_bytes_both_ways() {
 #[tokio::test]
 async fn u3_an_idle_upgraded_connection_is_closed() {
     let echo = Echo::start("timeouts: {idle: 100ms}").await;
-    let mut client = RawClient::connect(echo.weir.address()).await.unwrap();
-    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await.unwrap();
-    assert!(client.read_head().await.unwrap().starts_with("HTTP/1.1 101"));
+    let mut client = RawClient::tunnel(echo.weir.address()).await.unwrap();
     assert_eq!(client.read_to_end().await, "");
 }
 

@@ -107,6 +107,30 @@ async fn h7_each_real_transition_is_counted_once() {
 }
 
 #[tokio::test]
+async fn h7_enabling_an_ejected_backend_is_one_return() {
+    let [a, b] = Backend::start_many("web").await;
+    let spec = "balance: {method: FirstAlive}, health: {passive: {maxFails: 1}}";
+    let with = |enabled: bool| {
+        web(spec, &[])
+            + &backend("web-1", "web", a.address(), &format!("enabled: {enabled}"))
+            + &backend("web-2", "web", b.address(), "")
+    };
+    let weir = Weir::start(&with(true)).await;
+    a.stop().await;
+    weir.get("/").await;
+    assert_eq!(weir.backend("test/web", "web-1").await["state"], "Ejected");
+    for enabled in [false, true] {
+        weir.write("web.yaml", &with(enabled)).await;
+    }
+    assert_eq!(weir.backend("test/web", "web-1").await["state"], "Up");
+    for to in ["up", "down"] {
+        let labels = format!("backend=\"web-1\",pool=\"test/web\",to=\"{to}\"");
+        assert_eq!(weir.sample("weir_health_transitions_total", &labels).await, Some(1.0), "{to}");
+    }
+    assert_eq!(weir.sample("weir_backend_up", "backend=\"web-1\"").await, Some(1.0));
+}
+
+#[tokio::test]
 async fn h8_with_too_few_up_all_are_used_and_a_gauge_says_so() {
     let [a, b] = Backend::start_many("web").await;
     let spec = "retry: {attempts: 0}, health: {panicThreshold: 60, passive: {maxFails: 1, statuses: ['500']}}";

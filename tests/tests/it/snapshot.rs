@@ -87,6 +87,8 @@ async fn s3_a_proxy_is_not_ready_before_its_first_table() {
     let proxy = DataPlane::builder(nobody.address()).start_unready();
     let answer = get(proxy.admin(), "/readyz").await.unwrap();
     assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("first table"), "it says what is missing: {}", answer.text());
+    assert_eq!(get(proxy.address(), "/").await.unwrap().status, 503, "nobody knows whether there is a route");
     assert_eq!(get(proxy.admin(), "/healthz").await.unwrap().status, 200);
     proxy.stop().await;
 }
@@ -111,9 +113,7 @@ async fn s5_streams_outlive_any_change() {
     let server = Backend::start("web-1").await;
     server.set(Behaviour::Echo);
     let weir = Weir::start(&web("", &[server.address()])).await;
-    let mut client = RawClient::connect(weir.address()).await.unwrap();
-    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await.unwrap();
-    client.read_head().await.unwrap();
+    let mut client = RawClient::tunnel(weir.address()).await.unwrap();
     weir.write("web.yaml", &pool("other", "")).await;
     client.send("still there;").await.unwrap();
     assert_eq!(client.read_until(";").await.unwrap(), "still there;");
@@ -154,6 +154,49 @@ fn version_of_web(edit: usize, servers: &[Backend]) -> String {
         text += &backend(&format!("web-{i}"), "web", server.address(), &format!("weight: {weight}"));
     }
     text
+}
+
+/// Pools whose rules make the build of a table take its time.
+fn many_pools() -> String {
+    (0..300)
+        .map(|i| pool(&format!("r{i}"), &format!("match: [{{path: {{type: Regex, value: '^/r{i}/[a-z]+(x|y)*$'}}}}]")))
+        .collect()
+}
+
+/// Writes these manifests in turns under load.
+async fn no_request_fails_between(one: &str, other: &str) {
+    let weir = Weir::builder().file("web.yaml", one).file("many.yaml", &many_pools()).start().await;
+    let load = Load::start(weir.address(), 8);
+    for text in [other, one].repeat(10) {
+        weir.write("web.yaml", text).await;
+    }
+    let tally = load.stop().await;
+    assert_eq!(tally.failures, Vec::<String>::new());
+    assert!(tally.answered > 100, "{}", tally.answered);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_no_request_fails_when_a_pool_takes_the_place_of_another() {
+    let [a, b] = Backend::start_many("web").await;
+    let of = |name: &str, server: &Backend| pool(name, "") + &backend(&format!("{name}-1"), name, server.address(), "");
+    no_request_fails_between(&of("old", &a), &of("new", &b)).await;
+    no_request_fails_between(&of("old", &a), &of("new", &a)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_no_request_fails_when_backends_move_to_a_new_pool_of_the_chain() {
+    let server = Backend::start("web-1").await;
+    let of = |pool: &str| backend("web-1", pool, server.address(), "");
+    let (first, both) = (pool("old", ""), pool("old", "") + &pool("new", "priority: 1"));
+    no_request_fails_between(&(first + &of("old")), &(both + &of("new"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s5_no_request_fails_when_a_new_pool_takes_over_from_a_disabled_backend() {
+    let [a, b] = Backend::start_many("web").await;
+    let old = |enabled: bool| pool("old", "") + &backend("old-1", "old", a.address(), &format!("enabled: {enabled}"));
+    let new = pool("new", "priority: 1") + &backend("new-1", "new", b.address(), "");
+    no_request_fails_between(&old(true), &(old(false) + &new)).await;
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use weir_tests::manifest::web;
+use tokio::time::Instant;
+use weir_tests::manifest::{pool, web};
 use weir_tests::program::{Program, free_address};
-use weir_tests::{Backend, Client, Load, Weir, eventually, get};
+use weir_tests::{Backend, Behaviour, Client, Load, RawClient, Weir, eventually, get};
 
 #[tokio::test]
 async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests() {
@@ -47,6 +48,38 @@ async fn a_deadline_ends_requests_that_do_not_finish() {
     proxy.signal("TERM");
     assert_eq!(proxy.exit_code().await, 0, "{}", proxy.output());
     assert!(held.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_tunnel_is_served_until_the_deadline_and_then_cut() {
+    let server = Backend::start("web-1").await;
+    server.set(Behaviour::Echo);
+    let deadline = Duration::from_secs(1);
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().drain_timeout(deadline).file("web.yaml", &text).start().await;
+    let mut tunnel = RawClient::tunnel(weir.address()).await.unwrap();
+    assert_eq!(weir.metric("weir_connections_active").await, 1.0);
+    let (address, began) = (weir.address(), Instant::now());
+    let stopping = tokio::spawn(weir.stop());
+    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err().then_some(())).await;
+    while tunnel.send("more;").await.is_ok() && tunnel.read_until(";").await.is_ok() {}
+    assert!(began.elapsed() >= deadline, "cut after {:?}", began.elapsed());
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leaving_proxy_says_close_in_its_own_answers_too() {
+    let text = pool("web", "match: [{path: {type: Exact, value: /web}}]");
+    let weir = Weir::builder().drain_delay(Duration::from_secs(1)).file("web.yaml", &text).start().await;
+    let (mut routed, mut unrouted, admin) = (weir.client().await, weir.client().await, weir.admin());
+    let stopping = tokio::spawn(weir.stop());
+    eventually("the proxy is not ready", async || (get(admin, "/readyz").await.ok()?.status == 503).then_some(()))
+        .await;
+    for (client, path, status) in [(&mut routed, "/web", 503), (&mut unrouted, "/", 404)] {
+        let response = client.get(path).await.unwrap();
+        assert_eq!((response.status, response.header("connection")), (status, "close"));
+    }
+    stopping.await.unwrap();
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use http::Request;
+use weir_tests::client::full;
 use weir_tests::load::bodies;
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Dns, Weir, eventually};
+use weir_tests::{Backend, Dns, Reply, Weir, eventually};
 
 #[tokio::test]
 async fn u1_backends_are_ipv4_and_ipv6() {
@@ -69,6 +71,31 @@ async fn u2_idle_connections_are_reused() {
     }
     assert_eq!(server.counts().connections(), 1);
     assert_eq!(weir.backend("test/web", "web-1").await["connections"], 1);
+}
+
+#[tokio::test]
+async fn u2_a_response_with_trailers_gives_its_connection_back_and_is_no_abort() {
+    let server = Backend::start("web-1").await;
+    server.set(Reply::text("hi").trailer("x-end", "8"));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let text = web("", &[server.address()]);
+    let weir = Weir::builder().workers(1).access_log(&log).file("web.yaml", &text).start().await;
+    let mut client = weir.client().await;
+    for _ in 0..5 {
+        let request = Request::get("/").header("te", "trailers").body(full("")).unwrap();
+        assert_eq!(client.send(request).await.unwrap().trailers["x-end"], "8");
+    }
+    assert_eq!(server.counts().connections(), 1);
+    let lines = eventually("all is logged", async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        (text.lines().count() == 5).then_some(text)
+    })
+    .await;
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["status"], &line["reason"]), (&200.into(), &serde_json::Value::Null), "{line}");
+    }
 }
 
 #[tokio::test]
