@@ -24,7 +24,7 @@ Examples:
   weir demo                            three servers, live figures
   weir run manifests/                  serve the resources of a folder
   weir check manifests/                say what is wrong with them
-  weir crds | kubectl apply -f -       teach Kubernetes the three kinds"
+  weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool and Backend"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Command {
 Examples:
   weir demo                            until ctrl-c
   weir demo --exit-after 5s            in scripts; exit status 1 if a request failed
-  weir demo --backend-port 9801 --listen http=127.0.0.1:8081")]
+  weir demo --backend-port 9711 --listen http=127.0.0.1:8081")]
     Demo(DemoArgs),
     /// Run both planes with the resources of a folder
     #[command(after_help = "\

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use weir_control_plane::status::{Line, LineSink};
 use weir_proto::process::shutdown;
 
 use crate::cli;
@@ -33,6 +34,10 @@ use traffic::Tally;
 
 /// Requests that the demo sends per second.
 const RATE: u32 = 40;
+/// Time between two looks at whether the play has failed.
+const ENDED_POLL: Duration = Duration::from_millis(100);
+/// Lines that may wait to be shown.
+const EVENTS: usize = 32;
 
 /// What `weir demo` may be told.
 #[derive(Debug, Args)]
@@ -53,7 +58,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut servers = start_servers(args.backend_port).await?;
     let addresses = [0, 1, 2].map(|i: usize| servers[i].address());
     let folder = manifests::write(&addresses)?;
-    let planes = Planes::start(folder.path(), &args.planes).await?;
+    let (say, events) = mpsc::channel(EVENTS);
+    let planes = Planes::start(folder.path(), &args.planes, findings(say.clone())).await?;
     planes.ready().await?;
     let (_, weir) = *planes.listeners().first().context("the demo needs a listener")?;
 
@@ -62,7 +68,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let tally = Arc::<Mutex<Tally>>::default();
     let sources = Sources::new(planes.admin(), &servers, tally.clone());
     let last = servers.pop().context("there are three servers")?;
-    let play = Play::start(weir, last, tally);
+    let play = Play::start(weir, last, tally, (say, events));
     let watched = watch(&mut screen, &sources, play, args.exit_after).await;
 
     planes.stop().await?;
@@ -80,6 +86,18 @@ async fn start_servers(first_port: u16) -> anyhow::Result<Vec<Server>> {
     Ok(servers)
 }
 
+/// Shows what is wrong with the manifests, which people are asked to edit.
+fn findings(say: mpsc::Sender<String>) -> LineSink {
+    LineSink::new(move |line| {
+        let (Line::Wrong(text) | Line::Right(text)) = line;
+        // Full only if a person broke dozens of things at once: the first of them are enough.
+        let _ = say.try_send(format!("-- {text}"));
+    })
+}
+
+/// Lines to show, and who may send them.
+type Events = (mpsc::Sender<String>, mpsc::Receiver<String>);
+
 /// What happens by itself while the figures are shown.
 struct Play {
     stop: CancellationToken,
@@ -89,9 +107,8 @@ struct Play {
 }
 
 impl Play {
-    fn start(weir: SocketAddr, mut server: Server, tally: Arc<Mutex<Tally>>) -> Self {
+    fn start(weir: SocketAddr, mut server: Server, tally: Arc<Mutex<Tally>>, (say, events): Events) -> Self {
         let stop = CancellationToken::new();
-        let (say, events) = mpsc::channel(8);
         let traffic = tokio::spawn(traffic::run(weir, RATE, tally, stop.clone()));
         let until = stop.clone();
         let cycle = tokio::spawn(async move { cycle::run(&mut server, say, until).await });
@@ -122,13 +139,17 @@ async fn watch(screen: &mut Screen, sources: &Sources, mut play: Play, end: Opti
     loop {
         tokio::select! {
             () = &mut end => return play.stop().await,
-            // The sender ends only with an error of the cycle, which `stop` gives.
-            event = play.events.recv() => match event {
-                Some(event) => screen.say(&event)?,
-                None => return play.stop().await,
-            },
+            Some(event) = play.events.recv() => screen.say(&event)?,
+            // It ends by itself only with an error, which `stop` gives.
+            () = ended(&play.cycle) => return play.stop().await,
             _ = clock.tick() => screen.show(&sources.read().await?)?,
         }
+    }
+}
+
+async fn ended<T>(task: &JoinHandle<T>) {
+    while !task.is_finished() {
+        sleep(ENDED_POLL).await;
     }
 }
 

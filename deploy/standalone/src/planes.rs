@@ -11,7 +11,9 @@ use http::{Request, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
+use weir_data_plane::stats::access_log::Target;
 use weir_data_plane::{app as data_plane, config as data_config};
 
 use crate::client::Client;
@@ -49,6 +51,12 @@ pub(crate) struct PlaneArgs {
     /// Folder for the last good table, from which the proxy starts at once
     #[arg(long, value_name = "DIR", env = "WEIR_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// DNS server to ask in place of those of the system, such as 127.0.0.53:53
+    #[arg(long, value_name = "ADDR", env = "WEIR_DNS_SERVER")]
+    dns_server: Option<SocketAddr>,
+    /// Write a JSON line per request to standard output or to a file
+    #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
+    access_log: Option<Target>,
 }
 
 impl PlaneArgs {
@@ -66,8 +74,8 @@ impl PlaneArgs {
             admin: self.admin,
             workers: self.workers.unwrap_or_else(data_config::default_workers),
             cache_dir: self.cache_dir.clone(),
-            dns_server: None,
-            access_log: None,
+            dns_server: self.dns_server,
+            access_log: self.access_log.clone(),
             drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
             drain_timeout: DRAIN_TIMEOUT,
             node_id: data_config::default_node_id(),
@@ -94,12 +102,13 @@ pub(crate) struct Planes {
 }
 
 impl Planes {
-    /// Binds every port, then starts both.
-    pub(crate) async fn start(folder: &Path, args: &PlaneArgs) -> anyhow::Result<Self> {
+    /// Binds every port, then starts both. `sink` is told what is wrong with resources.
+    pub(crate) async fn start(folder: &Path, args: &PlaneArgs, sink: impl StatusSink) -> anyhow::Result<Self> {
         let control = control_plane::bind(args.control(folder)).await?;
         let proxy = data_plane::bind(args.data(control.grpc)?)?;
         let (listeners, admin, api) = (proxy.listeners.clone(), reachable(proxy.admin), reachable(control.admin));
-        let control = Plane::start("the control plane", |stop| tokio::spawn(async { Ok(control.run(stop).await?) }));
+        let control =
+            Plane::start("the control plane", |stop| tokio::spawn(async { Ok(control.run_with(sink, stop).await?) }));
         let proxy = Plane::start("the proxy", |stop| tokio::spawn(async { Ok(proxy.run(stop).await?) }));
         Ok(Self { listeners, admin, api, control, proxy })
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use weir_control_plane::status::LineSink;
 use weir_proto::process::shutdown;
 
 use crate::planes::{PlaneArgs, Planes};
@@ -21,7 +22,7 @@ pub(crate) struct RunArgs {
 /// Runs until ctrl-c or SIGTERM, then lets running requests finish.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let told_to_stop = shutdown::on_signal()?;
-    let mut planes = Planes::start(&args.folder, &args.planes).await?;
+    let mut planes = Planes::start(&args.folder, &args.planes, LineSink::log()).await?;
     greet(&planes);
     tokio::select! {
         () = told_to_stop.cancelled() => {}

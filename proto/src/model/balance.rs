@@ -1,6 +1,6 @@
 //! How a pool chooses among its endpoints.
 
-/// The balancing methods; see `behaviour` C3 in ARCHITECTURE.md for what each does.
+/// The balancing methods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Balance {
     /// Smooth weighted round robin, exact over all workers.

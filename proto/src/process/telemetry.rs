@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FromEnvError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// Variable with the filter, in the syntax of `RUST_LOG`.
@@ -27,11 +28,22 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The variable with the filter cannot be read.
+    #[error("{FILTER_VARIABLE}: {0}")]
+    Filter(#[from] FromEnvError),
+    /// It is set up already.
+    #[error(transparent)]
+    Twice(#[from] TryInitError),
+}
+
 /// Sets up the log of the process.
 ///
 /// # Errors
-/// If it is set up already.
-pub fn init(format: LogFormat) -> Result<(), TryInitError> {
+/// If it is set up already, or the filter is malformed.
+pub fn init(format: LogFormat) -> Result<(), Error> {
     init_with(format, "info")
 }
 
@@ -39,15 +51,19 @@ pub fn init(format: LogFormat) -> Result<(), TryInitError> {
 ///
 /// # Errors
 /// As for [`init`].
-pub fn init_with(format: LogFormat, default_filter: &str) -> Result<(), TryInitError> {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
+pub fn init_with(format: LogFormat, default_filter: &str) -> Result<(), Error> {
+    let filter = match std::env::var_os(FILTER_VARIABLE) {
+        Some(_) => EnvFilter::try_from_env(FILTER_VARIABLE)?,
+        None => EnvFilter::new(default_filter),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match format {
-        LogFormat::Text => log.finish().try_init(),
-        LogFormat::Json => log.json().finish().try_init(),
+        LogFormat::Text => log.finish().try_init()?,
+        LogFormat::Json => log.json().finish().try_init()?,
     }
+    Ok(())
 }
