@@ -4,6 +4,7 @@
 pub mod numbers;
 
 use std::io;
+use std::iter;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,10 +28,15 @@ impl Listener {
     /// # Errors
     /// If the address is taken or not ours.
     pub fn bind(name: String, address: SocketAddr, workers: usize) -> io::Result<Self> {
-        // With SO_REUSEPORT a second process of the same user would bind a taken port without an error,
-        // and both would get half of the connections. The first bind goes without, and would fail.
-        let address = open(address, false)?.local_addr()?;
-        let sockets = (0..workers).map(|_| open(address, true)).collect::<io::Result<_>>()?;
+        if address.port() != 0 {
+            // With SO_REUSEPORT a second process of the same user would bind a taken port without an error,
+            // and both would get half of the connections. This bind goes without, and would fail.
+            open(address, false)?;
+        }
+        let first = open(address, true)?;
+        let address = first.local_addr()?;
+        let others = (1..workers).map(|_| open(address, true));
+        let sockets = iter::once(Ok(first)).chain(others).collect::<io::Result<_>>()?;
         Ok(Self { name, address, sockets })
     }
 

@@ -34,16 +34,16 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The chain of the best rule for a request.
+    /// Index of the chain of the best rule for a request.
     #[must_use]
-    pub fn find(&self, head: &Head<'_>) -> Option<&Chain> {
-        self.matcher.find(head).map(|index| &self.chains[index])
+    pub fn find(&self, head: &Head<'_>) -> Option<usize> {
+        self.matcher.find(head)
     }
 
-    /// The chain of this rule, if a pool has it.
+    /// Index of the chain of this rule, if a pool has it.
     #[must_use]
-    pub fn chain(&self, rule: &str) -> Option<&Chain> {
-        self.chains.iter().find(|chain| &*chain.rule == rule)
+    pub fn position(&self, rule: &str) -> Option<usize> {
+        self.chains.iter().position(|chain| &*chain.rule == rule)
     }
 }
 

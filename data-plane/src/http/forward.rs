@@ -17,7 +17,6 @@ use crate::balance::{Choice, Tried};
 use crate::pool::policy::any_matches;
 use crate::pool::{Endpoint, InFlight, Pool};
 use crate::reason::Reason;
-use crate::table::Chain;
 
 /// A request looking for an answer.
 #[derive(Debug)]
@@ -30,6 +29,8 @@ pub struct Forward {
     last: Last,
     /// The first disabled pool that was passed over.
     disabled: Option<usize>,
+    /// Whether the live table was looked at.
+    looked_again: bool,
 }
 
 /// How the last try ended.
@@ -57,12 +58,31 @@ impl Forward {
     #[must_use]
     pub fn new(exchange: Box<Exchange>, template: Template, upgrade: Option<OnUpgrade>) -> Self {
         let template = Rc::new(template);
-        Self { exchange, template, upgrade, tried: Tried::default(), last: Last::None, disabled: None }
+        Self {
+            exchange,
+            template,
+            upgrade,
+            tried: Tried::default(),
+            last: Last::None,
+            disabled: None,
+            looked_again: false,
+        }
     }
 
-    /// Tries the pools of `chain` in their order, until one answers or nothing is left.
-    pub async fn search(&mut self, chain: &Chain) {
+    /// Tries the pools of the chain of this index in their order, until one answers or nothing is left.
+    pub async fn search(&mut self, mut chain: usize) {
+        loop {
+            self.search_chain(chain).await;
+            match self.moved(chain) {
+                Some(elsewhere) => chain = elsewhere,
+                None => return,
+            }
+        }
+    }
+
+    async fn search_chain(&mut self, chain: usize) {
         let table = self.exchange.table.clone();
+        let chain = &table.listeners[self.exchange.connection.listener].chains[chain];
         for index in chain.order() {
             let pool = &table.pools[index];
             if !pool.config.enabled {
@@ -76,20 +96,21 @@ impl Forward {
         }
     }
 
-    /// Searches once more, in the live table, if nobody was there to try: backends may have moved meanwhile, to a
-    /// pool that was passed already or that the request's table does not have (S5).
-    pub async fn search_again(&mut self, rule: &str) {
-        if !matches!(self.last, Last::None) {
-            return;
+    /// If nobody was there to try, the same rule's chain in the live table, once: backends may have moved
+    /// meanwhile, to a pool that was passed already or that the request's table does not have (S5).
+    fn moved(&mut self, chain: usize) -> Option<usize> {
+        if !matches!(self.last, Last::None) || std::mem::replace(&mut self.looked_again, true) {
+            return None;
         }
-        let connection = &self.exchange.connection;
-        let (table, listener) = (connection.worker.table(), connection.listener);
-        let Some(chain) = table.listeners.get(listener).and_then(|routes| routes.chain(rule)) else { return };
-        if chain.has_candidates(&table.pools) {
-            self.exchange.change_table(table.clone());
+        let listener = self.exchange.connection.listener;
+        let live = self.exchange.connection.worker.table();
+        let routes = live.listeners.get(listener)?;
+        let index = routes.position(&self.exchange.table.listeners[listener].chains[chain].rule)?;
+        routes.chains[index].has_candidates(&live.pools).then(|| {
+            self.exchange.change_table(live.clone());
             self.disabled = None;
-            self.search(chain).await;
-        }
+            index
+        })
     }
 
     async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {

@@ -18,7 +18,7 @@ use super::request::{self, Refusal};
 use super::response::ReplyBody;
 use super::{expect, reply};
 use crate::reason::Reason;
-use crate::table::{Chain, Routes};
+use crate::table::Routes;
 
 /// Answers one request.
 ///
@@ -54,11 +54,11 @@ async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Resp
     let (template, upgrade) = prepare(parts, body, &exchange);
     let mut forward = Forward::new(exchange, template, upgrade);
     forward.search(chain).await;
-    forward.search_again(&chain.rule).await;
     forward.finish()
 }
 
-fn find_chain<'a>(routes: &'a Routes, parts: &Parts) -> Result<Option<&'a Chain>, Refusal> {
+/// Index of the chain of the best rule.
+fn find_chain(routes: &Routes, parts: &Parts) -> Result<Option<usize>, Refusal> {
     let host = request::host(parts)?;
     Ok(routes.find(&request::view(parts, &host)))
 }
