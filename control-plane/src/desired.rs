@@ -12,6 +12,7 @@ use weir_proto::pb::resource::Body;
 use crate::api::PoolSpec;
 use crate::finding::Finding;
 use crate::index::{Index, reference};
+use crate::keep::Keep;
 use crate::snapshot::Patch;
 use crate::source::{Changes, Event, Object, Spec};
 use crate::status::{RefProblem, Verdict};
@@ -25,6 +26,10 @@ pub struct Desired {
     pools: BTreeMap<ResourceName, PoolSpec>,
     /// The Backends in force, each with its Pool.
     backends: BTreeMap<ResourceName, ResourceName>,
+    /// Refused resources without a version in force: the last good one, if there is one, is with the proxies.
+    refused: BTreeSet<Key>,
+    /// Refused Backends whose last good version went with its Pool.
+    orphans: BTreeSet<ResourceName>,
 }
 
 /// What a change comes to.
@@ -64,6 +69,7 @@ impl Desired {
         for key in backends {
             self.settle_backend(&key, &mut outcome);
         }
+        outcome.patch.keep = Keep::Only(self.refused.clone()).or(self.index.hidden().clone());
         Some(outcome)
     }
 
@@ -131,8 +137,9 @@ impl Desired {
             }
             Some(Err(refusal)) => Some(refusal),
         };
-        let verdict = self.verdict(&key, refusal, self.pools.contains_key(name));
-        outcome.verdicts.push((key, verdict));
+        let in_force = self.pools.contains_key(name);
+        self.note(&key, in_force);
+        outcome.verdicts.push((key.clone(), self.verdict(&key, refusal, in_force)));
     }
 
     fn settle_backend(&mut self, key: &Key, outcome: &mut Outcome) {
@@ -140,10 +147,12 @@ impl Desired {
         let refusal = match result {
             None => {
                 self.backends.remove(&key.name);
+                self.orphans.remove(&key.name);
                 None
             }
             Some(Ok((pool, body))) => {
                 self.backends.insert(key.name.clone(), pool);
+                self.orphans.remove(&key.name);
                 outcome.patch.upserts.push((key.clone(), body));
                 None
             }
@@ -151,6 +160,7 @@ impl Desired {
                 // The last good version stays, unless its own Pool is gone.
                 if self.backends.get(&key.name).is_some_and(|pool| !self.pools.contains_key(pool)) {
                     self.backends.remove(&key.name);
+                    self.orphans.insert(key.name.clone());
                 }
                 Some(refusal)
             }
@@ -159,7 +169,18 @@ impl Desired {
         if !in_force {
             outcome.patch.removed.push(key.clone());
         }
+        self.note(key, in_force);
         outcome.verdicts.push((key.clone(), self.verdict(key, refusal, in_force)));
+    }
+
+    /// Remembers whether proxies may hold a good version of a resource that this process has never seen.
+    fn note(&mut self, key: &Key, in_force: bool) {
+        let is_orphan = key.kind == Kind::Backend && self.orphans.contains(&key.name);
+        if !in_force && !is_orphan && self.index.knows(key) {
+            self.refused.insert(key.clone());
+        } else {
+            self.refused.remove(key);
+        }
     }
 
     fn judge_backend(&self, object: &Object) -> Result<(ResourceName, Body), Refusal> {

@@ -8,6 +8,7 @@ use weir_proto::model::{Key, Kind, ResourceName};
 
 use crate::api::PoolSpec;
 use crate::finding::Finding;
+use crate::keep::Keep;
 use crate::source::{Event, Given, Object, Spec};
 
 /// Current resources and what has changed since the last look.
@@ -21,6 +22,8 @@ pub struct Index {
     users: BTreeMap<ResourceName, BTreeSet<Key>>,
     /// Kinds whose first list is there.
     complete: BTreeSet<Kind>,
+    /// What may be there without our knowing.
+    hidden: Keep,
     dirty: BTreeSet<Key>,
 }
 
@@ -31,6 +34,7 @@ impl Index {
             Event::Apply(given) => self.give(given),
             Event::Delete(key) => self.delete(&key),
             Event::Reset(kind, all) => self.reset(kind, all),
+            Event::Hidden(keep) => mem::replace(&mut self.hidden, keep) != self.hidden,
             Event::Problems(..) => false,
         }
     }
@@ -63,6 +67,12 @@ impl Index {
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
         self.objects.contains_key(key) || self.broken.contains_key(key)
+    }
+
+    /// What may be there without our knowing.
+    #[must_use]
+    pub fn hidden(&self) -> &Keep {
+        &self.hidden
     }
 
     /// The specification of a Pool.

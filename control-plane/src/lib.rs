@@ -12,6 +12,7 @@ pub mod desired;
 pub mod discovery;
 pub mod finding;
 pub mod index;
+pub mod keep;
 pub mod manifest;
 pub mod metrics;
 pub mod publish;

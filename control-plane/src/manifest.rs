@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_proto::model::{Key, Kind, ResourceName};
+use weir_proto::model::{BadName, Key, Kind, ResourceName};
 
 use crate::api;
 use crate::finding::{Finding, Place};
+use crate::keep::Keep;
 use crate::source::{Object, Spec};
 use crate::yaml::{self, Document};
 
@@ -46,10 +47,17 @@ impl Origin {
 pub enum Manifest {
     /// A resource that keeps every rule of its schema.
     Good(Object),
-    /// Something that cannot be used.
+    /// A resource that cannot be used.
     Broken {
-        /// Which resource it is meant to be, if that much is known.
-        key: Option<Key>,
+        /// Which one.
+        key: Key,
+        /// What is wrong; never empty.
+        findings: Vec<Finding>,
+    },
+    /// Something that cannot be told to be any resource.
+    Unknown {
+        /// The resources that it may be meant to be.
+        hides: Keep,
         /// What is wrong; never empty.
         findings: Vec<Finding>,
     },
@@ -67,7 +75,7 @@ fn read_document(file: &Arc<Path>, document: Document) -> Vec<Manifest> {
         Err(e) => {
             let place = Place { file: file.clone(), line: e.line, column: e.column };
             let finding = Finding { place: Some(place), key: None, field: e.field, message: e.message };
-            vec![Manifest::Broken { key: None, findings: vec![finding] }]
+            vec![Manifest::Unknown { hides: Keep::All, findings: vec![finding] }]
         }
     }
 }
@@ -81,7 +89,7 @@ fn read_value(origin: Origin, mut value: Value) -> Vec<Manifest> {
     }
     let Value::Array(items) = value["items"].take() else {
         let finding = origin.finding(None, "items", "must be a list of manifests");
-        return vec![Manifest::Broken { key: None, findings: vec![finding] }];
+        return vec![Manifest::Unknown { hides: Keep::All, findings: vec![finding] }];
     };
     let at = |i: usize| Origin { prefix: format!("items[{i}]"), ..origin.clone() };
     items.into_iter().enumerate().map(|(i, item)| read_manifest(at(i), item)).collect()
@@ -89,27 +97,46 @@ fn read_value(origin: Origin, mut value: Value) -> Vec<Manifest> {
 
 fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
     drop_nulls(&mut value);
-    let broken = |key: Option<Key>, wrong: Vec<structure::Wrong>| {
-        let findings = wrong.into_iter().map(|w| origin.finding(key.as_ref(), w.field, w.message)).collect();
-        Manifest::Broken { key, findings }
-    };
     let kind = match read_kind(&value) {
         Ok(kind) => kind,
-        Err(wrong) => return broken(None, vec![wrong]),
+        Err(wrong) => return unknown(&origin, vec![wrong], hides(&value)),
     };
     let key = read_key(kind, &value);
     let mut wrong = structure::check(api::schema(kind), &value);
     if wrong.is_empty() {
         wrong = rules::check(kind, &value);
     }
-    match (key, wrong.is_empty()) {
-        (Ok(key), true) => match read_spec(kind, value) {
-            Ok(spec) => Manifest::Good(Object { key, spec, generation: None, origin: Some(Arc::new(origin)) }),
-            Err(error) => broken(Some(key), vec![structure::Wrong::new("spec", error.to_string())]),
-        },
-        (key, false) => broken(key.ok(), wrong),
-        (Err(reason), true) => broken(None, vec![structure::Wrong::new("metadata.name", reason)]),
+    let key = match key {
+        Ok(key) => key,
+        Err(bad) => {
+            if wrong.is_empty() {
+                wrong.push(structure::Wrong::new(bad.field(), bad.to_string()));
+            }
+            return unknown(&origin, wrong, Keep::All);
+        }
+    };
+    if !wrong.is_empty() {
+        return broken(&origin, key, wrong);
     }
+    match read_spec(kind, value) {
+        Ok(spec) => Manifest::Good(Object { key, spec, generation: None, origin: Some(Arc::new(origin)) }),
+        Err(error) => broken(&origin, key, vec![structure::Wrong::new("spec", error.to_string())]),
+    }
+}
+
+fn broken(origin: &Origin, key: Key, wrong: Vec<structure::Wrong>) -> Manifest {
+    let findings = wrong.into_iter().map(|w| origin.finding(Some(&key), w.field, w.message)).collect();
+    Manifest::Broken { key, findings }
+}
+
+fn unknown(origin: &Origin, wrong: Vec<structure::Wrong>, hides: Keep) -> Manifest {
+    let findings = wrong.into_iter().map(|w| origin.finding(None, w.field, w.message)).collect();
+    Manifest::Unknown { hides, findings }
+}
+
+/// What a manifest of unknown kind may be meant to be: whatever has its name.
+fn hides(value: &Value) -> Keep {
+    read_name(value).map_or(Keep::All, |name| Keep::named(&name))
 }
 
 /// A null is a field left out, as in Kubernetes.
@@ -140,11 +167,15 @@ fn read_kind(value: &Value) -> Result<Kind, structure::Wrong> {
     Ok(Kind::ALL[place])
 }
 
-fn read_key(kind: Kind, value: &Value) -> Result<Key, String> {
+fn read_key(kind: Kind, value: &Value) -> Result<Key, BadName> {
+    Ok(Key { kind, name: read_name(value)? })
+}
+
+fn read_name(value: &Value) -> Result<ResourceName, BadName> {
     let metadata = &value["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE);
     let name = metadata["name"].as_str().unwrap_or_default();
-    Ok(Key { kind, name: ResourceName::new(namespace, name)? })
+    ResourceName::new(namespace, name)
 }
 
 fn read_spec(kind: Kind, mut value: Value) -> Result<Spec, serde_json::Error> {
@@ -164,7 +195,7 @@ mod tests {
     fn findings(text: &str) -> Vec<String> {
         let broken = |manifest| match manifest {
             Manifest::Good(_) => Vec::new(),
-            Manifest::Broken { findings, .. } => findings,
+            Manifest::Broken { findings, .. } | Manifest::Unknown { findings, .. } => findings,
         };
         let manifests = read(&Path::new("f").into(), text);
         manifests.into_iter().flat_map(broken).map(|f| f.to_string()).collect()
@@ -187,6 +218,8 @@ mod tests {
         assert!(
             findings(&format!("{HEAD}metadata: {{name: A_b}}\nspec: {{}}\n"))[0].starts_with("f:3: metadata.name: ")
         );
+        let namespace = findings(&format!("{HEAD}metadata:\n  name: a\n  namespace: A\nspec: {{}}\n"));
+        assert!(namespace[0].starts_with("f:5: metadata.namespace: namespace \"A\" must"), "{namespace:?}");
         assert_eq!(findings(&format!("{HEAD}spec: {{}}\n")), ["f:1: metadata: is missing"]);
         let unknown = findings(&format!("{HEAD}metadata:\n  name: a\n  labls: {{}}\nspec: {{}}\n"));
         assert_eq!(unknown, [r#"f:5: Pool default/a: metadata.labls: unknown field, did you mean "labels"?"#]);

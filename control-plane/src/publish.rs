@@ -68,6 +68,7 @@ mod tests {
     use weir_proto::model::{Key, Kind};
 
     use super::*;
+    use crate::keep::Keep;
     use crate::source::{Event, Given};
     use crate::status::{RefProblem, Verdict};
     use crate::testing::{backend, key, pool};
@@ -181,6 +182,43 @@ mod tests {
         assert!(world.verdict(&key("Pool", "a")).unwrap().in_force);
         assert_eq!(world.give(pool("b", "{weight: 70000}")).count(Kind::Pool), 1);
         assert!(!world.verdict(&key("Pool", "b")).unwrap().in_force);
+    }
+
+    /// What a proxy is told to remove that holds these resources from before this process.
+    fn removed(snapshot: &Snapshot, held: &[Key]) -> Vec<Key> {
+        let old = weir_proto::version::Version::of_parts([]);
+        snapshot.delta(&held.iter().map(|key| (key.clone(), old)).collect()).removed
+    }
+
+    #[test]
+    fn s1_a_resource_refused_since_the_start_is_not_taken_from_proxies_nor_is_what_depends_on_it() {
+        let mut world = World::synced();
+        world.give(pool("a", "{weight: 70000}"));
+        world.give(backend("x", X));
+        let snapshot = world.give(pool("b", "{inherit: a}"));
+        let held = [key("Pool", "a"), key("Pool", "b"), key("Pool", "gone"), key("Backend", "x")];
+        assert_eq!(removed(&snapshot, &held), [key("Pool", "gone")]);
+        world.delete(key("Backend", "x"));
+        let snapshot = world.delete(key("Pool", "a"));
+        assert_eq!(removed(&snapshot, &held), [key("Pool", "a"), key("Pool", "gone"), key("Backend", "x")]);
+    }
+
+    #[test]
+    fn s6_a_backend_whose_pool_is_deleted_goes_with_it() {
+        let mut world = World::synced();
+        world.apply(vec![Event::Apply(pool("a", "{}")), Event::Apply(backend("x", X))]);
+        let snapshot = world.delete(key("Pool", "a"));
+        assert_eq!(removed(&snapshot, &[key("Pool", "a"), key("Backend", "x")]).len(), 2);
+    }
+
+    #[test]
+    fn s2_nothing_is_removed_while_something_is_hidden() {
+        let mut world = World::synced();
+        let held = [key("Pool", "gone")];
+        let snapshot = world.apply(vec![Event::Hidden(Keep::All)]).unwrap();
+        assert_eq!(removed(&snapshot, &held), []);
+        let snapshot = world.apply(vec![Event::Hidden(Keep::default())]).unwrap();
+        assert_eq!(removed(&snapshot, &held), held);
     }
 
     #[test]

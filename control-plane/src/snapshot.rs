@@ -10,6 +10,8 @@ use weir_proto::model::{Key, Kind};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
+use crate::keep::Keep;
+
 /// One resource, ready to be sent.
 #[derive(Debug, PartialEq)]
 pub struct Entry {
@@ -33,6 +35,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     entries: BTreeMap<Key, Arc<Entry>>,
+    /// What no proxy is told to remove, though there is no entry for it.
+    keep: Keep,
     version: Version,
     changed_at: Instant,
 }
@@ -54,23 +58,27 @@ pub struct Patch {
     pub upserts: Vec<(Key, pb::resource::Body)>,
     /// Resources that no proxy should have any more.
     pub removed: Vec<Key>,
+    /// All that proxies keep if they hold it, whether there is an entry for it or not: a refused resource, say,
+    /// whose last good version only they know.
+    pub keep: Keep,
 }
 
 impl Snapshot {
     /// A snapshot of nothing.
     #[must_use]
     pub fn empty(now: Instant) -> Self {
-        Self { entries: BTreeMap::new(), version: version_of(&BTreeMap::new()), changed_at: now }
+        let entries = BTreeMap::new();
+        Self { version: version_of(&entries), entries, keep: Keep::default(), changed_at: now }
     }
 
     /// The snapshot after a change, or `None` if it would be the same. Unchanged entries are shared.
     #[must_use]
     pub fn next(&self, patch: Patch, now: Instant) -> Option<Self> {
-        let Patch { upserts, removed } = patch;
+        let Patch { upserts, removed, keep } = patch;
         let upserts = upserts.into_iter().map(|(key, body)| (Entry::new(&key, body), key));
         let differs = |entry: &Entry, key: &Key| self.get(key).is_none_or(|old| old.version != entry.version);
         let upserts: Vec<_> = upserts.filter(|(entry, key)| differs(entry, key)).collect();
-        if upserts.is_empty() && !removed.iter().any(|key| self.entries.contains_key(key)) {
+        if upserts.is_empty() && keep == self.keep && !removed.iter().any(|key| self.entries.contains_key(key)) {
             return None;
         }
         let mut entries = self.entries.clone();
@@ -78,7 +86,7 @@ impl Snapshot {
         for key in &removed {
             entries.remove(key);
         }
-        Some(Self { version: version_of(&entries), entries, changed_at: now })
+        Some(Self { version: version_of(&entries), entries, keep, changed_at: now })
     }
 
     /// The difference to what a proxy holds.
@@ -87,7 +95,8 @@ impl Snapshot {
         let fresh = self.entries.iter().filter(|(key, entry)| held.get(*key) != Some(&entry.version));
         let mut upserts: Vec<_> = fresh.map(|(key, entry)| (key.clone(), entry.clone())).collect();
         upserts.sort_by_key(|(key, _)| Reverse(key.kind));
-        let removed = held.keys().filter(|key| !self.entries.contains_key(*key)).cloned().collect();
+        let is_gone = |key: &&Key| !self.entries.contains_key(*key) && !self.keep.covers(key);
+        let removed = held.keys().filter(is_gone).cloned().collect();
         Delta { upserts, removed }
     }
 
@@ -146,7 +155,7 @@ mod tests {
     fn snapshot(content: &[(Key, u32)]) -> Snapshot {
         let upserts = content.iter().map(|(key, weight)| (key.clone(), body(key, *weight))).collect();
         let empty = Snapshot::empty(Instant::now());
-        empty.next(Patch { upserts, removed: Vec::new() }, Instant::now()).unwrap_or(empty)
+        empty.next(Patch { upserts, ..Patch::default() }, Instant::now()).unwrap_or(empty)
     }
 
     fn versions(snapshot: &Snapshot) -> BTreeMap<Key, Version> {
@@ -168,10 +177,10 @@ mod tests {
     #[test]
     fn a_change_shares_every_other_entry_and_no_change_is_none() {
         let first = snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]);
-        let again = Patch { upserts: vec![(key("Pool", "b"), body(&key("Pool", "b"), 1))], removed: vec![] };
-        assert!(first.next(again, Instant::now()).is_none());
-        let patch = Patch { upserts: vec![(key("Pool", "b"), body(&key("Pool", "b"), 2))], removed: vec![] };
-        let second = first.next(patch, Instant::now()).unwrap();
+        let set =
+            |weight| Patch { upserts: vec![(key("Pool", "b"), body(&key("Pool", "b"), weight))], ..Patch::default() };
+        assert!(first.next(set(1), Instant::now()).is_none());
+        let second = first.next(set(2), Instant::now()).unwrap();
         let a = key("Pool", "a");
         assert!(Arc::ptr_eq(first.get(&a).unwrap(), second.get(&a).unwrap()));
         assert_ne!(first.version(), second.version());
@@ -181,9 +190,22 @@ mod tests {
     fn rule_5_the_version_depends_on_content_not_on_history() {
         let direct = snapshot(&[(key("Pool", "a"), 2)]);
         let detour = snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]);
-        let patch =
-            Patch { upserts: vec![(key("Pool", "a"), body(&key("Pool", "a"), 2))], removed: vec![key("Pool", "b")] };
+        let upserts = vec![(key("Pool", "a"), body(&key("Pool", "a"), 2))];
+        let patch = Patch { upserts, removed: vec![key("Pool", "b")], ..Patch::default() };
         assert_eq!(detour.next(patch, Instant::now()).unwrap().version(), direct.version());
+    }
+
+    #[test]
+    fn s1_what_is_to_be_kept_is_not_removed_and_is_once_that_is_over() {
+        let held = versions(&snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]));
+        let removed = |keep| {
+            let empty = Snapshot::empty(Instant::now());
+            let next = empty.next(Patch { keep, ..Patch::default() }, Instant::now()).unwrap_or(empty);
+            next.delta(&held).removed
+        };
+        assert_eq!(removed(Keep::All), []);
+        assert_eq!(removed(Keep::Only([key("Pool", "a")].into())), [key("Pool", "b")]);
+        assert_eq!(removed(Keep::default()).len(), 2);
     }
 
     fn contents() -> impl Strategy<Value = Vec<(Key, u32)>> {

@@ -10,6 +10,7 @@ use weir_proto::model::{Key, Kind};
 
 use crate::api::{BackendSpec, PoolSpec};
 use crate::finding::{Finding, Place};
+use crate::keep::Keep;
 use crate::manifest::Origin;
 
 /// A resource as its user wrote it; it keeps every rule of its schema.
@@ -75,6 +76,9 @@ pub enum Event {
     Reset(Kind, Vec<Given>),
     /// What is wrong with a place apart from the resources that are in force; empty = nothing any more.
     Problems(String, Vec<Finding>),
+    /// What may be in parts of the source that could not be read since the start: nobody knows whether it is
+    /// gone. Replaces what was said before; at first, nothing is hidden.
+    Hidden(Keep),
 }
 
 /// Changes that belong together: they take effect in one step.

@@ -56,7 +56,7 @@ impl TryFrom<pb::Key> for Key {
             Ok(pb::Kind::Backend) => Kind::Backend,
             Ok(pb::Kind::Unspecified) | Err(_) => return Err(Invalid::new("kind", format!("{kind} is unknown"))),
         };
-        let name = ResourceName::new(&namespace, &name).map_err(|e| Invalid::new("metadata.name", e))?;
+        let name = ResourceName::new(&namespace, &name)?;
         Ok(Self { kind, name })
     }
 }

@@ -16,7 +16,7 @@ pub use backend::{Address, Backend};
 pub use balance::{Balance, HashKey};
 pub use health::{Health, PassiveHealth};
 pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
-pub use name::{Key, Kind, ResourceName};
+pub use name::{BadName, Key, Kind, ResourceName};
 pub use pattern::Pattern;
 pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
 

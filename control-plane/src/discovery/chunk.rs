@@ -71,7 +71,7 @@ mod tests {
             let body = pb::resource::Body::Backend(pb::Backend { labels, ..Default::default() });
             (key("Backend", &format!("b{i}")), body)
         });
-        let patch = Patch { upserts: upserts.collect(), removed: Vec::new() };
+        let patch = Patch { upserts: upserts.collect(), ..Patch::default() };
         Snapshot::empty(Instant::now()).next(patch, Instant::now()).unwrap()
     }
 

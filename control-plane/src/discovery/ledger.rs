@@ -125,7 +125,7 @@ mod tests {
         let body = |weight| pb::resource::Body::Pool(pb::Pool { weight, ..Default::default() });
         let upserts = pools.iter().map(|(name, weight)| (key("Pool", name), body(*weight))).collect();
         let empty = Snapshot::empty(Instant::now());
-        Arc::new(empty.next(Patch { upserts, removed: Vec::new() }, Instant::now()).unwrap_or(empty))
+        Arc::new(empty.next(Patch { upserts, ..Patch::default() }, Instant::now()).unwrap_or(empty))
     }
 
     fn names(offer: Option<Offer>) -> Option<(Vec<String>, Vec<String>)> {

@@ -1,6 +1,6 @@
 //! From a file to a proxy and back.
 
-use super::proxy::Proxy;
+use super::proxy::{Got, Proxy};
 use super::world::{Folder, World, backend, pool};
 
 fn condition<'a>(shown: &'a serde_json::Value, name: &str, kind: &str) -> &'a serde_json::Value {
@@ -82,4 +82,48 @@ async fn t1_the_metrics_of_the_control_plane() {
     ] {
         assert_eq!(world.metric(series).await, value, "{series}");
     }
+}
+
+/// A proxy that took `first` from one control plane, and what the next one sends it, whose folder holds `second`.
+async fn restarted(first: &[(&str, &str)], second: &[(&str, &str)]) -> (World, Folder, Proxy, Got) {
+    let folder = Folder::new(first);
+    let world = World::start(&folder).await;
+    let mut proxy = Proxy::subscribe(world.grpc, "n").await;
+    proxy.accept().await;
+    world.stop().await;
+    second.iter().for_each(|(name, text)| folder.write(name, text));
+    let world = World::start(&folder).await;
+    let mut proxy = Proxy::resume(world.grpc, "n", proxy.held.clone()).await;
+    let got = proxy.accept().await;
+    (world, folder, proxy, got)
+}
+
+#[tokio::test]
+async fn s1_a_restart_beside_a_refused_resource_takes_nothing_from_a_proxy() {
+    let web = pool("web", 1) + &backend("x", "web", 1);
+    let (_world, folder, mut proxy, got) = restarted(
+        &[("a.yaml", &web), ("b.yaml", &pool("b", 1))],
+        &[("a.yaml", &web.replacen("weight: 1", "weight: 70000", 1))],
+    )
+    .await;
+    assert_eq!((got.upserts, got.removed), (vec![], vec![]));
+    folder.delete("b.yaml");
+    assert_eq!(proxy.accept().await.removed, ["Pool default/b"], "what is really gone is removed");
+    folder.delete("a.yaml");
+    assert_eq!(proxy.accept().await.removed, ["Pool default/web", "Backend default/x"]);
+}
+
+#[tokio::test]
+async fn s2_a_restart_beside_a_file_that_does_not_parse_takes_nothing_from_a_proxy_until_it_does() {
+    let web = pool("web", 1) + &backend("x", "web", 1);
+    let (world, folder, mut proxy, got) = restarted(
+        &[("a.yaml", &web), ("b.yaml", &pool("b", 1))],
+        &[("a.yaml", "kind: [\n"), ("b.yaml", &pool("c", 1))],
+    )
+    .await;
+    assert_eq!((got.upserts, got.removed), (vec!["Pool default/c".to_owned()], vec![]));
+    let says = |shown: &serde_json::Value| shown["problems"].to_string().contains("no resource is taken from a proxy");
+    world.shows("/api/v1/resources", says).await;
+    folder.write("a.yaml", &web);
+    assert_eq!(proxy.accept().await.removed, ["Pool default/b"]);
 }

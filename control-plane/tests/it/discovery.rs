@@ -54,7 +54,7 @@ impl Plane {
     fn publish(&self, resources: &[(&str, u32)]) {
         let upserts = resources.iter().map(|(name, weight)| (key(name), body(&key(name), *weight)));
         let empty = Snapshot::empty(Instant::now());
-        let patch = Patch { upserts: upserts.collect(), removed: Vec::new() };
+        let patch = Patch { upserts: upserts.collect(), ..Patch::default() };
         self.snapshots.send_replace(Some(Arc::new(empty.next(patch, Instant::now()).unwrap_or(empty))));
     }
 
@@ -126,7 +126,7 @@ async fn rule_3_a_delta_comes_in_chunks_of_one_nonce() {
         let labels = label.clone().into_iter().collect();
         (key(&format!("b/{i}")), pb::resource::Body::Backend(pb::Backend { labels, ..Default::default() }))
     });
-    let patch = Patch { upserts: upserts.collect(), removed: Vec::new() };
+    let patch = Patch { upserts: upserts.collect(), ..Patch::default() };
     plane.snapshots.send_replace(Snapshot::empty(Instant::now()).next(patch, Instant::now()).map(Arc::new));
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     assert_eq!(proxy.accept().await.upserts.len(), 20);

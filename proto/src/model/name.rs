@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::Invalid;
+
 /// The kinds of resource, in the order in which a delta carries their removals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -40,19 +42,42 @@ pub struct ResourceName {
     name: Arc<str>,
 }
 
+/// Which part of a name is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// The part before the slash.
+    #[error("namespace {0}")]
+    Namespace(String),
+    /// The part after the slash.
+    #[error("name {0}")]
+    Name(String),
+}
+
+impl BadName {
+    /// The field of a manifest that holds the part.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Namespace(_) => "metadata.namespace",
+            Self::Name(_) => "metadata.name",
+        }
+    }
+}
+
+impl From<BadName> for Invalid {
+    fn from(bad: BadName) -> Self {
+        Self::new(bad.field(), bad.to_string())
+    }
+}
+
 impl ResourceName {
     /// Makes a name of two DNS-1123 parts, as Kubernetes does.
     ///
     /// # Errors
     /// Says which part is no DNS-1123 label (namespace) or subdomain (name).
-    pub fn new(namespace: &str, name: &str) -> Result<Self, String> {
-        check_label(namespace, 63).map_err(|e| format!("namespace {namespace:?} {e}"))?;
-        if name.len() > 253 {
-            return Err(format!("name {name:?} is longer than 253 characters"));
-        }
-        for label in name.split('.') {
-            check_label(label, 253).map_err(|e| format!("name {name:?} {e}"))?;
-        }
+    pub fn new(namespace: &str, name: &str) -> Result<Self, BadName> {
+        check_label(namespace, 63).map_err(|e| BadName::Namespace(format!("{namespace:?} {e}")))?;
+        check_subdomain(name).map_err(|e| BadName::Name(format!("{name:?} {e}")))?;
         Ok(Self { namespace: namespace.into(), name: name.into() })
     }
 
@@ -73,7 +98,7 @@ impl ResourceName {
     /// # Errors
     /// Says what is wrong with `name`.
     pub fn sibling(&self, name: &str) -> Result<Self, String> {
-        let other = Self::new(&self.namespace, name)?;
+        let other = Self::new(&self.namespace, name).map_err(|e| e.to_string())?;
         Ok(Self { namespace: self.namespace.clone(), name: other.name })
     }
 }
@@ -89,8 +114,15 @@ impl FromStr for ResourceName {
 
     fn from_str(s: &str) -> Result<Self, String> {
         let (namespace, name) = s.split_once('/').ok_or_else(|| format!("{s:?} is not NAMESPACE/NAME"))?;
-        Self::new(namespace, name)
+        Self::new(namespace, name).map_err(|e| e.to_string())
     }
+}
+
+fn check_subdomain(name: &str) -> Result<(), String> {
+    if name.len() > 253 {
+        return Err("is longer than 253 characters".into());
+    }
+    name.split('.').try_for_each(|label| check_label(label, 253))
 }
 
 fn check_label(label: &str, limit: usize) -> Result<(), String> {
@@ -149,5 +181,12 @@ mod tests {
         {
             assert!(ResourceName::new(namespace, name).is_err(), "{namespace:?}/{name:?}");
         }
+    }
+
+    #[test]
+    fn a_bad_name_says_which_part_is_wrong() {
+        assert_eq!(ResourceName::new("A", "a").unwrap_err().field(), "metadata.namespace");
+        assert_eq!(ResourceName::new("a", "A").unwrap_err().field(), "metadata.name");
+        assert_eq!(ResourceName::new("a", &"a".repeat(254)).unwrap_err().field(), "metadata.name");
     }
 }

@@ -1,7 +1,8 @@
 //! Which file gives which resource. Pure: contents of files in, changes out.
 //!
 //! A resource that two files give stays with the one that gave it first. A file that can be read only in part
-//! goes on giving what it gave before.
+//! goes on giving what it gave before and may still hold. If it never was read whole, what it held before the
+//! start is unknown, and proxies must not take it for deleted: it is told as hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use weir_proto::model::{Key, Kind};
 
 use crate::finding::{Finding, Place};
+use crate::keep::Keep;
 use crate::manifest::{self, Manifest};
 use crate::source::{Changes, Event, Given};
 
@@ -34,7 +36,10 @@ pub(crate) struct Catalog {
     owners: BTreeMap<Key, Arc<Path>>,
     told: BTreeMap<Key, Arc<Given>>,
     told_problems: BTreeMap<String, Vec<Finding>>,
+    told_hidden: Keep,
     has_begun: bool,
+    /// Whether proxies may hold what files gave before the start.
+    serves: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +48,8 @@ struct File {
     gives: BTreeMap<Key, Gift>,
     /// What is wrong with it apart from the resources it gives.
     problems: Vec<Finding>,
+    /// What it may have held before the start, in parts that were never read.
+    unseen: Keep,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +60,11 @@ struct Gift {
 }
 
 impl Catalog {
+    /// A catalog whose resources are for proxies, which may hold some already.
+    pub(crate) fn serving() -> Self {
+        Self { serves: true, ..Self::default() }
+    }
+
     /// Every file there is.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(AsRef::as_ref)
@@ -70,12 +82,15 @@ impl Catalog {
             .filter(|(_, content)| matches!(content, Content::Unreadable(_)))
             .map(|(path, _)| path.clone())
             .collect();
+        let unseen = self.unseen_of_new_files();
         // Files below a folder that cannot be read are not gone.
         self.files.retain(|path, _| contents.contains_key(path) || unreadable.iter().any(|u| path.starts_with(u)));
         for (path, content) in contents {
-            self.files.entry(path.clone()).or_default().take(&path, content);
+            let new = || File { unseen: unseen.clone(), ..File::default() };
+            self.files.entry(path.clone()).or_insert_with(new).take(&path, content);
         }
         self.owners = self.owners();
+        self.account();
         let problems = self.problems();
         self.changes(problems)
     }
@@ -87,6 +102,26 @@ impl Catalog {
         let mut problems = self.problems();
         problems.insert(folder.display().to_string(), vec![finding]);
         self.tell_problems(problems)
+    }
+
+    /// Before the start, a file may have held anything; so may one that comes out of a folder which could not be
+    /// looked into.
+    fn unseen_of_new_files(&self) -> Keep {
+        let is_unknown = !self.has_begun || self.files.values().any(|file| file.unseen == Keep::All);
+        if self.serves && is_unknown { Keep::All } else { Keep::default() }
+    }
+
+    /// A resource that some file really gives is hidden in no other.
+    fn account(&mut self) {
+        if self.files.values().all(File::is_plain) {
+            return;
+        }
+        let is_real = |(key, path): &(&Key, &Arc<Path>)| !self.files[*path].gives[*key].is_kept;
+        let real: BTreeSet<Key> = self.owners.iter().filter(is_real).map(|(key, _)| key.clone()).collect();
+        for file in self.files.values_mut() {
+            file.gives.retain(|key, gift| !gift.is_kept || !real.contains(key));
+            file.unseen = mem::take(&mut file.unseen).without(|key| real.contains(key));
+        }
     }
 
     /// The file that each resource comes from: the one it came from before, if that still has it, else the
@@ -111,7 +146,8 @@ impl Catalog {
         let mut problems = BTreeMap::new();
         for (path, file) in &self.files {
             let duplicates = file.gives.iter().filter_map(|(key, gift)| self.duplicate(path, key, gift));
-            let findings: Vec<Finding> = file.problems.iter().cloned().chain(duplicates).collect();
+            let own = file.problems.iter().cloned().chain(file.consequences(path));
+            let findings: Vec<Finding> = own.chain(duplicates).collect();
             if !findings.is_empty() {
                 problems.insert(path.display().to_string(), findings);
             }
@@ -136,8 +172,15 @@ impl Catalog {
         } else {
             Kind::ALL.map(|kind| self.reset(kind)).into()
         };
+        changes.extend(self.tell_hidden());
         changes.extend(self.tell_problems(problems));
         changes
+    }
+
+    fn tell_hidden(&mut self) -> Option<Event> {
+        let hidden = self.files.values().fold(Keep::default(), |all, file| all.or(file.unseen.clone()));
+        let is_news = mem::replace(&mut self.told_hidden, hidden) != self.told_hidden;
+        is_news.then(|| Event::Hidden(self.told_hidden.clone()))
     }
 
     fn tell_problems(&mut self, problems: BTreeMap<String, Vec<Finding>>) -> Changes {
@@ -179,23 +222,44 @@ impl File {
     fn read(&mut self, path: &Arc<Path>, text: &str) {
         let before = mem::take(&mut self.gives);
         self.problems.clear();
-        let mut is_whole = true;
+        let mut hidden = Keep::default();
         for manifest in manifest::read(path, text) {
             match manifest {
                 Manifest::Good(object) => self.give(Given::Object(object)),
-                Manifest::Broken { key: Some(key), findings } => self.give(Given::Broken(key, findings)),
-                Manifest::Broken { key: None, findings } => {
-                    is_whole = false;
+                Manifest::Broken { key, findings } => self.give(Given::Broken(key, findings)),
+                Manifest::Unknown { hides, findings } => {
+                    hidden = hidden.or(hides);
                     self.problems.extend(findings);
                 }
             }
         }
         // What was here before may well be in the part that cannot be read.
-        if !is_whole {
-            for (key, gift) in before {
-                self.gives.entry(key).or_insert(Gift { is_kept: true, ..gift });
-            }
+        for (key, gift) in before.into_iter().filter(|(key, _)| hidden.covers(key)) {
+            self.gives.entry(key).or_insert(Gift { is_kept: true, ..gift });
         }
+        self.unseen = mem::take(&mut self.unseen).and(&hidden);
+    }
+
+    /// Whether all of it was seen, and it gives nothing but what it has.
+    fn is_plain(&self) -> bool {
+        self.unseen.is_empty() && !self.gives.values().any(|gift| gift.is_kept)
+    }
+
+    /// What comes of its problems, besides that something is not in force.
+    fn consequences(&self, path: &Arc<Path>) -> Vec<Finding> {
+        if self.problems.is_empty() {
+            return Vec::new();
+        }
+        let mut kept = self.gives.iter().filter(|(_, gift)| gift.is_kept).map(|(key, _)| key);
+        let kept = kept.next().map(|first| match kept.count() {
+            0 => format!("{first} stays in force, for it may be in the part that cannot be read"),
+            more => format!("{first} and {more} more stay in force, for they may be in the part that cannot be read"),
+        });
+        let held_back = (self.unseen == Keep::All).then(|| {
+            "what it held before the start is unknown: until it can be read, no resource is taken from a proxy".into()
+        });
+        let finding = |message| Finding { place: Some(Place::file(path)), key: None, field: String::new(), message };
+        kept.into_iter().chain(held_back).map(finding).collect()
     }
 
     fn give(&mut self, given: Given) {
@@ -252,6 +316,8 @@ mod tests {
             Event::Apply(Given::Broken(key, _)) => format!("?{}", key.name.name()),
             Event::Delete(key) => format!("-{}", key.name.name()),
             Event::Reset(kind, all) => format!("{kind}={}", all.len()),
+            Event::Hidden(Keep::All) => "hidden=all".into(),
+            Event::Hidden(Keep::Only(keys)) => format!("hidden={}", keys.len()),
             Event::Problems(_, findings) => findings.iter().map(|f| format!("!{f}")).collect::<Vec<_>>().join("\n"),
         }
     }
@@ -280,7 +346,40 @@ mod tests {
         assert!(told[1].starts_with("!a:"), "{told:?}");
         assert_eq!(told.len(), 2, "y stays");
         let told = world.write(&[("a", &pool("x", 2))]);
-        assert_eq!(told, ["-y", ""], "now y is really gone, and so is the problem");
+        assert!(told[0] == "-y" && told[1].is_empty(), "now y is really gone, and so is the problem: {told:?}");
+    }
+
+    const CONFIG_MAP: &str = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {}\n";
+
+    #[test]
+    fn s6_a_foreign_document_keeps_no_other_resource_from_being_deleted() {
+        let mut world = World::default();
+        world.write(&[("a", &(pool("x", 1) + &pool("y", 1)))]);
+        let told = world.write(&[("a", CONFIG_MAP)]);
+        assert_eq!(told[0], "-x", "{told:?}");
+        assert!(told[1].ends_with("!a: Pool default/y stays in force, for it may be in the part that cannot be read"));
+        let told = world.write(&[("a", CONFIG_MAP), ("b", &pool("y", 2))]);
+        assert_eq!(told[0], "+y", "its real place goes first: {told:?}");
+        assert_eq!(world.write(&[("b", "")]), ["-y"], "and it was never in the foreign document");
+    }
+
+    #[test]
+    fn s2_what_could_not_be_read_since_the_start_hides_everything_until_it_is_read() {
+        let mut world = World { catalog: Catalog::serving(), ..World::default() };
+        let told = world.write(&[("a", "kind: ["), ("b", &pool("x", 1))]);
+        assert_eq!(told[..3], ["Pool=1", "Backend=0", "hidden=all"]);
+        assert!(told[3].contains("until it can be read, no resource is taken from a proxy"), "{told:?}");
+        assert_eq!(world.write(&[("a", &pool("y", 1))]), ["+y", "hidden=0", ""]);
+        let told = world.write(&[("a", "kind: ["), ("c", "kind: [")]);
+        assert!(told.iter().all(|told| told.starts_with('!')), "what was there is known now: {told:?}");
+    }
+
+    #[test]
+    fn s2_a_foreign_document_of_the_start_hides_its_name_until_that_is_found_elsewhere() {
+        let mut world = World { catalog: Catalog::serving(), ..World::default() };
+        assert_eq!(world.write(&[("a", CONFIG_MAP)])[2], "hidden=2", "a Pool or a Backend");
+        assert_eq!(world.write(&[("b", &pool("y", 1))]), ["+y", "hidden=1"]);
+        assert_eq!(world.write(&[("b", "")]), ["-y"]);
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(super) enum Pass {
 
 impl Reader {
     pub(super) fn new(folder: PathBuf, activity: Arc<Activity>) -> Self {
-        let (catalog, stamps, suspects) = Default::default();
+        let (stamps, suspects) = Default::default();
+        let catalog = Catalog::serving();
         Self { folder, activity, catalog, stamps, suspects }
     }
 

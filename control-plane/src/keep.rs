@@ -1,0 +1,73 @@
+//! Which missing resources nobody may take for deleted.
+
+use std::collections::BTreeSet;
+
+use weir_proto::model::{Key, Kind, ResourceName};
+
+/// Resources that may well exist, though no usable version of them is at hand: whoever holds one keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// These, and no others.
+    Only(BTreeSet<Key>),
+    /// Each and every one.
+    All,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl Keep {
+    /// Whatever has this name.
+    #[must_use]
+    pub fn named(name: &ResourceName) -> Self {
+        Self::Only(Kind::ALL.map(|kind| Key { kind, name: name.clone() }).into())
+    }
+
+    /// Whether a resource is among them.
+    #[must_use]
+    pub fn covers(&self, key: &Key) -> bool {
+        match self {
+            Self::Only(keys) => keys.contains(key),
+            Self::All => true,
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Only(keys) if keys.is_empty())
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Only(mut keys), Self::Only(others)) => {
+                keys.extend(others);
+                Self::Only(keys)
+            }
+            _ => Self::All,
+        }
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        match self {
+            Self::All => other.clone(),
+            Self::Only(keys) => Self::Only(keys.into_iter().filter(|key| other.covers(key)).collect()),
+        }
+    }
+
+    /// These without those that are accounted for; all stay all.
+    #[must_use]
+    pub fn without(self, known: impl Fn(&Key) -> bool) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Only(keys) => Self::Only(keys.into_iter().filter(|key| !known(key)).collect()),
+        }
+    }
+}
