@@ -160,7 +160,8 @@ impl Bound {
     /// # Errors
     /// If a thread cannot be started or ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { sockets, control, shared, log, readiness, leaving, workers, .. } = self;
+        let Self { listeners, admin, sockets, control, shared, log, readiness, leaving, workers } = self;
+        info!(?listeners, %admin, workers, "data plane listens");
         let stop_control = CancellationToken::new();
         let stopped = stop_control.clone();
         let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
