@@ -81,6 +81,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_reached_by_two_paths_is_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b.yaml");
+        fs::write(&file, format!("{POOL}spec: {{}}\n")).unwrap();
+        std::os::unix::fs::symlink("b.yaml", folder.path().join("link.yaml")).unwrap();
+        let other = folder.path().join("../").join(folder.path().file_name().unwrap()).join("b.yaml");
+        assert_eq!(check(&[folder.path().to_owned(), file, other]), []);
+    }
+
+    #[test]
     fn a_list_of_manifests_is_taken_apart() {
         let item = |weight| {
             format!(

@@ -7,9 +7,11 @@
 
 mod activity;
 mod catalog;
+mod places;
 mod read;
 mod scan;
 mod watch;
+mod way;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,9 +22,8 @@ use activity::Activity;
 pub(crate) use read::load;
 use read::{Pass, Reader};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
-use watch::Watch;
 
 use super::{Changes, Source};
 
@@ -32,7 +33,8 @@ const QUIET: Duration = Duration::from_millis(15);
 /// A look is taken as it is so long after the first notice: a change is live within 100 ms.
 const LIMIT: Duration = Duration::from_millis(60);
 
-/// How often the folder itself is looked after; without notices, also the files in it.
+/// How often a look is taken without a notice: there may be none, and links may lead where the system tells
+/// nothing. A look that finds nothing new reads no file.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The file source.
@@ -56,8 +58,8 @@ impl FileSource {
 impl Source for FileSource {
     async fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) {
         let activity = Arc::new(Activity::default());
-        let watch = Watch::start(&self.folder, activity.clone(), self.with_notices);
-        let mut worker = Worker { reader: Some(Reader::new(self.folder, activity.clone())), activity, watch, changes };
+        let reader = Reader::new(self.folder, activity.clone(), self.with_notices);
+        let mut worker = Worker { reader: Some(reader), activity, changes };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = worker.run() => {}
@@ -72,26 +74,19 @@ struct Worker {
     /// Away while a look is taken on another thread.
     reader: Option<Reader>,
     activity: Arc<Activity>,
-    watch: Watch,
     changes: mpsc::Sender<Changes>,
 }
 
 impl Worker {
     async fn run(&mut self) -> Result<(), Closed> {
-        self.settle().await?;
+        let mut tick = interval_at(Instant::now() + TICK, TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.wait().await {
-                self.settle().await?;
+            self.settle().await?;
+            tokio::select! {
+                () = self.activity.happens() => {}
+                _ = tick.tick() => {}
             }
-        }
-    }
-
-    /// Waits for a notice or a tick; true if it is worth a look.
-    async fn wait(&mut self) -> bool {
-        let tick = sleep_until(Instant::now() + TICK);
-        tokio::select! {
-            () = self.activity.happens() => true,
-            () = tick => self.watch.tick(),
         }
     }
 
@@ -156,6 +151,29 @@ mod tests {
         std::fs::write(folder.path().join("a.yaml"), manifest).unwrap();
         let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap();
         assert!(matches!(&change[..], [Event::Apply(_)]), "{change:?}");
+    }
+
+    /// What a worker does for one look, and what came of it.
+    fn look(reader: &mut Reader) -> Option<usize> {
+        match reader.look(true) {
+            Pass::Unsettled => None,
+            Pass::Changes { changes, .. } => Some(changes.len()),
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_come_and_go_leave_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let activity = Arc::new(Activity::default());
+        let mut reader = Reader::new(folder.path().to_owned(), activity.clone(), true);
+        assert_eq!(look(&mut reader), Some(2), "a first list of each kind");
+        for i in 0..100 {
+            std::fs::write(folder.path().join(format!("{i}.tmp")), "x").unwrap();
+        }
+        std::fs::write(folder.path().join("b.yaml"), "").unwrap();
+        tokio::time::timeout(Duration::from_secs(10), activity.happens()).await.unwrap();
+        assert!(activity.len() <= 1, "{activity:?}");
+        assert_eq!(look(&mut reader), Some(0));
     }
 
     #[test]

@@ -30,12 +30,83 @@ async fn every_manifest_below_the_folder_is_read() {
 async fn a_change_is_live_within_100_ms() {
     let folder = Folder::new(&[("a.yaml", &pool("a", 1))]);
     let mut world = World::start(&folder).await;
+    assert!(quickest(&mut world, 2..7, |weight| folder.write("a.yaml", &pool("a", weight))).await < LIVE_WITHIN);
+}
+
+/// Writes a weight with `write`, some times over, and says how long the quickest took to be live.
+async fn quickest(world: &mut World, weights: std::ops::Range<u32>, mut write: impl FnMut(u32)) -> Duration {
     let mut best = Duration::MAX;
-    for weight in 2..7 {
-        folder.write("a.yaml", &pool("a", weight));
+    for weight in weights {
+        write(weight);
         best = best.min(world.becomes("a", Some(weight)).await);
     }
-    assert!(best < Duration::from_millis(100), "{best:?}");
+    best
+}
+
+const LIVE_WITHIN: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_deleted_and_made_again_is_watched_again() {
+    let parent = Folder::new(&[]);
+    let conf = parent.path("conf");
+    fs::create_dir(&conf).unwrap();
+    parent.write("conf/a.yaml", &pool("a", 1));
+    let mut world = World::start_at(conf.clone()).await;
+    let best = quickest(&mut world, 2..7, |weight| {
+        fs::remove_dir_all(&conf).unwrap();
+        fs::create_dir(&conf).unwrap();
+        parent.write("conf/a.yaml", &pool("a", weight));
+    });
+    assert!(best.await < LIVE_WITHIN);
+    assert!(quickest(&mut world, 7..12, |weight| parent.write("conf/a.yaml", &pool("a", weight))).await < LIVE_WITHIN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_link_leads_to_is_watched_wherever_it_is() {
+    let (folder, outside) = (Folder::new(&[]), Folder::new(&[("target", &pool("a", 1))]));
+    symlink(outside.path("target"), folder.path("a.yaml")).unwrap();
+    let mut world = World::start(&folder).await;
+    let best = quickest(&mut world, 2..7, |weight| outside.write("target", &pool("a", weight)));
+    assert!(best.await < LIVE_WITHIN, "edited in place");
+    let best = quickest(&mut world, 7..12, |weight| {
+        outside.write("new", &pool("a", weight));
+        fs::rename(outside.path("new"), outside.path("target")).unwrap();
+    });
+    assert!(best.await < LIVE_WITHIN, "replaced");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_linked_folder_is_watched_after_its_link_was_swapped() {
+    let (folder, outside) = (Folder::new(&[]), Folder::new(&[]));
+    for (name, weight) in [("v1", 1), ("v2", 2)] {
+        fs::create_dir(outside.path(name)).unwrap();
+        outside.write(&format!("{name}/a.yaml"), &pool("a", weight));
+    }
+    symlink(outside.path("v1"), folder.path("sub")).unwrap();
+    let mut world = World::start(&folder).await;
+    symlink(outside.path("v2"), folder.path("sub.new")).unwrap();
+    fs::rename(folder.path("sub.new"), folder.path("sub")).unwrap();
+    world.becomes("a", Some(2)).await;
+    let best = quickest(&mut world, 3..8, |weight| outside.write("v2/a.yaml", &pool("a", weight)));
+    assert!(best.await < LIVE_WITHIN);
+}
+
+/// As releases are switched: the folder that is watched is itself a link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_of_the_folder_itself_is_live_within_100_ms() {
+    let parent = Folder::new(&[]);
+    let release = |weight: u32| {
+        let name = format!("release-{weight}");
+        fs::create_dir(parent.path(&name)).unwrap();
+        parent.write(&format!("{name}/a.yaml"), &pool("a", weight));
+        symlink(name, parent.path("next")).unwrap();
+        fs::rename(parent.path("next"), parent.path("current")).unwrap();
+    };
+    release(1);
+    let mut world = World::start_at(parent.path("current")).await;
+    assert!(quickest(&mut world, 2..7, release).await < LIVE_WITHIN);
+    let best = quickest(&mut world, 7..12, |weight| parent.write("release-6/a.yaml", &pool("a", weight)));
+    assert!(best.await < LIVE_WITHIN, "and what it leads to now is watched");
 }
 
 #[tokio::test]

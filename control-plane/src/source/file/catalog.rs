@@ -38,6 +38,8 @@ pub(crate) struct Catalog {
     told_problems: BTreeMap<String, Vec<Finding>>,
     told_hidden: Keep,
     has_begun: bool,
+    /// Whether the folder could not be looked at lately.
+    is_lost: bool,
     /// Whether proxies may hold what files gave before the start.
     serves: bool,
 }
@@ -84,10 +86,15 @@ impl Catalog {
             .collect();
         let unseen = self.unseen_of_new_files();
         // Files below a folder that cannot be read are not gone.
+        let count = self.files.len();
         self.files.retain(|path, _| contents.contains_key(path) || unreadable.iter().any(|u| path.starts_with(u)));
+        let mut is_changed = !self.has_begun || mem::take(&mut self.is_lost) || self.files.len() != count;
         for (path, content) in contents {
             let new = || File { unseen: unseen.clone(), ..File::default() };
-            self.files.entry(path.clone()).or_insert_with(new).take(&path, content);
+            is_changed |= self.files.entry(path.clone()).or_insert_with(new).take(&path, content);
+        }
+        if !is_changed {
+            return Changes::new();
         }
         self.owners = self.owners();
         self.account();
@@ -99,6 +106,7 @@ impl Catalog {
     pub(crate) fn folder_lost(&mut self, folder: &Path, error: &io::Error) -> Changes {
         let message = format!("cannot be read, keeping what it held: {error}");
         let finding = Finding { place: Some(Place::file(&folder.into())), key: None, field: String::new(), message };
+        self.is_lost = true;
         let mut problems = self.problems();
         problems.insert(folder.display().to_string(), vec![finding]);
         self.tell_problems(problems)
@@ -203,18 +211,21 @@ impl Catalog {
 }
 
 impl File {
-    fn take(&mut self, path: &Arc<Path>, content: Content) {
+    /// Takes in its content; true if that is different.
+    fn take(&mut self, path: &Arc<Path>, content: Content) -> bool {
         match content {
-            Content::Unchanged => {}
-            Content::Text(text) if text == self.text && self.problems.is_empty() => {}
+            Content::Unchanged => false,
+            Content::Text(text) if text == self.text && self.problems.is_empty() => false,
             Content::Text(text) => {
                 self.read(path, &text);
                 self.text = text;
+                true
             }
             Content::Unreadable(message) => {
                 let place = Some(Place::file(path));
-                self.problems = vec![Finding { place, key: None, field: String::new(), message }];
+                let problems = vec![Finding { place, key: None, field: String::new(), message }];
                 self.text.clear();
+                mem::replace(&mut self.problems, problems) != self.problems
             }
         }
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::activity::{Activity, Trace};
 use super::catalog::{Catalog, Content};
 use super::scan::{Found, Scan, Stamp, scan};
+use super::watch::Watch;
 use crate::source::Changes;
 
 /// A file modified less than this before it was read may be written again without a new stamp, as clocks of
@@ -28,6 +29,7 @@ const DOUBT: Duration = Duration::from_millis(30);
 pub(super) struct Reader {
     folder: PathBuf,
     activity: Arc<Activity>,
+    watch: Watch,
     catalog: Catalog,
     stamps: BTreeMap<PathBuf, Stamp>,
     /// Files that are gone or empty though they held something, or very young, and since when.
@@ -48,14 +50,14 @@ pub(super) enum Pass {
 }
 
 impl Reader {
-    pub(super) fn new(folder: PathBuf, activity: Arc<Activity>) -> Self {
-        let (stamps, suspects) = Default::default();
-        let catalog = Catalog::serving();
-        Self { folder, activity, catalog, stamps, suspects }
+    pub(super) fn new(folder: PathBuf, activity: Arc<Activity>, with_notices: bool) -> Self {
+        let watch = Watch::new(&folder, activity.clone(), with_notices);
+        let (catalog, stamps, suspects) = (Catalog::serving(), BTreeMap::new(), BTreeMap::new());
+        Self { folder, activity, watch, catalog, stamps, suspects }
     }
 
-    /// Looks at the folder. Files that a writer has open stay as they were. If any other is suspect nothing is
-    /// taken, so that changes which belong together stay together; the last look of a series takes all but
+    /// Looks at the folder. Files that a writer has open stay as they were. If any other is suspect, or somewhere
+    /// nobody has watched so far, nothing is taken, so that changes which belong together stay together; the last look of a series takes all but
     /// those that are suspect.
     pub(super) fn look(&mut self, is_last: bool) -> Pass {
         let found = match scan(&self.folder) {
@@ -65,14 +67,17 @@ impl Reader {
             }
             Err(_) => return Pass::Unsettled,
         };
+        self.activity.tidy();
+        let is_watched = !self.watch.follow(&found);
         self.suspects = self.suspects(&found, Instant::now());
         let doubtful = self.suspects.keys().filter(|path| self.is_doubtful(path) || self.is_held_up(path, &found));
         let doubtful: BTreeSet<PathBuf> = doubtful.cloned().collect();
-        if !is_last && !doubtful.is_empty() {
+        let is_calm = is_watched && doubtful.is_empty();
+        if !is_last && !is_calm {
             return Pass::Unsettled;
         }
         let (changes, is_whole) = self.take(found, &doubtful);
-        Pass::Changes { changes, is_settled: is_whole && doubtful.is_empty() }
+        Pass::Changes { changes, is_settled: is_whole && is_calm }
     }
 
     /// Files that may be in the middle of a change, with the time since when each has looked like that.
@@ -89,7 +94,8 @@ impl Reader {
     /// Whether a file is empty that held something, or so young that it may not be complete.
     fn is_odd(&self, file: &Found) -> bool {
         let is_emptied = file.stamp.size == 0 && self.catalog.has_resources_of(&file.path);
-        is_emptied || self.activity.of(&file.path).is_none() && is_younger(&file.stamp, YOUNG)
+        let is_news = self.stamps.get(&file.path) != Some(&file.stamp) && self.activity.of(&file.path).is_none();
+        is_emptied || is_news && is_younger(file.stamp.modified, YOUNG)
     }
 
     /// Whether it is too early to take a suspect file as it is.
@@ -106,7 +112,7 @@ impl Reader {
 
     /// Takes what was found, but for doubtful files; false if some file changed under our hands.
     fn take(&mut self, found: Scan, doubtful: &BTreeSet<PathBuf>) -> (Changes, bool) {
-        let Scan { files, unreadable } = found;
+        let Scan { files, unreadable, folders: _, links: _ } = found;
         let mut is_whole = true;
         let mut contents: BTreeMap<Arc<Path>, Content> =
             doubtful.iter().map(|path| (path.as_path().into(), Content::Unchanged)).collect();
@@ -131,7 +137,7 @@ impl Reader {
         if self.stamps.get(&path) == Some(&stamp) || before.is_some_and(Trace::is_busy) {
             return Some(Content::Unchanged);
         }
-        let may_be_trusted = !is_younger(&stamp, COARSE);
+        let may_be_trusted = !is_younger(stamp.changed, COARSE);
         let result = read(&path);
         if self.activity.of(&path) != before {
             return None;
@@ -151,9 +157,8 @@ impl Reader {
     }
 }
 
-fn is_younger(stamp: &Stamp, age: Duration) -> bool {
-    let since = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
-    stamp.modified.is_some_and(|modified| since(modified) < age)
+fn is_younger(time: Option<SystemTime>, age: Duration) -> bool {
+    time.is_some_and(|time| SystemTime::now().duration_since(time).unwrap_or_default() < age)
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -166,8 +171,12 @@ fn read(path: &Path) -> io::Result<String> {
 /// Names the path that cannot be looked at.
 pub(crate) fn load(paths: &[PathBuf]) -> Result<Changes, (PathBuf, io::Error)> {
     let mut contents = BTreeMap::new();
+    // Two paths may lead to the same file.
+    let mut seen = BTreeSet::new();
     for path in paths {
-        let Scan { files, unreadable } = scan(path).map_err(|e| (path.clone(), e))?;
+        let mut found = scan(path).map_err(|e| (path.clone(), e))?;
+        found.leave_out(&mut seen);
+        let Scan { files, unreadable, folders: _, links: _ } = found;
         for file in files {
             let content = read(&file.path).map_or_else(|e| Content::Unreadable(e.to_string()), Content::Text);
             contents.insert(file.path.as_path().into(), content);

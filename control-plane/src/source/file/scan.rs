@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A file as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,13 @@ pub(super) struct Stamp {
     identity: (u64, u64),
     pub(super) size: u64,
     pub(super) modified: Option<SystemTime>,
+    /// When anything of it was changed, by the system's own clock: a writer may set `modified` back.
+    pub(super) changed: Option<SystemTime>,
 }
+
+/// Tells two folders apart that have had the same path: device, inode, and time of birth, since inodes are used
+/// again at once.
+pub(super) type Identity = (u64, u64, Option<SystemTime>);
 
 /// What is below a folder.
 #[derive(Debug, Default)]
@@ -30,6 +36,10 @@ pub(super) struct Scan {
     pub(super) files: Vec<Found>,
     /// Folders and files that cannot be looked at, and why.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+    /// Folders that were looked into, each after the one that it is in.
+    pub(super) folders: Vec<PathBuf>,
+    /// Links, whatever they lead to.
+    pub(super) links: Vec<PathBuf>,
 }
 
 /// Looks at `path`: a folder with all below it, or one file. Names that begin with a dot are passed over:
@@ -41,13 +51,12 @@ pub(super) fn scan(path: &Path) -> io::Result<Scan> {
     let metadata = fs::metadata(path)?;
     let mut scan = Scan::default();
     if metadata.is_dir() {
-        scan.folders(path)?;
+        scan.look_below(path)?;
     } else {
         scan.files.push(Found { path: path.to_owned(), stamp: Stamp::of(&metadata) });
     }
     scan.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut seen = BTreeSet::new();
-    scan.files.retain(|file| seen.insert(file.stamp.identity));
+    scan.leave_out(&mut BTreeSet::new());
     Ok(scan)
 }
 
@@ -57,7 +66,12 @@ impl Scan {
         self.files.binary_search_by(|file| file.path.as_path().cmp(path)).is_ok()
     }
 
-    fn folders(&mut self, root: &Path) -> io::Result<()> {
+    /// Leaves out files that were seen, as they are reached in another way, and remembers the others.
+    pub(super) fn leave_out(&mut self, seen: &mut BTreeSet<(u64, u64)>) {
+        self.files.retain(|file| seen.insert(file.stamp.identity));
+    }
+
+    fn look_below(&mut self, root: &Path) -> io::Result<()> {
         let mut seen = BTreeSet::new();
         let mut open = vec![root.to_owned()];
         self.folder(root, &mut open)?;
@@ -73,12 +87,17 @@ impl Scan {
     }
 
     fn folder(&mut self, folder: &Path, open: &mut Vec<PathBuf>) -> io::Result<()> {
-        for entry in fs::read_dir(folder)? {
+        let entries = fs::read_dir(folder)?;
+        self.folders.push(folder.to_owned());
+        for entry in entries {
             let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            let path = entry.path();
+            if is_hidden(&path) {
                 continue;
             }
-            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                self.links.push(path.clone());
+            }
             let result = self.entry(&path, open);
             self.note(path, result);
         }
@@ -105,20 +124,33 @@ impl Scan {
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether a file of this name is a manifest.
+pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+}
+
+/// Whether a name begins with a dot.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         let identity = (metadata.dev(), metadata.ino());
-        Self { identity, size: metadata.size(), modified: metadata.modified().ok() }
+        Self { identity, size: metadata.size(), modified: metadata.modified().ok(), changed: changed(metadata) }
     }
 }
 
-/// Device and inode of a folder: whether it is still the same.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|m| Stamp::of(&m).identity)
+fn changed(metadata: &Metadata) -> Option<SystemTime> {
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+}
+
+/// Which folder is at a path; `None` if there is nothing.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
 }
 
 #[cfg(test)]
