@@ -31,6 +31,9 @@ const CHANGES: usize = 64;
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 
+/// After this a client that does not let go is left behind.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
 /// Why the control plane cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -177,7 +180,24 @@ async fn supervise(mut tasks: JoinSet<Result<&'static str, Error>>, stop: &Cance
     outcome
 }
 
+/// Serves proxies until stopped, and then for as long as they take to let go, within limits: a client that never
+/// says a word is no reason to stay.
 async fn serve(context: Context, listener: TcpListener) -> Result<(), Error> {
+    let stop = context.stop.clone();
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
+    };
+    tokio::select! {
+        result = serve_to_the_end(context, listener) => result,
+        () = overdue => {
+            tracing::warn!("a gRPC client does not let go, and is left behind");
+            Ok(())
+        }
+    }
+}
+
+async fn serve_to_the_end(context: Context, listener: TcpListener) -> Result<(), Error> {
     let stop = context.stop.clone();
     let sessions = TaskTracker::new();
     Server::builder()

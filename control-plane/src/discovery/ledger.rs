@@ -18,7 +18,7 @@ use crate::snapshot::{Delta, Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     held: BTreeMap<Key, Version>,
-    /// Refused on this stream: not sent again on it.
+    /// Refused on this stream: not sent again as long as it is what is wanted.
     refused: BTreeSet<(Key, Version)>,
     nonce: u64,
     unanswered: Option<Unanswered>,
@@ -73,6 +73,7 @@ impl Ledger {
     /// empty: the proxy becomes ready by it.
     pub(super) fn offer(&mut self, snapshot: &Arc<Snapshot>) -> Option<Offer> {
         let mut delta = snapshot.delta(&self.held);
+        self.refused.retain(|(key, version)| snapshot.get(key).is_some_and(|entry| entry.version == *version));
         delta.upserts.retain(|(key, entry)| !self.refused.contains(&(key.clone(), entry.version)));
         if self.nonce != 0 && delta == Delta::default() {
             return None;
@@ -177,6 +178,20 @@ mod tests {
         ack(&mut ledger);
         assert_eq!(names(ledger.offer(&snapshot(&[("a", 1), ("b", 2)]))), None, "the old one is still held");
         assert_eq!(names(ledger.offer(&snapshot(&[("a", 3), ("b", 2)]))), offered(&["a"], &[]));
+    }
+
+    #[test]
+    fn s4_a_version_refused_before_another_is_offered_again_and_no_more_is_remembered() {
+        let mut ledger = Ledger::default();
+        for weight in [1, 2, 3, 1] {
+            let snapshot = snapshot(&[("a", weight)]);
+            assert_eq!(names(ledger.offer(&snapshot)), offered(&["a"], &[]));
+            nack(&mut ledger, "a");
+            assert_eq!(names(ledger.offer(&snapshot)), None);
+            assert_eq!(ledger.refused.len(), 1);
+        }
+        ledger.offer(&snapshot(&[]));
+        assert_eq!(ledger.refused.len(), 0);
     }
 
     #[test]

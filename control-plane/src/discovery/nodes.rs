@@ -32,7 +32,8 @@ struct State {
     nodes: BTreeMap<u64, Node>,
 }
 
-type Refused = BTreeMap<Key, (Version, String)>;
+/// What a proxy refused of the snapshot it answered last, and why.
+type Refused = BTreeMap<(Key, Version), String>;
 
 /// One connected proxy.
 #[derive(Debug, Clone)]
@@ -80,7 +81,7 @@ impl Nodes {
         };
         let mut state = self.state.write();
         let old = state.nodes.extract_if(.., |_, other| other.id == node.id);
-        old.for_each(|(_, other)| other.replaced.cancel());
+        old.for_each(|(_, other)| node.replace(&other));
         state.next += 1;
         let number = state.next;
         state.nodes.insert(number, node);
@@ -143,20 +144,20 @@ impl Handle {
     pub(super) fn answered(&self, nonce: u64, settled: &Settled) {
         let Settled { snapshot, rejections } = settled;
         self.nodes.change(self.number, |node| {
-            node.snapshot = Some(snapshot.clone());
+            node.work_with(snapshot);
             if rejections.is_empty() {
                 node.ack = Some((nonce, Timestamp::now()));
                 return;
             }
             let refused = Arc::make_mut(&mut node.refused);
-            refused.extend(rejections.iter().map(|r| (r.key.clone(), (r.version, r.reason.clone()))));
+            refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
             node.nack = Some((Timestamp::now(), rejections.clone()));
         });
     }
 
     /// The proxy holds all of a snapshot that it can, without a word said.
     pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) {
-        self.nodes.change(self.number, |node| node.snapshot = Some(snapshot.clone()));
+        self.nodes.change(self.number, |node| node.work_with(snapshot));
     }
 
     /// The proxy told of its endpoints.
@@ -180,6 +181,28 @@ impl Drop for Handle {
 }
 
 impl Node {
+    /// Takes the place of an older stream, which may be that of another proxy: two of one name would go on
+    /// ending each other's.
+    fn replace(&self, old: &Self) {
+        let (id, address, old_address) = (&self.id, &self.address, &old.address);
+        tracing::warn!(
+            node = id,
+            ?address,
+            ?old_address,
+            "a second stream of this node id ends the first; if that goes on, two proxies have the same --node-id"
+        );
+        old.replaced.cancel();
+    }
+
+    /// Works with a snapshot from now on. What it refused of older ones is of no interest any more.
+    fn work_with(&mut self, snapshot: &Arc<Snapshot>) {
+        let is_current = |(key, version): &(Key, Version)| snapshot.get(key).is_some_and(|e| e.version == *version);
+        if !self.refused.keys().all(is_current) {
+            Arc::make_mut(&mut self.refused).retain(|refused, _| is_current(refused));
+        }
+        self.snapshot = Some(snapshot.clone());
+    }
+
     /// Keeps the report of an endpoint that is not up, and forgets that of one that is or has gone.
     fn take(&mut self, report: pb::EndpointReport) {
         let Some(Ok(backend)) = report.backend.clone().map(Key::try_from) else { return };
@@ -240,8 +263,8 @@ impl Progress {
         let Some(version) = version else { return programmed };
         for (id, snapshot, refused) in &self.0 {
             let answered = snapshot.as_ref().and_then(|s| s.get(key)).is_some_and(|e| e.version == version);
-            match refused.get(key).filter(|(refused, _)| *refused == version) {
-                Some((_, why)) => programmed.rejected.push((id.clone(), why.clone())),
+            match refused.get(&(key.clone(), version)) {
+                Some(why) => programmed.rejected.push((id.clone(), why.clone())),
                 None => programmed.programmed += usize::from(answered),
             }
         }

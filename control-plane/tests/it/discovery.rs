@@ -246,6 +246,23 @@ async fn s4_the_last_ack_and_nack_of_each_proxy_are_known() {
 }
 
 #[tokio::test]
+async fn s4_a_version_that_was_refused_never_counts_as_programmed_though_others_came_between() {
+    let plane = Plane::with(&[]).await;
+    let mut proxy = Proxy::subscribe(plane.address, "n").await;
+    proxy.accept().await;
+    for weight in [1, 2, 1] {
+        plane.publish(&[("p/a", weight)]);
+        let nonce = proxy.delta().await.nonce;
+        let version = plane.snapshots.borrow().as_ref().unwrap().get(&key("p/a")).unwrap().version;
+        let of = || plane.nodes.progress().of(&key("p/a"), Some(version));
+        assert_eq!((of().programmed, of().rejected.len()), (0, 0));
+        proxy.nack(nonce, &key("p/a"), None).await;
+        plane.node(|_| of().rejected.len() == 1).await;
+        assert_eq!(of().programmed, 0);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_to_nothing_ends_the_stream() {
     let plane = Plane::with(&[]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;

@@ -1,8 +1,12 @@
 //! The program as users start it.
 
-use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
+use serde_json::Value;
+
+use super::proxy::Proxy;
 use super::world::{Folder, pool};
 
 fn program(arguments: &[&str]) -> Command {
@@ -49,18 +53,70 @@ fn a_folder_that_does_not_exist_is_an_error() {
     assert!(text.starts_with("weir-control-plane: folder /no/such/folder: "), "{text}");
 }
 
+/// A running program and its log; ended by SIGTERM.
+struct Running {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    grpc: SocketAddr,
+}
+
+impl Running {
+    fn start(folder: &Folder) -> Self {
+        let path = folder.path("").display().to_string();
+        let arguments = ["--folder", &path, "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
+        let mut child = program(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first: Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
+        let grpc = first["fields"]["grpc"].as_str().unwrap_or_else(|| panic!("{first}")).parse().unwrap();
+        Self { child, log, grpc }
+    }
+
+    /// The next warning.
+    fn warning(&mut self) -> String {
+        let line = self.log.by_ref().map(Result::unwrap).find(|line| line.contains("WARN")).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        line["fields"].to_string()
+    }
+
+    fn stop(&mut self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
 #[test]
 fn a_broken_resource_is_one_line_of_the_log_and_sigterm_ends_the_program() {
-    use std::io::{BufRead, BufReader};
     let folder = Folder::new(&[("a.yaml", &pool("a", 70_000))]);
-    let path = folder.path("").display().to_string();
-    let mut child = program(&["--folder", &path, "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let line = lines.find(|line| line.contains("WARN")).unwrap();
-    assert!(line.ends_with("a.yaml:5: Pool default/a: spec.weight: must be from 0 to 65535"), "{line}");
-    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-    assert!(child.wait().unwrap().success());
+    let mut program = Running::start(&folder);
+    let line = program.warning();
+    assert!(line.contains("a.yaml:5: Pool default/a: spec.weight: must be from 0 to 65535"), "{line}");
+    program.stop();
+}
+
+#[test]
+fn sigterm_ends_the_program_though_a_client_never_says_a_word() {
+    let folder = Folder::new(&[]);
+    let mut program = Running::start(&folder);
+    let _silent = TcpStream::connect(program.grpc).unwrap();
+    program.stop();
+}
+
+#[tokio::test]
+async fn two_proxies_of_one_name_are_warned_about() {
+    let folder = Folder::new(&[]);
+    let mut program = Running::start(&folder);
+    let mut one = Proxy::subscribe(program.grpc, "twin").await;
+    one.accept().await;
+    let mut other = Proxy::subscribe(program.grpc, "twin").await;
+    other.accept().await;
+    let line = program.warning();
+    assert!(line.contains("twin") && line.contains("node id"), "{line}");
+    program.stop();
 }

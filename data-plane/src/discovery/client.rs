@@ -71,6 +71,14 @@ enum StreamError {
     Ended(#[from] Ended),
 }
 
+impl StreamError {
+    /// Whether another stream of the same node id took the place of this one. If that is another proxy's, coming
+    /// back at once would only end it in turn.
+    fn is_takeover(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code() == tonic::Code::Aborted)
+    }
+}
+
 impl Client {
     /// A client of the control plane at `url`, known there as `node_id`.
     #[must_use]
@@ -93,7 +101,7 @@ impl Client {
         loop {
             let mut progress = Progress::default();
             let Err(error) = self.stream(&mut progress).await;
-            if progress.delivered {
+            if progress.delivered && !error.is_takeover() {
                 backoff.reset();
             }
             self.note_end(&error, down && !progress.opened);
