@@ -91,6 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_list_with_something_wrong_in_each_item_is_checked_in_one_pass() {
+        let item = |i| {
+            format!(
+                "- apiVersion: weir.dev/v1alpha1\n  kind: Pool\n  metadata: {{name: p{i}}}\n  spec:\n    weight: 70000\n"
+            )
+        };
+        let list: String = (0..1_500).map(item).collect();
+        let found = checked(&[("a.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n{list}"))]);
+        assert_eq!(found.len(), 1_500);
+        assert_eq!(found[1_499], "a.yaml:7503: Pool default/p1499: spec.weight: must be from 0 to 65535");
+    }
+
+    #[test]
     fn a_list_of_manifests_is_taken_apart() {
         let item = |weight| {
             format!(

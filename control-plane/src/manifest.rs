@@ -32,7 +32,8 @@ impl Origin {
     /// The place of a field, or of the manifest if `field` is empty.
     #[must_use]
     pub fn place(&self, field: &str) -> Place {
-        let (line, column) = self.document.locate(&format!("{}.{field}", self.prefix));
+        let joint = if self.prefix.is_empty() || field.is_empty() { "" } else { "." };
+        let (line, column) = self.document.locate(&format!("{}{joint}{field}", self.prefix));
         Place { file: self.file.clone(), line, column }
     }
 
@@ -223,6 +224,13 @@ mod tests {
         assert_eq!(findings(&format!("{HEAD}spec: {{}}\n")), ["f:1: metadata: is missing"]);
         let unknown = findings(&format!("{HEAD}metadata:\n  name: a\n  labls: {{}}\nspec: {{}}\n"));
         assert_eq!(unknown, [r#"f:5: Pool default/a: metadata.labls: unknown field, did you mean "labels"?"#]);
+    }
+
+    #[test]
+    fn a_label_with_dots_is_reported_at_its_own_line() {
+        let text = "apiVersion: weir.dev/v1alpha1\nkind: Backend\nmetadata: {name: a}\nspec:\n  pool: a\n  address: h:1\n  labels:\n    app: x\n    app.kubernetes.io/version: 5\n";
+        let found = findings(text);
+        assert!(found[0].starts_with("f:9: Backend default/a: spec.labels.app.kubernetes.io/version: "), "{found:?}");
     }
 
     #[test]

@@ -3,21 +3,33 @@
 //!
 //! Documents are split before they are parsed, so that one which does not parse leaves the others.
 
-mod locate;
+mod marks;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use marks::Marks;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 
 /// One document of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Document {
     text: Arc<str>,
     /// Lines of the file before it.
     lines_before: usize,
+    /// Found when first asked for: most documents have nothing to report.
+    marks: Arc<OnceLock<Marks>>,
 }
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { text, lines_before, marks: _ } = self;
+        (text, lines_before) == (&other.text, &other.lines_before)
+    }
+}
+
+impl Eq for Document {}
 
 /// Why a document does not parse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +88,7 @@ impl Splitter<'_> {
     fn cut(&mut self, end: usize, lines_before: usize) {
         if self.has_data {
             let text = self.text[self.start..end].into();
-            self.documents.push(Document { text, lines_before: self.lines_before });
+            self.documents.push(Document { text, lines_before: self.lines_before, marks: Arc::default() });
         }
         (self.start, self.lines_before) = (end, lines_before);
         (self.has_marker, self.has_data) = (false, false);
@@ -110,17 +122,13 @@ impl Document {
     /// of the nearest one above it.
     #[must_use]
     pub fn locate(&self, path: &str) -> (usize, usize) {
-        let mut steps = locate::steps(path);
-        loop {
-            let parser = serde_yaml::Deserializer::from_str(&self.text);
-            let found = locate::Find(&steps).deserialize(parser).err();
-            if let Some(at) = found.and_then(|e| e.location()) {
-                return (self.lines_before + at.line(), at.column());
-            }
-            if steps.pop().is_none() {
-                return (self.lines_before + 1, 1);
-            }
+        let marks = self.marks.get_or_init(|| marks::of(&self.text));
+        let mut path = path;
+        while !marks.contains_key(path) && !path.is_empty() {
+            path = &path[..path.rfind(['.', '[']).unwrap_or(0)];
         }
+        let (line, column) = marks.get(path).copied().unwrap_or((1, 1));
+        (self.lines_before + line, column)
     }
 
     fn explain(&self, error: &serde_yaml::Error) -> SyntaxError {
@@ -188,5 +196,29 @@ mod tests {
         assert_eq!(document.locate("spec.match[1].hosts[1]").0, 7);
         assert_eq!(document.locate("spec.match[0].path.type"), (5, 5), "the nearest above");
         assert_eq!(document.locate("status"), (3, 1), "the document");
+    }
+
+    #[test]
+    fn items_and_keys_of_any_form_are_found() {
+        let document = only("- 1\n- [a,\n   b]\n- {x: &x 1, y: *x}\n- [[]]\n- null\n- 'q': 1\n");
+        let places = ["[0]", "[1][1]", "[2].y", "[3][0]", "[4]", "[5].q"].map(|path| document.locate(path).0);
+        assert_eq!(places, [1, 3, 4, 1, 6, 7], "an empty item is where what is around it is");
+        assert_eq!(only("alone\n").locate("x"), (1, 1));
+    }
+
+    #[test]
+    fn a_key_with_dots_is_found_beside_a_shorter_one() {
+        let document = only("labels:\n  app: web\n  x: y\n  app.kubernetes.io/version: 5\n");
+        assert_eq!(document.locate("labels.app.kubernetes.io/version").0, 4);
+        assert_eq!(document.locate("labels.app").0, 2);
+    }
+
+    #[test]
+    fn thousands_of_places_take_one_pass() {
+        let text: String = (0..20_000).map(|i| format!("- {{weight: {i}}}\n")).collect();
+        let document = only(&text);
+        let start = tokio::time::Instant::now();
+        (0..20_000).for_each(|i| assert_eq!(document.locate(&format!("[{i}].weight")).0, i + 1));
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 }

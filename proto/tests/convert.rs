@@ -20,7 +20,7 @@ fn rules() -> impl Strategy<Value = Rule> {
     let path = prop_oneof![
         Just(None),
         "/[a-z]{0,8}".prop_map(|p| Some(PathMatch::exact(&p).unwrap())),
-        "/[a-z]{0,8}/?".prop_map(|p| Some(PathMatch::prefix(&p).unwrap())),
+        "/([a-z]{1,8}/?)?".prop_map(|p| Some(PathMatch::prefix(&p).unwrap())),
         ("[a-z]{1,8}", any::<bool>(), any::<i32>())
             .prop_map(|(p, ci, order)| { Some(PathMatch::Regex { pattern: Pattern::new(&p, ci).unwrap(), order }) }),
     ];

@@ -127,3 +127,19 @@ async fn s2_a_restart_beside_a_file_that_does_not_parse_takes_nothing_from_a_pro
     folder.write("a.yaml", &web);
     assert_eq!(proxy.accept().await.removed, ["Pool default/b"]);
 }
+
+/// Versions are hashes of content, so it does not matter which replica a proxy comes to.
+#[tokio::test]
+async fn rule_6_every_replica_serves_and_a_proxy_may_change_over_without_a_resource_sent_again() {
+    let folder = Folder::new(&[("a.yaml", &(pool("a", 1) + &backend("x", "a", 1)))]);
+    let (one, mut other) = (World::start(&folder).await, World::start(&folder).await);
+    let mut proxy = Proxy::subscribe(one.grpc, "n").await;
+    assert_eq!(proxy.accept().await.upserts.len(), 2);
+    let mut changed_over = Proxy::resume(other.grpc, "n", proxy.held.clone()).await;
+    assert_eq!(changed_over.accept().await, Got { nonce: 1, upserts: vec![], removed: vec![] });
+    folder.write("a.yaml", &(pool("a", 2) + &backend("x", "a", 1)));
+    other.becomes("a", Some(2)).await;
+    for proxy in [&mut proxy, &mut changed_over] {
+        assert_eq!(proxy.accept().await, Got { nonce: 2, upserts: vec!["Pool default/a".into()], removed: vec![] });
+    }
+}

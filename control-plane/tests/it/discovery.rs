@@ -1,4 +1,4 @@
-//! The rules of order of `proto/weir/v1/discovery.proto`, over a real stream, each by its number there.
+//! The rules of order of `proto/weir/v1/discovery.proto`, over a real stream: `order_N_` is about rule N there.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn got(nonce: u64, upserts: &[&str], removed: &[&str]) -> Got {
 }
 
 #[tokio::test]
-async fn rule_1_the_first_message_must_be_subscribe() {
+async fn order_1_the_first_message_must_be_subscribe() {
     let plane = Plane::with(&[]).await;
     let mut proxy = Proxy::open(plane.address).await;
     proxy.say(Body::Report(pb::Report::default())).await;
@@ -101,7 +101,7 @@ async fn rule_1_the_first_message_must_be_subscribe() {
 }
 
 #[tokio::test]
-async fn rule_1_subscribe_comes_once() {
+async fn order_1_subscribe_comes_once() {
     let plane = Plane::with(&[]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     proxy.say(Body::Subscribe(pb::Subscribe { node_id: "n".into(), ..Default::default() })).await;
@@ -109,7 +109,7 @@ async fn rule_1_subscribe_comes_once() {
 }
 
 #[tokio::test]
-async fn rule_2_nothing_is_sent_before_the_first_snapshot_and_then_at_once() {
+async fn order_2_nothing_is_sent_before_the_first_snapshot_and_then_at_once() {
     let plane = Plane::start().await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     plane.node(|node| node["id"] == "n").await;
@@ -119,7 +119,7 @@ async fn rule_2_nothing_is_sent_before_the_first_snapshot_and_then_at_once() {
 }
 
 #[tokio::test]
-async fn rule_3_a_delta_comes_in_chunks_of_one_nonce() {
+async fn order_3_a_delta_comes_in_chunks_of_one_nonce() {
     let plane = Plane::start().await;
     let label = [("x".repeat(100_000), String::new())];
     let upserts = (0..20).map(|i| {
@@ -135,7 +135,7 @@ async fn rule_3_a_delta_comes_in_chunks_of_one_nonce() {
 }
 
 #[tokio::test]
-async fn rule_4_upserts_go_backends_first_and_removals_pools_first() {
+async fn order_4_upserts_go_backends_first_and_removals_pools_first() {
     let plane = Plane::with(&[("p/a", 1), ("p/b", 1), ("b/x", 1), ("b/y", 1)]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     assert_eq!(proxy.accept().await, got(1, &["b/x", "b/y", "p/a", "p/b"], &[]));
@@ -144,7 +144,7 @@ async fn rule_4_upserts_go_backends_first_and_removals_pools_first() {
 }
 
 #[tokio::test]
-async fn rule_5_one_delta_at_a_time_and_changes_merge_meanwhile() {
+async fn order_5_one_delta_at_a_time_and_changes_merge_meanwhile() {
     let plane = Plane::with(&[("p/a", 1)]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     let first = proxy.delta().await;
@@ -158,7 +158,7 @@ async fn rule_5_one_delta_at_a_time_and_changes_merge_meanwhile() {
 }
 
 #[tokio::test]
-async fn rule_5_a_proxy_that_never_answers_holds_up_no_other() {
+async fn order_5_a_proxy_that_never_answers_holds_up_no_other() {
     let plane = Plane::with(&[("p/a", 1)]).await;
     let mut silent = Proxy::subscribe(plane.address, "silent").await;
     silent.delta().await;
@@ -169,7 +169,7 @@ async fn rule_5_a_proxy_that_never_answers_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn rule_6_a_rejected_version_is_not_sent_again_on_this_stream_but_on_the_next() {
+async fn order_6_a_rejected_version_is_not_sent_again_on_this_stream_but_on_the_next() {
     let plane = Plane::with(&[("p/a", 1)]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     proxy.accept().await;
@@ -184,7 +184,7 @@ async fn rule_6_a_rejected_version_is_not_sent_again_on_this_stream_but_on_the_n
 }
 
 #[tokio::test]
-async fn rule_6_another_version_of_a_rejected_resource_is_sent() {
+async fn order_6_another_version_of_a_rejected_resource_is_sent() {
     let plane = Plane::with(&[("p/a", 1)]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     let first = proxy.delta().await;
@@ -194,7 +194,7 @@ async fn rule_6_another_version_of_a_rejected_resource_is_sent() {
 }
 
 #[tokio::test]
-async fn rule_7_a_proxy_that_comes_back_gets_only_the_difference() {
+async fn order_7_a_proxy_that_comes_back_gets_only_the_difference() {
     let plane = Plane::with(&[("p/a", 1), ("p/b", 1), ("b/x", 1)]).await;
     let mut proxy = Proxy::subscribe(plane.address, "n").await;
     proxy.accept().await;
@@ -206,7 +206,7 @@ async fn rule_7_a_proxy_that_comes_back_gets_only_the_difference() {
 }
 
 #[tokio::test]
-async fn rule_8_reports_come_at_any_time_and_are_kept() {
+async fn order_8_reports_come_at_any_time_and_are_kept() {
     let plane = Plane::start().await;
     let proxy = Proxy::subscribe(plane.address, "n").await;
     let report = |state: pb::EndpointState| pb::EndpointReport {

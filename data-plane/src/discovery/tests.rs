@@ -231,7 +231,7 @@ async fn s3_ready_with_the_first_delta_even_an_empty_one() {
 }
 
 #[tokio::test]
-async fn rule_3_chunks_go_live_together_and_are_answered_once() {
+async fn order_3_chunks_go_live_together_and_are_answered_once() {
     let mut control = ControlPlane::start().await;
     let node = Node::start(control.address, None);
     let mut stream = control.stream().await;

@@ -252,7 +252,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn h8_with_too_few_up_it_balances_over_all() {
+    async fn h8_rule_9_with_too_few_up_it_balances_over_all() {
         let f = fixture(|config| config.health.panic_threshold = 50);
         eject(&f.pool, 0);
         eject(&f.pool, 1);

@@ -94,7 +94,7 @@ impl PathMatch {
     /// The whole path `value`.
     ///
     /// # Errors
-    /// If `value` does not begin with a slash, or has a query.
+    /// If `value` does not begin with a slash, or has an empty segment or a query.
     pub fn exact(value: &str) -> Result<Self, String> {
         check_path(value)?;
         Ok(Self::Exact(value.to_owned()))
@@ -106,7 +106,7 @@ impl PathMatch {
     /// As for [`PathMatch::exact`].
     pub fn prefix(value: &str) -> Result<Self, String> {
         check_path(value)?;
-        Ok(Self::Prefix(value.trim_end_matches('/').to_owned()))
+        Ok(Self::Prefix(value.strip_suffix('/').unwrap_or(value).to_owned()))
     }
 }
 
@@ -116,6 +116,9 @@ fn check_path(value: &str) -> Result<(), String> {
     }
     if let Some(bad) = value.chars().find(|c| matches!(c, '?' | '#') || c.is_whitespace() || c.is_control()) {
         return Err(format!("path {value:?} must not contain {bad:?}"));
+    }
+    if value.contains("//") {
+        return Err(format!("path {value:?} must not contain \"//\": a segment would be empty"));
     }
     Ok(())
 }
@@ -201,5 +204,15 @@ mod tests {
         for bad in ["", "api", "/a?b", "/a b", "/a#b"] {
             assert!(PathMatch::exact(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn m4_an_empty_segment_is_refused_and_makes_no_prefix_a_catch_all() {
+        for bad in ["//", "///", "//a", "/a//b", "/a//"] {
+            for result in [PathMatch::prefix(bad), PathMatch::exact(bad)] {
+                assert!(result.unwrap_err().ends_with("must not contain \"//\": a segment would be empty"), "{bad:?}");
+            }
+        }
+        assert!(PathMatch::exact("/a/").is_ok());
     }
 }

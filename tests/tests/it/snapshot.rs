@@ -30,7 +30,7 @@ async fn s1_the_reason_is_in_the_status_of_the_refused_resource() {
 }
 
 #[tokio::test]
-async fn s2_without_control_plane_the_proxy_serves_on_and_stays_ready() {
+async fn s2_rule_2_without_control_plane_the_proxy_serves_on_and_stays_ready() {
     let server = Backend::start("web-1").await;
     let mut weir = Weir::start(&web("", &[server.address()])).await;
     weir.stop_control_plane().await;
