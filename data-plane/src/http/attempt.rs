@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use weir_proto::model::ClientAbort;
 
 use super::body::{Source, UpstreamBody};
@@ -45,6 +46,8 @@ pub struct Attempt {
     pub in_flight: InFlight,
     /// What it sends.
     pub template: Rc<Template>,
+    /// When its endpoint was chosen.
+    pub began: Instant,
 }
 
 /// The head of a response.
@@ -111,10 +114,9 @@ impl Attempt {
     }
 
     async fn run_here(self) -> Result<Answer, Failed> {
-        let began = Instant::now();
-        let sent = self.send(began).await;
-        let after = began.elapsed();
-        self.note_latency(&sent, began + after, after);
+        let sent = self.send().await;
+        let after = self.began.elapsed();
+        self.note_latency(&sent, self.began + after, after);
         match sent {
             Ok((response, connection)) => {
                 let endpoint = self.in_flight.endpoint().clone();
@@ -132,34 +134,40 @@ impl Attempt {
         }
     }
 
-    async fn send(&self, now: Instant) -> Result<(Response<Incoming>, Connection), Failure> {
-        let mut connection =
-            match self.connection.worker.idle.take(self.in_flight.endpoint(), &self.pool.config.keepalive, now) {
-                Some(connection) => connection,
-                None => self.connect(now).await?,
-            };
+    async fn send(&self) -> Result<(Response<Incoming>, Connection), Failure> {
+        let idle = &self.connection.worker.idle;
+        let mut connection = match idle.take(self.in_flight.endpoint(), &self.pool.config.keepalive, self.began) {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
         loop {
             connection.write_limit.set(self.pool.config.timeouts.write);
             match self.send_on(&mut connection).await {
                 Ok(response) => return Ok((response, connection)),
                 // F3: it died while idle. Its replacement is new, so this happens once.
-                Err(Unsent { replaceable: true, .. }) if connection.reused => connection = self.connect(now).await?,
+                Err(Unsent { replaceable: true, .. }) if connection.reused => connection = self.connect().await?,
                 Err(Unsent { failure, .. }) => return Err(failure),
             }
         }
     }
 
-    async fn connect(&self, now: Instant) -> Result<Connection, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let now = Instant::now();
         let limit = shorter(self.pool.config.timeouts.connect, self.time_left(now));
         Ok(upstream::connect(self.connection.worker.id, self.in_flight.endpoint(), limit, now).await?)
     }
 
     async fn send_on(&self, connection: &mut Connection) -> Result<Response<Incoming>, Unsent> {
         let request = self.request();
-        let sending = self.head_in_time(connection.sender.try_send_request(request));
+        // A connection that was idle is sent on at once; a new one took time to make.
+        let began = if connection.reused { self.began } else { Instant::now() };
+        let sending = self.head_in_time(began, connection.sender.try_send_request(request));
         match sending.await {
             Err(failure) => Err(Unsent { failure, replaceable: false }),
-            Ok(Ok(response)) if framing::has_unknown_coding(response.headers()) => {
+            // With a length there is no coding, and most have one.
+            Ok(Ok(response))
+                if response.body().size_hint().exact().is_none() && framing::has_unknown_coding(response.headers()) =>
+            {
                 Err(Unsent { failure: Failure::BadResponse, replaceable: false })
             }
             Ok(Ok(response)) => Ok(response),
@@ -196,21 +204,23 @@ impl Attempt {
 
     /// Waits for the response head. `timeouts.read` starts anew while the body makes progress;
     /// `retry.perTry` and `timeouts.request` do not.
-    async fn head_in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Failure> {
+    async fn head_in_time<T>(&self, began: Instant, sending: impl Future<Output = T>) -> Result<T, Failure> {
         let mut sending = pin!(sending);
-        let began = Instant::now();
         let hard = shorter(self.pool.config.retry.per_try, self.time_left(began));
+        let hard_end = (!hard.is_zero()).then(|| began + hard);
+        let mut waits_since = began;
         loop {
-            let left = if hard.is_zero() { hard } else { hard.saturating_sub(began.elapsed()).max(SHORTEST) };
-            let limit = shorter(self.pool.config.timeouts.read, left);
-            if limit.is_zero() {
+            let soft = self.pool.config.timeouts.read;
+            let soft_end = (!soft.is_zero()).then(|| waits_since + soft);
+            let Some(end) = [hard_end, soft_end].into_iter().flatten().min() else {
                 return Ok(sending.await);
-            }
+            };
             let progress = self.body_progress();
-            if let Ok(done) = timeout(limit, &mut sending).await {
+            if let Ok(done) = timeout_at(end, &mut sending).await {
                 return Ok(done);
             }
-            let out_of_time = !hard.is_zero() && began.elapsed() >= hard;
+            waits_since = Instant::now();
+            let out_of_time = hard_end.is_some_and(|end| waits_since >= end);
             if out_of_time || self.body_progress() == progress {
                 return Err(self.timed_out(out_of_time));
             }

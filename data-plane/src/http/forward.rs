@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Failed, Template};
 use super::body::Source;
@@ -133,6 +134,8 @@ impl Forward {
             pool: pool.clone(),
             in_flight,
             template: self.template.clone(),
+            // The clock is read once for the request and its first try.
+            began: if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() },
         };
         match attempt.run().await {
             Ok(answer) => {
@@ -175,8 +178,7 @@ impl Forward {
             Last::Answered(..) => (Reason::BadResponse, false),
         };
         let runtime = &pool.runtime;
-        let granted = free
-            || runtime.budget.take(tokio::time::Instant::now(), runtime.requests(), pool.config.retry.budget_percent);
+        let granted = free || runtime.budget.take(Instant::now(), runtime.requests(), pool.config.retry.budget_percent);
         if granted {
             runtime.shards.of(self.exchange.connection.worker.id).retries[reason as usize].increment();
         }

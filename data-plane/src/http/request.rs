@@ -30,15 +30,17 @@ impl Refusal {
     }
 }
 
-/// Checks the head, and brings the target to origin form with a normalised path (M5).
+/// Checks the head, and brings the target to origin form with a normalised path (M5). `has_body`: whether
+/// hyper says so; it does for every request with a transfer coding.
 ///
 /// # Errors
 /// If the request is ambiguous, malformed or too large.
-pub fn admit(parts: &mut Parts, activity: &Activity) -> Result<(), Refusal> {
-    if activity.take_has_length() && parts.headers.contains_key(header::TRANSFER_ENCODING) {
+pub fn admit(parts: &mut Parts, has_body: bool, activity: &Activity) -> Result<(), Refusal> {
+    let has_length = activity.take_has_length();
+    if has_body && has_length && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Refusal::bad("both Content-Length and Transfer-Encoding\n"));
     }
-    if framing::has_unknown_coding(&parts.headers) {
+    if has_body && framing::has_unknown_coding(&parts.headers) {
         return Err(Refusal {
             status: StatusCode::NOT_IMPLEMENTED,
             text: "no Transfer-Encoding but chunked is served\n",

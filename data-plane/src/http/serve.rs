@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -39,7 +40,7 @@ pub async fn serve(
 async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Response<ReplyBody> {
     let (mut parts, body) = request.into_parts();
     exchange.log_request(&parts);
-    if let Err(refusal) = request::admit(&mut parts, &exchange.connection.handle.activity) {
+    if let Err(refusal) = request::admit(&mut parts, !body.is_end_stream(), &exchange.connection.handle.activity) {
         return refuse(exchange, refusal);
     }
     let table = exchange.table.clone();
@@ -67,7 +68,7 @@ fn find_chain(routes: &Routes, parts: &Parts) -> Result<Option<usize>, Refusal> 
 fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, Option<OnUpgrade>) {
     let upgrade = Upgrade::asked_by(&parts.headers);
     let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade == Upgrade::Pass);
-    let expects_continue = expect::is_expected(&parts.headers);
+    let expects_continue = !body.is_end_stream() && expect::is_expected(&parts.headers);
     headers::prepare_request(&mut parts.headers, &exchange.connection.downstream, parts.version, upgrade);
     let body = Source::new(body, expects_continue);
     if body.is_some() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
