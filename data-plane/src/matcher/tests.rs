@@ -195,8 +195,8 @@ fn m4_prefixes_go_by_whole_segments() {
         ("/api", "h/apix", false),
         ("/api", "h/", false),
         ("/api", "h/x/api", false),
-        ("/a//b", "h/a//b/c", true),
-        ("/a//b", "h/a/b", false),
+        ("/a", "h/a//b", true),
+        ("/a/b", "h/a//b", false),
         ("/", "h/any", true),
     ] {
         assert_eq!(matches(path(prefix(rule)), &Request::get(url)), expected, "{rule} {url}");

@@ -108,7 +108,7 @@ fn value_holds(test: &ValueTest, value: &str) -> bool {
 }
 
 const HOSTS: [&str; 6] = ["a.b.c", "b.c", "x.b.c", "x.a.b.c", "c", "y"];
-const PATHS: [&str; 9] = ["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/b", "/b/a", "/c//a"];
+const PATHS: [&str; 9] = ["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/b", "/b/a", "/c/a"];
 const PATTERNS: [&str; 10] = ["^/a", "^/a/b", "^/a/b$", "^/b", "b", "a$", "^/a|^/c", "^/[ab]/", "", "/c"];
 
 fn any_rule() -> impl Strategy<Value = Rule> {
