@@ -93,12 +93,6 @@ impl Picker {
         }
     }
 
-    /// The picker that needs no preparation.
-    #[must_use]
-    pub fn first_alive() -> Self {
-        Self::FirstAlive
-    }
-
     /// Index of the chosen candidate; `None` if all were tried.
     pub fn pick(&self, candidates: &[Candidate], choice: &mut Choice<'_>) -> Option<usize> {
         match self {

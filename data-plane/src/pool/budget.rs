@@ -1,6 +1,5 @@
 //! Retry budget: retries as a share of a pool's requests, so that trouble does not multiply the load.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,7 +15,6 @@ const FLOOR_PER_SECOND: u64 = 10;
 #[derive(Debug)]
 pub struct RetryBudget {
     window: Mutex<Window>,
-    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -29,7 +27,7 @@ struct Window {
 impl Default for RetryBudget {
     fn default() -> Self {
         let window = Window { began: Instant::now(), requests_then: 0, retries: 0 };
-        Self { window: Mutex::new(window), refused: AtomicU64::new(0) }
+        Self { window: Mutex::new(window) }
     }
 }
 
@@ -45,18 +43,8 @@ impl RetryBudget {
         // The floor grows with the time passed, so that no burst spends ten seconds' worth at once.
         let seconds = now.saturating_duration_since(window.began).as_secs() + 1;
         let granted = window.retries < share.max(FLOOR_PER_SECOND * seconds);
-        if granted {
-            window.retries += 1;
-        } else {
-            self.refused.fetch_add(1, Relaxed);
-        }
+        window.retries += u64::from(granted);
         granted
-    }
-
-    /// Retries refused so far.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
     }
 }
 
@@ -71,7 +59,6 @@ mod tests {
         assert_eq!(granted(t), 10);
         assert_eq!(granted(t + Duration::from_millis(1_500)), 10);
         assert_eq!(granted(t + WINDOW * 2), 10);
-        assert_eq!(budget.refused(), 270);
     }
 
     #[test]

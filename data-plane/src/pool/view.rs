@@ -32,7 +32,7 @@ impl View {
     /// The view of a pool without endpoints.
     #[must_use]
     pub fn empty() -> Self {
-        Self { candidates: Box::default(), picker: Picker::first_alive(), panic: false }
+        Self { candidates: Box::default(), picker: Picker::FirstAlive, panic: false }
     }
 
     /// Those of `members` that are enabled, have weight and are up; all that are enabled and have weight
