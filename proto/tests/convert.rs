@@ -58,7 +58,7 @@ prop_compose! {
         pool.listeners = vec!["http".into()];
         pool.balance = Balance::Hash(HashKey::Cookie("id".into()));
         pool.timeouts.request = Duration::from_millis(ms.into());
-        pool.retry.on = vec![RetryOn::Timeout];
+        pool.retry.causes = vec![RetryOn::Timeout];
         pool.retry.statuses = vec![StatusMask::parse("50x").unwrap()];
         pool.retry.methods = vec!["POST".into()];
         pool.health.panic_threshold = percent;
@@ -108,7 +108,7 @@ fn s4_each_error_names_the_field_as_users_write_it() {
     assert!(refused(&|p| p.r#match = vec![rule("a"), rule("(")]).starts_with("spec.match[1].path.value: "));
     assert!(refused(&|p| p.weight = 70_000).starts_with("spec.weight: 70000 is more than 65535"));
     assert!(refused(&|p| p.balance = None).starts_with("spec.balance: is missing"));
-    assert!(refused(&|p| p.retry.as_mut().unwrap().on = vec![9]).starts_with("spec.retry.on[0]: "));
+    assert!(refused(&|p| p.retry.as_mut().unwrap().causes = vec![9]).starts_with("spec.retry.causes[0]: "));
     assert!(
         refused(&|p| p.health.as_mut().unwrap().passive.as_mut().unwrap().statuses = vec!["9".into()])
             .starts_with("spec.health.passive.statuses[0]: ")

@@ -339,7 +339,7 @@ pub struct RetrySpec {
     /// Causes. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
-    pub on: Option<Vec<RetryCause>>,
+    pub causes: Option<Vec<RetryCause>>,
     /// Response statuses that are tried again, as masks: 502, 50x, 5xx. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "statuses")]
@@ -364,9 +364,9 @@ pub struct RetrySpec {
 
 impl Fill for RetrySpec {
     fn fill(&mut self, base: &Self) {
-        let Self { attempts, on, statuses, methods, per_try, budget_percent, buffer_limit } = self;
+        let Self { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = self;
         attempts.fill(&base.attempts);
-        on.fill(&base.on);
+        causes.fill(&base.causes);
         statuses.fill(&base.statuses);
         methods.fill(&base.methods);
         per_try.fill(&base.per_try);

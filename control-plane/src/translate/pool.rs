@@ -143,11 +143,11 @@ fn timeouts_message(timeouts: TimeoutsSpec) -> Result<pb::Timeouts, Invalid> {
 }
 
 fn retry_message(retry: RetrySpec) -> Result<pb::Retry, Invalid> {
-    let RetrySpec { attempts, on, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
+    let RetrySpec { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
     let default = model::Retry::default();
     Ok(pb::Retry {
         attempts: attempts.unwrap_or(default.attempts),
-        on: on.map_or_else(all_causes, |on| on.into_iter().map(|cause| retry_on(cause).into()).collect()),
+        causes: causes.map_or_else(all_causes, |given| given.into_iter().map(|cause| retry_on(cause).into()).collect()),
         statuses: statuses.unwrap_or_default(),
         methods: methods.unwrap_or_default(),
         per_try_ms: duration("perTry", per_try, default.per_try)?,
@@ -217,18 +217,18 @@ mod tests {
 
     #[test]
     fn inherit_fills_leaf_by_leaf_and_takes_lists_whole() {
-        let base = spec("{priority: 7, timeouts: {read: 5s, write: 6s}, listeners: [a, b], retry: {on: [reset]}}");
+        let base = spec("{priority: 7, timeouts: {read: 5s, write: 6s}, listeners: [a, b], retry: {causes: [reset]}}");
         let own = spec("{inherit: base, timeouts: {read: 1s}, listeners: [c]}");
         let expected =
-            spec("{inherit: base, priority: 7, timeouts: {read: 1s, write: 6s}, listeners: [c], retry: {on: [reset]}}");
+            spec("{inherit: base, priority: 7, timeouts: {read: 1s, write: 6s}, listeners: [c], retry: {causes: [reset]}}");
         assert_eq!(merged(&own, Some(&base)), expected);
     }
 
     #[test]
     fn an_empty_list_is_a_value_of_its_own() {
-        let base = spec("{match: [{methods: [GET]}], retry: {on: [reset]}}");
-        let merged = merged(&spec("{match: [], retry: {on: []}}"), Some(&base));
-        assert_eq!((merged.rules, merged.retry.unwrap().on), (Some(vec![]), Some(vec![])));
+        let base = spec("{match: [{methods: [GET]}], retry: {causes: [reset]}}");
+        let merged = merged(&spec("{match: [], retry: {causes: []}}"), Some(&base));
+        assert_eq!((merged.rules, merged.retry.unwrap().causes), (Some(vec![]), Some(vec![])));
     }
 
     #[test]

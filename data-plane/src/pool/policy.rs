@@ -28,7 +28,7 @@ impl Policy {
     /// Prepares the settings of `pool`.
     #[must_use]
     pub fn new(pool: &model::Pool) -> Self {
-        let on = |cause| pool.retry.on.contains(&cause);
+        let on = |cause| pool.retry.causes.contains(&cause);
         Self {
             retry_after: retry_after(pool.retry_after),
             debug_name: pool.debug_headers.then(|| pool.name.to_string()).and_then(|n| HeaderValue::try_from(n).ok()),

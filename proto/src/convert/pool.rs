@@ -250,8 +250,8 @@ fn encode_timeouts(timeouts: &Timeouts) -> pb::Timeouts {
 }
 
 fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
-    let pb::Retry { attempts, on, statuses, methods, per_try_ms, budget_percent, buffer_limit } = msg;
-    let on = list("on", on, |number| match pb::RetryOn::try_from(number) {
+    let pb::Retry { attempts, causes, statuses, methods, per_try_ms, budget_percent, buffer_limit } = msg;
+    let causes = list("causes", causes, |number| match pb::RetryOn::try_from(number) {
         Ok(pb::RetryOn::ConnectFailure) => Ok(RetryOn::ConnectFailure),
         Ok(pb::RetryOn::Reset) => Ok(RetryOn::Reset),
         Ok(pb::RetryOn::Timeout) => Ok(RetryOn::Timeout),
@@ -259,7 +259,7 @@ fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
     })?;
     Ok(Retry {
         attempts,
-        on,
+        causes,
         statuses: strings("statuses", statuses, StatusMask::parse)?,
         methods: strings("methods", methods, parse_method)?,
         per_try: Duration::from_millis(per_try_ms),
@@ -269,15 +269,15 @@ fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
 }
 
 fn encode_retry(retry: &Retry) -> pb::Retry {
-    let Retry { attempts, on, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
-    let on = on.iter().map(|cause| match cause {
+    let Retry { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
+    let causes = causes.iter().map(|cause| match cause {
         RetryOn::ConnectFailure => pb::RetryOn::ConnectFailure.into(),
         RetryOn::Reset => pb::RetryOn::Reset.into(),
         RetryOn::Timeout => pb::RetryOn::Timeout.into(),
     });
     pb::Retry {
         attempts: *attempts,
-        on: on.collect(),
+        causes: causes.collect(),
         statuses: statuses.iter().map(ToString::to_string).collect(),
         methods: methods.clone(),
         per_try_ms: millis(*per_try),

@@ -97,7 +97,7 @@ pub struct Retry {
     /// Tries after the first in one pool, whatever their cause.
     pub attempts: u32,
     /// Causes.
-    pub on: Vec<RetryOn>,
+    pub causes: Vec<RetryOn>,
     /// Response statuses that are tried again.
     pub statuses: Vec<StatusMask>,
     /// Methods that may be tried again after bytes were sent, besides the idempotent ones.
@@ -114,7 +114,7 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             attempts: 6,
-            on: vec![RetryOn::ConnectFailure, RetryOn::Reset, RetryOn::Timeout],
+            causes: vec![RetryOn::ConnectFailure, RetryOn::Reset, RetryOn::Timeout],
             statuses: Vec::new(),
             methods: Vec::new(),
             per_try: Duration::ZERO,

@@ -95,7 +95,7 @@ async fn f2_status_masks_are_tried_again() {
 async fn f2_causes_that_are_not_listed_are_not_tried_again() {
     let [bad, good] = Backend::start_many("web").await;
     bad.set(Behaviour::CloseEarly);
-    let spec = "balance: {method: FirstAlive}, retry: {on: [connect-failure]}";
+    let spec = "balance: {method: FirstAlive}, retry: {causes: [connect-failure]}";
     let weir = Weir::start(&web(spec, &[bad.address(), good.address()])).await;
     assert_eq!(weir.get("/").await.status, 502);
     assert_eq!(good.requests(), 0);
