@@ -16,6 +16,7 @@ pub mod keep;
 pub mod manifest;
 pub mod metrics;
 pub mod publish;
+pub mod scope;
 pub mod snapshot;
 pub mod source;
 pub mod status;
