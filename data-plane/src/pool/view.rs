@@ -26,13 +26,15 @@ pub struct View {
     pub picker: Picker,
     /// Too few are up: these are all of them, whatever their health.
     pub panic: bool,
+    /// How many of the candidates are up.
+    pub up: usize,
 }
 
 impl View {
     /// The view of a pool without endpoints.
     #[must_use]
     pub fn empty() -> Self {
-        Self { candidates: Box::default(), picker: Picker::FirstAlive, panic: false }
+        Self { candidates: Box::default(), picker: Picker::FirstAlive, panic: false, up: 0 }
     }
 
     /// Those of `members` that are enabled, have weight and are up; all that are enabled and have weight
@@ -51,6 +53,6 @@ impl View {
                 candidates.push(Candidate { endpoint: member.endpoint.clone(), weight: member.backend.weight });
             }
         }
-        Self { picker: Picker::new(&config.balance, &candidates, &places), candidates: candidates.into(), panic }
+        Self { picker: Picker::new(&config.balance, &candidates, &places), candidates: candidates.into(), panic, up }
     }
 }

@@ -154,7 +154,22 @@ mod tests {
         pool.runtime.configure(Arc::new(config));
         let endpoint = pool.runtime.members()[0].endpoint.clone();
         (0..3).for_each(|_| pool.runtime.fail(&endpoint, Reason::Reset));
-        has(&families(vec![pool]), r#"weir_pool_panic{pool="a/web"} 1"#);
+        let families = families(vec![pool]);
+        has(&families, r#"weir_pool_panic{pool="a/web"} 1"#);
+        has(&families, r#"weir_pool_endpoints_up{pool="a/web"} 3"#);
+    }
+
+    #[test]
+    fn t1_endpoints_up_are_those_that_may_be_chosen_and_0_is_told_too() {
+        let (web, empty) = (pool("a/web", &[1, 1, 0]), pool("a/empty", &[]));
+        let families = families(vec![web.clone(), empty]);
+        has(&families, r#"weir_pool_endpoints_up{pool="a/web"} 2"#);
+        has(&families, r#"weir_pool_endpoints_up{pool="a/empty"} 0"#);
+        let endpoint = web.runtime.members()[0].endpoint.clone();
+        (0..3).for_each(|_| web.runtime.fail(&endpoint, Reason::Reset));
+        has(&families, r#"weir_pool_endpoints_up{pool="a/web"} 1"#);
+        families.table.store(Arc::default());
+        assert!(!lines(&families).iter().any(|line| line.starts_with("weir_pool_endpoints_up")));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(super) enum Metric {
     BackendFails,
     HealthTransitions,
     PoolPanic,
+    PoolEndpointsUp,
     TableVersion,
     TableAge,
     Nacks,
@@ -53,7 +54,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 18] = [
+const SPECS: [Spec; 19] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -76,6 +77,8 @@ const SPECS: [Spec; 18] = [
         "Endpoints that went up or down."),
     gauge(Metric::PoolPanic, "weir_pool_panic", &["pool"],
         "1 while too few endpoints are up and health is ignored."),
+    gauge(Metric::PoolEndpointsUp, "weir_pool_endpoints_up", &["pool"],
+        "Endpoints that are up, enabled and have weight."),
     gauge(Metric::TableVersion, "weir_table_version_info", &["version"],
         "The snapshot in force; without a version if it came from the cache."),
     gauge(Metric::TableAge, "weir_table_age_seconds", &[],
