@@ -8,6 +8,7 @@ pub mod condition;
 mod fill;
 pub mod pool;
 mod schema;
+pub mod status;
 
 pub use backend::{Backend, BackendSpec};
 pub use fill::Fill;

@@ -1,10 +1,12 @@
 //! What is said about each resource: its conditions, and who is told.
 
 mod board;
+mod observed;
 mod reporter;
 mod sink;
 
 pub use board::Board;
+pub use observed::{Observed, Seen};
 pub(crate) use reporter::{Sources, report};
 use serde_json::{Value, json};
 pub use sink::{Line, LineSink, StatusSink, Update};

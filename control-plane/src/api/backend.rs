@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::condition::ResourceStatus;
+use super::status::BackendStatus;
 
 /// One destination of a Pool.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -19,18 +19,22 @@ use super::condition::ResourceStatus;
     shortname = "be",
     category = "weir",
     namespaced,
-    status = "ResourceStatus",
+    status = "BackendStatus",
     derive = "PartialEq",
     doc = "One destination of a Pool.",
     printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Address", type_ = "string", json_path = ".status.address"),
     printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Endpoints", type_ = "string", json_path = ".status.endpointCounts.summary", priority = 1),
+    printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies.summary", priority = 1),
     printcolumn(
-        name = "Programmed",
+        name = "Message",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Programmed')].status"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+        json_path = ".status.conditions[?(@.status=='False')].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackendSpec {

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Fill;
-use super::condition::ResourceStatus;
+use super::status::PoolStatus;
 
 /// Match rules and policy for a named set of backends.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -20,17 +20,25 @@ use super::condition::ResourceStatus;
     shortname = "pool",
     category = "weir",
     namespaced,
-    status = "ResourceStatus",
+    status = "PoolStatus",
     derive = "PartialEq",
     doc = "Match rules and policy for a named set of backends.",
-    printcolumn(name = "Method", type_ = "string", json_path = ".spec.balance.method"),
-    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority"),
+    printcolumn(name = "Up/Total", type_ = "string", json_path = ".status.backends.summary"),
+    printcolumn(name = "Method", type_ = "string", json_path = ".status.method"),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".status.priority"),
     printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Programmed')].status"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies.summary", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.status=='False')].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolSpec {
