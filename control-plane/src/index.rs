@@ -42,13 +42,13 @@ impl Index {
     /// What has changed, with all that depends on it; `None` until every kind has had its first list, since
     /// half a list looks like mass deletion.
     pub fn take_dirty(&mut self) -> Option<BTreeSet<Key>> {
-        (self.complete.len() == Kind::ALL.len()).then(|| mem::take(&mut self.dirty))
+        (self.complete.len() == Kind::GIVEN.len()).then(|| mem::take(&mut self.dirty))
     }
 
     /// Kinds whose first list has not come yet.
     #[must_use]
     pub fn missing(&self) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|kind| !self.complete.contains(kind)).collect()
+        Kind::GIVEN.into_iter().filter(|kind| !self.complete.contains(kind)).collect()
     }
 
     /// The last version of a resource that keeps its schema.
@@ -181,7 +181,7 @@ mod tests {
 
     fn synced() -> Index {
         let mut index = Index::default();
-        for kind in Kind::ALL {
+        for kind in Kind::GIVEN {
             index.apply(Event::Reset(kind, Vec::new()));
         }
         index.take_dirty();

@@ -23,13 +23,14 @@ impl Keep {
     /// Whatever has this name.
     #[must_use]
     pub fn named(name: &ResourceName) -> Self {
-        Self::Only(Kind::ALL.map(|kind| Key { kind, name: name.clone() }).into())
+        Self::Only(Kind::GIVEN.map(|kind| Key { kind, name: name.clone() }).into())
     }
 
-    /// Whether a resource is among them.
+    /// Whether a resource is among them. Endpoints go with their Backend.
     #[must_use]
     pub fn covers(&self, key: &Key) -> bool {
         match self {
+            Self::Only(keys) if key.kind == Kind::Endpoints => keys.contains(&Key::backend(key.name.clone())),
             Self::Only(keys) => keys.contains(key),
             Self::All => true,
         }

@@ -87,7 +87,7 @@ impl Metrics {
     }
 
     fn count_resources(&self, board: &Board) {
-        for kind in Kind::ALL {
+        for kind in Kind::GIVEN {
             let (good, bad) = board.count(kind);
             for (accepted, count) in [("true", good), ("false", bad)] {
                 let gauge = self.resources.with_label_values(&[kind.as_str(), accepted]);

@@ -86,7 +86,7 @@ mod tests {
 
         fn synced() -> Self {
             let mut world = Self::empty();
-            world.apply(Kind::ALL.map(|kind| Event::Reset(kind, Vec::new())).into());
+            world.apply(Kind::GIVEN.map(|kind| Event::Reset(kind, Vec::new())).into());
             world
         }
 
@@ -128,6 +128,7 @@ mod tests {
         Some(match entry.resource.body.as_ref().unwrap() {
             Body::Pool(pool) => pool.weight,
             Body::Backend(backend) => backend.weight,
+            Body::Endpoints(_) => return None,
         })
     }
 

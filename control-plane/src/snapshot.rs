@@ -41,8 +41,8 @@ pub struct Snapshot {
     changed_at: Instant,
 }
 
-/// What brings a proxy from what it holds to a snapshot. Upserts come as backends, pools, removals as pools,
-/// backends, so that nothing ever refers to what is not there.
+/// What brings a proxy from what it holds to a snapshot. Upserts come as endpoints, backends, pools, removals
+/// as pools, backends, endpoints, so that nothing ever refers to what is not there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delta {
     /// New and changed resources.
@@ -149,6 +149,10 @@ mod tests {
         match key.kind {
             Kind::Pool => pb::resource::Body::Pool(pb::Pool { weight, ..Default::default() }),
             Kind::Backend => pb::resource::Body::Backend(pb::Backend { weight, ..Default::default() }),
+            Kind::Endpoints => {
+                let endpoint = pb::ServiceEndpoint { address: format!("10.0.0.1:{weight}"), ..Default::default() };
+                pb::resource::Body::Endpoints(pb::Endpoints { endpoints: vec![endpoint] })
+            }
         }
     }
 
@@ -163,15 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn rule_8_upserts_are_backends_then_pools_and_removals_the_reverse() {
-        let all = [(key("Pool", "b"), 1), (key("Backend", "y"), 1), (key("Pool", "a"), 1), (key("Backend", "x"), 1)];
+    fn rule_4_upserts_are_endpoints_then_backends_then_pools_and_removals_the_reverse() {
+        let all = ["Pool b", "Backend y", "Endpoints y", "Pool a", "Backend x"];
+        let all = all.map(|text| text.split_once(' ').unwrap()).map(|(kind, name)| (key(kind, name), 1));
         let snapshot = snapshot(&all);
         let delta = snapshot.delta(&BTreeMap::new());
         let upserts: Vec<_> = delta.upserts.iter().map(|(key, _)| key.to_string()).collect();
-        assert_eq!(upserts, ["Backend default/x", "Backend default/y", "Pool default/a", "Pool default/b"]);
+        let wanted =
+            ["Endpoints default/y", "Backend default/x", "Backend default/y", "Pool default/a", "Pool default/b"];
+        assert_eq!(upserts, wanted);
         let delta = Snapshot::empty(Instant::now()).delta(&versions(&snapshot));
         let removed: Vec<_> = delta.removed.iter().map(ToString::to_string).collect();
-        assert_eq!(removed, ["Pool default/a", "Pool default/b", "Backend default/x", "Backend default/y"]);
+        let wanted =
+            ["Pool default/a", "Pool default/b", "Backend default/x", "Backend default/y", "Endpoints default/y"];
+        assert_eq!(removed, wanted);
     }
 
     #[test]
@@ -208,9 +217,17 @@ mod tests {
         assert_eq!(removed(Keep::default()).len(), 2);
     }
 
+    #[test]
+    fn s1_the_endpoints_of_a_backend_that_is_to_be_kept_are_kept_with_it() {
+        let held = versions(&snapshot(&[(key("Endpoints", "x"), 1), (key("Endpoints", "y"), 1)]));
+        let keep = Keep::Only([key("Backend", "x")].into());
+        let next = Snapshot::empty(Instant::now()).next(Patch { keep, ..Patch::default() }, Instant::now()).unwrap();
+        assert_eq!(next.delta(&held).removed, [key("Endpoints", "y")]);
+    }
+
     fn contents() -> impl Strategy<Value = Vec<(Key, u32)>> {
-        let key = (prop::bool::ANY, 0..12_u8)
-            .prop_map(|(pool, i)| key(if pool { "Pool" } else { "Backend" }, &format!("r{i}")));
+        let kind = prop::sample::select(Kind::ALL.to_vec());
+        let key = (kind, 0..12_u8).prop_map(|(kind, i)| key(kind.as_str(), &format!("r{i}")));
         prop::collection::btree_map(key, 0..3_u32, 0..20).prop_map(|map| map.into_iter().collect())
     }
 

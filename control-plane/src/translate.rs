@@ -22,10 +22,12 @@ fn checked(key: &Key, body: Body) -> Result<Body, Invalid> {
     let canonical = match convert::decode(key, body)? {
         Decoded::Pool(pool) => Body::from(pool.as_ref()),
         Decoded::Backend(backend) => Body::from(backend.as_ref()),
+        Decoded::Endpoints(endpoints) => Body::from(endpoints.as_ref()),
     };
     let size = match &canonical {
         Body::Pool(pool) => pool.encoded_len(),
         Body::Backend(backend) => backend.encoded_len(),
+        Body::Endpoints(endpoints) => endpoints.encoded_len(),
     };
     if size > MAX_BODY {
         return Err(Invalid::new("spec", format!("takes {size} bytes, the most is {MAX_BODY}")));

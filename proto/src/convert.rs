@@ -4,9 +4,10 @@
 //! decides about it. Errors name the field as users write it (`spec.match[0].path.value`).
 
 mod backend;
+mod endpoints;
 mod pool;
 
-use crate::model::{Backend, Invalid, Key, Kind, Pool, ResourceName};
+use crate::model::{Backend, Endpoints, Invalid, Key, Kind, Pool, ResourceName};
 use crate::pb;
 
 /// A decoded resource body.
@@ -16,6 +17,8 @@ pub enum Decoded {
     Pool(Box<Pool>),
     /// A Backend.
     Backend(Box<Backend>),
+    /// The endpoints of a Backend.
+    Endpoints(Box<Endpoints>),
 }
 
 /// Decodes the body of a resource named `key`.
@@ -29,6 +32,10 @@ pub fn decode(key: &Key, body: pb::resource::Body) -> Result<Decoded, Invalid> {
         }
         (Kind::Backend, pb::resource::Body::Backend(msg)) => {
             backend::decode(key.name.clone(), msg).map(|b| Decoded::Backend(Box::new(b))).map_err(|e| e.under("spec"))
+        }
+        // No user wrote it: there is no `spec`.
+        (Kind::Endpoints, pb::resource::Body::Endpoints(msg)) => {
+            endpoints::decode(key.name.clone(), msg).map(|e| Decoded::Endpoints(Box::new(e)))
         }
         (kind, _) => Err(Invalid::new("kind", format!("the body is no {kind}"))),
     }
@@ -46,6 +53,12 @@ impl From<&Backend> for pb::resource::Body {
     }
 }
 
+impl From<&Endpoints> for pb::resource::Body {
+    fn from(value: &Endpoints) -> Self {
+        Self::Endpoints(endpoints::encode(value))
+    }
+}
+
 impl TryFrom<pb::Key> for Key {
     type Error = Invalid;
 
@@ -54,6 +67,7 @@ impl TryFrom<pb::Key> for Key {
         let kind = match pb::Kind::try_from(kind) {
             Ok(pb::Kind::Pool) => Kind::Pool,
             Ok(pb::Kind::Backend) => Kind::Backend,
+            Ok(pb::Kind::Endpoints) => Kind::Endpoints,
             Ok(pb::Kind::Unspecified) | Err(_) => return Err(Invalid::new("kind", format!("{kind} is unknown"))),
         };
         let name = ResourceName::new(&namespace, &name)?;
@@ -66,6 +80,7 @@ impl From<&Key> for pb::Key {
         let kind = match key.kind {
             Kind::Pool => pb::Kind::Pool,
             Kind::Backend => pb::Kind::Backend,
+            Kind::Endpoints => pb::Kind::Endpoints,
         };
         Self { kind: kind.into(), namespace: key.name.namespace().to_owned(), name: key.name.name().to_owned() }
     }

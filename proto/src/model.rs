@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod balance;
+pub mod endpoints;
 pub mod health;
 pub mod matcher;
 pub mod name;
@@ -14,6 +15,7 @@ pub mod units;
 
 pub use backend::{Address, Backend};
 pub use balance::{Balance, HashKey};
+pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use health::{Health, PassiveHealth};
 pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
 pub use name::{BadName, Key, Kind, ResourceName};

@@ -21,6 +21,7 @@ impl Version {
         let bytes = match body {
             pb::resource::Body::Pool(pool) => pool.encode_to_vec(),
             pb::resource::Body::Backend(backend) => backend.encode_to_vec(),
+            pb::resource::Body::Endpoints(endpoints) => endpoints.encode_to_vec(),
         };
         Self::of_parts([bytes.as_slice()])
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::{
-    Address, Backend, Balance, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule, StatusMask,
-    ValueMatch, ValueTest,
+    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule,
+    ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -91,10 +91,69 @@ proptest! {
 }
 
 #[test]
+fn u1_a_backend_of_a_service_has_no_address_of_its_own() {
+    let key = Key::backend(name("shop/web-1"));
+    let body = |address: &str| {
+        let (pool, address) = ("web".to_owned(), address.to_owned());
+        pb::resource::Body::Backend(pb::Backend { pool, address, from_service: true, ..Default::default() })
+    };
+    let Decoded::Backend(backend) = decode(&key, body("")).unwrap() else { unreachable!() };
+    assert_eq!(backend.address, Address::Service);
+    assert_eq!(pb::resource::Body::from(&*backend), body(""));
+    assert!(decode(&key, body("10.0.0.1:80")).unwrap_err().to_string().starts_with("spec.address: "));
+}
+
+fn service_endpoints(list: &[(&str, bool)]) -> pb::Endpoints {
+    let endpoint = |(address, terminating): &(&str, bool)| pb::ServiceEndpoint {
+        address: (*address).to_owned(),
+        terminating: *terminating,
+        labels: [("zone".to_owned(), "a".to_owned())].into(),
+    };
+    pb::Endpoints { endpoints: list.iter().map(endpoint).collect() }
+}
+
+#[test]
+fn u1_endpoints_of_a_service_survive_the_wire_and_are_sorted() {
+    let decoded = |list| {
+        let body = pb::resource::Body::Endpoints(service_endpoints(list));
+        decode(&Key::endpoints(name("shop/web")), body).unwrap()
+    };
+    let sorted = [("10.0.0.2:80", true), ("10.0.0.10:80", false), ("[fd00::1]:80", false)];
+    let mut shuffled = sorted;
+    shuffled.rotate_left(1);
+    assert_eq!(decoded(&sorted), decoded(&shuffled));
+    let Decoded::Endpoints(endpoints) = decoded(&shuffled) else { unreachable!() };
+    assert_eq!(pb::resource::Body::from(&*endpoints), pb::resource::Body::Endpoints(service_endpoints(&sorted)));
+    let first = ServiceEndpoint {
+        address: "10.0.0.2:80".parse().unwrap(),
+        terminating: true,
+        labels: [("zone".to_owned(), "a".to_owned())].into(),
+    };
+    assert_eq!(endpoints.endpoints[0], first);
+    assert_eq!(*endpoints, Endpoints { name: name("shop/web"), endpoints: endpoints.endpoints.clone() });
+}
+
+#[test]
+fn s1_endpoints_that_are_none_are_refused_with_their_place() {
+    let refused = |msg: pb::Endpoints| {
+        let body = pb::resource::Body::Endpoints(msg);
+        decode(&Key::endpoints(name("shop/web")), body).unwrap_err().to_string()
+    };
+    for bad in ["web:80", "10.0.0.1", "10.0.0.1:0", "0.0.0.0:80", "[ff02::1]:80", ""] {
+        let error = refused(service_endpoints(&[("10.0.0.1:80", false), (bad, false)]));
+        assert!(error.starts_with("endpoints[1].address: "), "{error}");
+    }
+    let twins = [("10.0.0.1:80", false), ("10.0.0.2:80", false), ("10.0.0.1:80", true)];
+    assert_eq!(refused(service_endpoints(&twins)), "endpoints: 10.0.0.1:80 is there twice");
+    let many = pb::Endpoints { endpoints: vec![pb::ServiceEndpoint::default(); 10_001] };
+    assert_eq!(refused(many), "endpoints: 10001 endpoints are more than 10000");
+}
+
+#[test]
 fn s4_each_error_names_the_field_as_users_write_it() {
     let good = || match pb::resource::Body::from(&Pool::new(name("shop/web"))) {
         pb::resource::Body::Pool(pool) => pool,
-        pb::resource::Body::Backend(_) => unreachable!(),
+        other => unreachable!("{other:?}"),
     };
     let refused = |change: &dyn Fn(&mut pb::Pool)| {
         let mut pool = good();

@@ -9,16 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use weir_proto::model::Kind;
 
-static POOL: LazyLock<Value> = LazyLock::new(|| manifest_schema(Kind::Pool));
-static BACKEND: LazyLock<Value> = LazyLock::new(|| manifest_schema(Kind::Backend));
+/// In the order of [`Kind::ALL`].
+static SCHEMAS: LazyLock<[Value; Kind::ALL.len()]> = LazyLock::new(|| Kind::ALL.map(manifest_schema));
 
-/// The schema of a whole manifest of `kind`, `metadata` included.
+/// The schema of a whole manifest of `kind`, `metadata` included; of a kind that users do not write, the one
+/// that nothing keeps.
 #[must_use]
 pub fn schema(kind: Kind) -> &'static Value {
-    match kind {
-        Kind::Pool => &POOL,
-        Kind::Backend => &BACKEND,
-    }
+    &SCHEMAS[kind as usize]
 }
 
 /// Brings a generated definition into the form that a cluster takes without warnings.
@@ -44,7 +42,7 @@ fn finish_props(props: &mut JSONSchemaProps) {
 }
 
 fn manifest_schema(kind: Kind) -> Value {
-    let crd = super::crd(kind);
+    let Some(crd) = super::crd(kind) else { return Value::Bool(false) };
     let root = crd.spec.versions.first().and_then(|v| v.schema.as_ref()?.open_api_v3_schema.as_ref());
     let mut schema = serde_json::to_value(root).unwrap_or_default();
     schema["properties"]["apiVersion"] = json!({"type": "string"});

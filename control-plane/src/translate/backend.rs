@@ -13,5 +13,5 @@ use crate::api::BackendSpec;
 /// Names the field that is wrong.
 pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
     let BackendSpec { pool, address, weight, enabled, labels } = spec.clone();
-    checked(key, Body::Backend(pb::Backend { pool, address, weight, enabled, labels }))
+    checked(key, Body::Backend(pb::Backend { pool, address, weight, enabled, labels, from_service: false }))
 }

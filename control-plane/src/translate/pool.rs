@@ -219,8 +219,9 @@ mod tests {
     fn inherit_fills_leaf_by_leaf_and_takes_lists_whole() {
         let base = spec("{priority: 7, timeouts: {read: 5s, write: 6s}, listeners: [a, b], retry: {causes: [reset]}}");
         let own = spec("{inherit: base, timeouts: {read: 1s}, listeners: [c]}");
-        let expected =
-            spec("{inherit: base, priority: 7, timeouts: {read: 1s, write: 6s}, listeners: [c], retry: {causes: [reset]}}");
+        let expected = spec(
+            "{inherit: base, priority: 7, timeouts: {read: 1s, write: 6s}, listeners: [c], retry: {causes: [reset]}}",
+        );
         assert_eq!(merged(&own, Some(&base)), expected);
     }
 

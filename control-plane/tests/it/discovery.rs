@@ -82,6 +82,7 @@ fn body(key: &Key, weight: u32) -> pb::resource::Body {
     match key.kind {
         Kind::Pool => pb::resource::Body::Pool(pb::Pool { weight, ..Default::default() }),
         Kind::Backend => pb::resource::Body::Backend(pb::Backend { weight, ..Default::default() }),
+        Kind::Endpoints => pb::resource::Body::Endpoints(pb::Endpoints::default()),
     }
 }
 

@@ -150,6 +150,7 @@ pub(crate) fn weight(snapshot: &Snapshot, name: &str) -> Option<u32> {
     Some(match entry.resource.body.as_ref().unwrap() {
         Body::Pool(pool) => pool.weight,
         Body::Backend(backend) => backend.weight,
+        Body::Endpoints(_) => return None,
     })
 }
 

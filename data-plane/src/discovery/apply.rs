@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 use weir_proto::convert::{self, Decoded};
-use weir_proto::model::{Address, Backend, Key, ResourceName};
+use weir_proto::model::{Address, Backend, Endpoints, Key, Kind, ResourceName};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
@@ -32,6 +32,8 @@ pub struct Applier {
     versions: BTreeMap<Key, Version>,
     pools: BTreeMap<ResourceName, Arc<Pool>>,
     backends: BTreeMap<ResourceName, Arc<Backend>>,
+    /// By the name of their Backend, whether it exists or not.
+    endpoints: BTreeMap<ResourceName, Endpoints>,
     /// Backends of each pool that is named by one, whether the pool exists or not.
     by_pool: HashMap<ResourceName, BTreeSet<ResourceName>>,
     resolved: HashMap<String, Vec<IpAddr>>,
@@ -56,6 +58,7 @@ impl Applier {
             versions: BTreeMap::new(),
             pools: BTreeMap::new(),
             backends: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
             by_pool: HashMap::new(),
             resolved: HashMap::new(),
             listeners,
@@ -98,7 +101,7 @@ impl Applier {
     pub fn names(&self) -> BTreeSet<String> {
         let name = |b: &Arc<Backend>| match &b.address {
             Address::Name(name, _) => Some(name.clone()),
-            Address::Socket(_) => None,
+            Address::Socket(_) | Address::Service => None,
         };
         self.backends.values().filter_map(name).collect()
     }
@@ -122,8 +125,9 @@ impl Applier {
     pub fn export(&self) -> pb::Delta {
         let resource = |(key, version): (&Key, &Version)| {
             let body = match key.kind {
-                weir_proto::model::Kind::Pool => (&*self.pools.get(&key.name)?.config).into(),
-                weir_proto::model::Kind::Backend => (&**self.backends.get(&key.name)?).into(),
+                Kind::Pool => (&*self.pools.get(&key.name)?.config).into(),
+                Kind::Backend => (&**self.backends.get(&key.name)?).into(),
+                Kind::Endpoints => self.endpoints.get(&key.name)?.into(),
             };
             Some(pb::Resource { key: Some(key.into()), version: version.to_wire(), body: Some(body) })
         };
@@ -143,6 +147,7 @@ impl Applier {
         match convert::decode(&key, body).map_err(|e| reject(e.to_string()))? {
             Decoded::Pool(pool) => self.put_pool(Arc::new(*pool), touched),
             Decoded::Backend(backend) => self.put_backend(Arc::new(*backend), touched),
+            Decoded::Endpoints(endpoints) => self.put_endpoints(*endpoints, touched),
         }
         self.versions.insert(key, held);
         Ok(())
@@ -173,18 +178,32 @@ impl Applier {
         touched.members.insert(pool);
     }
 
+    fn put_endpoints(&mut self, endpoints: Endpoints, touched: &mut Touched) {
+        touched.members.extend(self.pool_of(&endpoints.name));
+        self.endpoints.insert(endpoints.name.clone(), endpoints);
+    }
+
+    fn pool_of(&self, backend: &ResourceName) -> Option<ResourceName> {
+        self.backends.get(backend).map(|backend| backend.pool.clone())
+    }
+
     fn remove(&mut self, key: &Key, touched: &mut Touched) {
         self.versions.remove(key);
         match key.kind {
-            weir_proto::model::Kind::Pool => {
+            Kind::Pool => {
                 if let Some(pool) = self.pools.remove(&key.name) {
                     touched.removed.push(pool);
                     touched.routes = true;
                 }
             }
-            weir_proto::model::Kind::Backend => {
+            Kind::Backend => {
                 if let Some(backend) = self.backends.remove(&key.name) {
                     self.unlink(&key.name, &backend.pool, touched);
+                }
+            }
+            Kind::Endpoints => {
+                if self.endpoints.remove(&key.name).is_some() {
+                    touched.members.extend(self.pool_of(&key.name));
                 }
             }
         }
@@ -225,6 +244,10 @@ impl Applier {
             Address::Name(name, port) => {
                 let ips = self.resolved.get(name).into_iter().flatten();
                 ips.map(|ip| SocketAddr::new(*ip, *port)).collect()
+            }
+            Address::Service => {
+                let endpoints = self.endpoints.get(&backend.name).into_iter().flat_map(|e| &e.endpoints);
+                endpoints.map(|endpoint| endpoint.address).collect()
             }
         }
     }

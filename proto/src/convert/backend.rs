@@ -6,10 +6,10 @@ use crate::model::{Address, Backend, Invalid, ResourceName};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels } = msg;
+    let pb::Backend { pool, address, weight, enabled, labels, from_service } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
-        address: Address::parse(&address).map_err(|e| Invalid::new("address", e))?,
+        address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
         weight: at_most("weight", weight, MAX_WEIGHT)?,
         name,
         enabled,
@@ -17,13 +17,25 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
     })
 }
 
+fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
+    match (from_service, text) {
+        (false, text) => Address::parse(text),
+        (true, "") => Ok(Address::Service),
+        (true, text) => Err(format!("{text:?} is given beside a Service")),
+    }
+}
+
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
     let Backend { name: _, pool, address, weight, enabled, labels } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
-        address: address.to_string(),
+        address: match address {
+            Address::Service => String::new(),
+            Address::Socket(_) | Address::Name(..) => address.to_string(),
+        },
         weight: *weight,
         enabled: *enabled,
         labels: labels.clone(),
+        from_service: *address == Address::Service,
     }
 }

@@ -31,6 +31,8 @@ pub enum Address {
     Socket(SocketAddr),
     /// A DNS name, lower case, and port; each address it resolves to is an endpoint.
     Name(String, u16),
+    /// Wherever the [`super::Endpoints`] of the Backend's name say.
+    Service,
 }
 
 impl Address {
@@ -73,6 +75,7 @@ impl fmt::Display for Address {
         match self {
             Self::Socket(address) => write!(f, "{address}"),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Service => f.write_str("a Service"),
         }
     }
 }

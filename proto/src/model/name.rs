@@ -13,18 +13,24 @@ pub enum Kind {
     Pool,
     /// One destination of a pool.
     Backend,
+    /// The endpoints of a Backend that names a Service, under the Backend's name.
+    Endpoints,
 }
 
 impl Kind {
-    /// Every kind there is.
-    pub const ALL: [Self; 2] = [Self::Pool, Self::Backend];
+    /// Every kind there is on the wire.
+    pub const ALL: [Self; 3] = [Self::Pool, Self::Backend, Self::Endpoints];
 
-    /// The kind as written in a manifest.
+    /// The kinds that users write.
+    pub const GIVEN: [Self; 2] = [Self::Pool, Self::Backend];
+
+    /// The kind as written in a manifest, if it is one of [`Self::GIVEN`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pool => "Pool",
             Self::Backend => "Backend",
+            Self::Endpoints => "Endpoints",
         }
     }
 }
@@ -160,6 +166,12 @@ impl Key {
     #[must_use]
     pub fn backend(name: ResourceName) -> Self {
         Self { kind: Kind::Backend, name }
+    }
+
+    /// The key of the endpoints of this Backend.
+    #[must_use]
+    pub fn endpoints(backend: ResourceName) -> Self {
+        Self { kind: Kind::Endpoints, name: backend }
     }
 }
 

@@ -178,7 +178,7 @@ impl Catalog {
         let mut changes: Changes = if mem::replace(&mut self.has_begun, true) {
             differences(before, &self.told)
         } else {
-            Kind::ALL.map(|kind| self.reset(kind)).into()
+            Kind::GIVEN.map(|kind| self.reset(kind)).into()
         };
         changes.extend(self.tell_hidden());
         changes.extend(self.tell_problems(problems));
