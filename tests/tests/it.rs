@@ -12,6 +12,7 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod kubernetes;
     mod nack;
     mod readme;
     mod repository;

@@ -1,0 +1,106 @@
+//! What a real API server makes of Weir's kinds.
+
+use weir_tests::Kube;
+
+/// A manifest without a namespace; `spec` is the inside of a flow mapping.
+fn manifest(kind: &str, spec: &str) -> String {
+    format!("apiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: web}}\nspec: {{{spec}}}\n")
+}
+
+/// Spec of a Pool, and what the refusal says: the field's whole path, and where there is a rule, its words.
+const WRONG_POOLS: [(&str, &str); 21] = [
+    ("prioritty: 1", "unknown field \"spec.prioritty\""),
+    ("balance: {methode: Random}", "unknown field \"spec.balance.methode\""),
+    ("match: [{path: {type: Prefix, val: /}}]", "unknown field \"spec.match[0].path.val\""),
+    ("enabled: 'yes'", "spec.enabled"),
+    ("priority: high", "spec.priority"),
+    ("weight: 65536", "spec.weight"),
+    ("balance: {method: Fastest}", "spec.balance.method"),
+    ("balance: {method: Random, hash: {source: Address}}", "spec.balance.hash: Invalid value"),
+    ("balance: {method: Hash, hash: {source: Header}}", "spec.balance.hash.name"),
+    ("balance: {method: Hash, hash: {source: Address, name: a}}", "does not go with source Address"),
+    ("match: [{path: {type: Prefix, value: api}}]", "must begin with '/'"),
+    ("match: [{path: {type: Prefix, value: /, order: 1}}]", "spec.match[0].path.order"),
+    ("match: [{path: {type: Exact, value: /, caseInsensitive: true}}]", "spec.match[0].path.caseInsensitive"),
+    ("match: [{headers: [{name: a, type: Exact}]}]", "spec.match[0].headers[0].value"),
+    ("match: [{query: [{name: a, type: Present, value: b}]}]", "spec.match[0].query[0].value"),
+    ("timeouts: {read: soon}", "must be a duration such as"),
+    ("health: {passive: {failTimeout: '60'}}", "spec.health.passive.failTimeout"),
+    ("health: {panicThreshold: 101}", "spec.health.panicThreshold"),
+    ("retry: {bufferLimit: 64KB}", "must be a size such as"),
+    ("retry: {statuses: ['600']}", "spec.retry.statuses[0]"),
+    ("retry: {causes: [boredom]}", "spec.retry.causes[0]"),
+];
+
+/// As [`WRONG_POOLS`], for Backends.
+const WRONG_BACKENDS: [(&str, &str); 6] = [
+    ("address: 'a:1'", "spec.pool: Required value"),
+    ("pool: web, adress: 'a:1'", "unknown field \"spec.adress\""),
+    ("pool: web, address: 10.0.0.1", "spec.address"),
+    ("pool: web, address: 'a:1', weight: -1", "spec.weight"),
+    ("pool: web, address: 'a:1', weight: 65536", "spec.weight"),
+    ("pool: web, address: 'a:1', labels: {zone: 1}", "spec.labels.zone"),
+];
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn the_api_server_refuses_each_mistake_and_names_its_field() {
+    let kube = Kube::shared().await;
+    kube.crds().await;
+    let namespace = kube.namespace().await;
+    let pools = WRONG_POOLS.map(|(spec, part)| (manifest("Pool", spec), part));
+    let backends = WRONG_BACKENDS.map(|(spec, part)| (manifest("Backend", spec), part));
+    for (text, part) in pools.into_iter().chain(backends) {
+        let refusal = kube.apply_in(&namespace, &text).await.expect_err(&text).to_string();
+        assert!(refusal.contains(part), "{part:?} is not in {refusal:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn the_api_server_takes_every_example_as_it_is() {
+    let kube = Kube::shared().await;
+    kube.crds().await;
+    for example in std::fs::read_dir(weir_tests::manifest::repository().join("deploy/examples")).unwrap() {
+        let folder = example.unwrap().path();
+        // The examples name namespaces of their own; nothing of them is to stay.
+        kube.kubectl(&["apply", "--dry-run=client", "--validate=strict", "-f", folder.to_str().unwrap()])
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn kubectl_explains_every_field() {
+    let kube = Kube::shared().await;
+    kube.crds().await;
+    let mut paths = vec!["pool.spec".to_owned(), "backend.spec".to_owned()];
+    let mut fields = 0;
+    while let Some(path) = paths.pop() {
+        let text = kube.kubectl(&["explain", &path]).await.unwrap();
+        for (name, kind, words) in explained(&text) {
+            assert!(words.len() > 8, "{path}.{name} is explained by {words:?}");
+            fields += 1;
+            if kind.contains("Object") {
+                paths.push(format!("{path}.{name}"));
+            }
+        }
+    }
+    assert!(fields > 50, "only {fields} fields are explained");
+}
+
+/// Name, type and description of each field in the output of `kubectl explain`.
+fn explained(text: &str) -> Vec<(&str, &str, String)> {
+    let mut fields = Vec::new();
+    let (_, listed) = text.split_once("FIELDS:\n").unwrap();
+    for line in listed.lines() {
+        if let Some((name, kind)) = line.split_once("\t<") {
+            fields.push((name.trim(), kind, String::new()));
+        } else if !line.starts_with("  enum:") {
+            let (_, _, words) = fields.last_mut().unwrap();
+            words.push_str(line.trim());
+        }
+    }
+    fields
+}
