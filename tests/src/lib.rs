@@ -4,6 +4,7 @@
 //! Nothing here asserts what Weir does; that is in `tests/it/`.
 
 pub mod backend;
+pub mod chart;
 pub mod client;
 pub mod cluster;
 pub mod dns;

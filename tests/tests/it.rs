@@ -6,6 +6,7 @@ mod it {
     mod bad_requests;
     mod bad_resources;
     mod balance;
+    mod chart_values;
     mod command;
     mod examples;
     mod failover;
