@@ -1,6 +1,11 @@
 //! Compiles `weir/v1/*.proto` with protox, so that nobody needs protoc.
 
+use std::env;
 use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use tonic_prost_build::FileDescriptorSet;
 
 const FILES: [&str; 3] = ["weir/v1/resource.proto", "weir/v1/report.proto", "weir/v1/discovery.proto"];
 
@@ -13,6 +18,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         // Versions are hashes of the encoded bytes: maps must encode in one order.
         .btree_map(".")
+        .compile_fds(descriptors.clone())?;
+    compile_encoded(descriptors)
+}
+
+/// The server once more, with a Delta of resources that are encoded already (`src/encoded.rs`).
+fn compile_encoded(descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(&env::var("OUT_DIR")?).join("encoded");
+    fs::create_dir_all(&folder)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_transport(false)
+        .extern_path(".weir.v1.Delta", "crate::encoded::Delta")
+        .extern_path(".weir.v1", "crate::pb")
+        .out_dir(folder)
         .compile_fds(descriptors)?;
     Ok(())
 }

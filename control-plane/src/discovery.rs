@@ -8,16 +8,17 @@ mod session;
 
 use std::sync::Arc;
 
-pub use nodes::{Node, Nodes, Progress};
+pub use nodes::{Node, Nodes, Peer, Progress};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
-use weir_proto::pb;
-use weir_proto::pb::discovery_server::{Discovery, DiscoveryServer};
+use weir_proto::encoded::discovery_server::{Discovery, DiscoveryServer};
+use weir_proto::{encoded, pb};
 
 use crate::metrics::Metrics;
+use crate::scope::Scope;
 use crate::snapshot::Snapshot;
 
 /// Chunks on their way to one proxy; a slow reader holds up its own session only.
@@ -62,17 +63,18 @@ impl Service {
 
 #[tonic::async_trait]
 impl Discovery for Service {
-    type StreamStream = ReceiverStream<Result<pb::Delta, Status>>;
+    type StreamStream = ReceiverStream<Result<encoded::Delta, Status>>;
 
     async fn stream(
         &self,
         request: Request<Streaming<pb::NodeMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (to_node, deltas) = mpsc::channel(IN_FLIGHT);
-        let address = request.remote_addr();
+        let scope = request.extensions().get::<Scope>().cloned().unwrap_or_default();
+        let peer = Peer { address: request.remote_addr(), scope: Arc::new(scope) };
         let context = self.context.clone();
         self.sessions.spawn(async move {
-            if let Err(status) = session::run(context, address, request.into_inner(), &to_node).await {
+            if let Err(status) = session::run(context, peer, request.into_inner(), &to_node).await {
                 tracing::debug!(%status, "session ended");
                 // A node that is gone already needs no farewell.
                 let _ = to_node.send(Err(status)).await;

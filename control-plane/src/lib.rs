@@ -11,6 +11,7 @@ pub mod config;
 pub mod desired;
 pub mod discovery;
 pub mod finding;
+pub mod held;
 pub mod index;
 pub mod keep;
 pub mod manifest;

@@ -4,11 +4,9 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use prost::Message;
-use weir_proto::model::{Key, Kind};
-use weir_proto::pb;
+use weir_proto::model::Kind;
 
-use crate::snapshot::Delta;
+use crate::held::Delta;
 use crate::status::Board;
 
 /// From 1 ms to 10 s.
@@ -58,11 +56,18 @@ impl Metrics {
     }
 
     /// Counts a delta on its way to one proxy.
-    pub(crate) fn sent<'a>(&self, delta: &Delta, chunks: impl IntoIterator<Item = &'a pb::Delta>) {
-        let count = |key: &Key, op: &str| self.sent_resources.with_label_values(&[key.kind.as_str(), op]).inc();
-        delta.upserts.iter().for_each(|(key, _)| count(key, "upsert"));
-        delta.removed.iter().for_each(|key| count(key, "removal"));
-        let bytes: usize = chunks.into_iter().map(Message::encoded_len).sum();
+    pub(crate) fn offered(&self, delta: &Delta) {
+        for kind in Kind::ALL {
+            let upserts = delta.upserts.iter().filter(|(key, _)| key.kind == kind).count();
+            let removed = delta.removed.iter().filter(|key| key.kind == kind).count();
+            for (op, count) in [("upsert", upserts), ("removal", removed)].into_iter().filter(|(_, count)| *count > 0) {
+                self.sent_resources.with_label_values(&[kind.as_str(), op]).inc_by(count as u64);
+            }
+        }
+    }
+
+    /// Counts a chunk of this many bytes.
+    pub(crate) fn sent(&self, bytes: usize) {
         self.sent_bytes.inc_by(bytes as u64);
     }
 

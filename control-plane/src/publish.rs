@@ -65,9 +65,12 @@ impl Publisher {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
     use weir_proto::model::{Key, Kind};
+    use weir_proto::pb;
 
     use super::*;
+    use crate::held::Held;
     use crate::keep::Keep;
     use crate::source::{Event, Given};
     use crate::status::{RefProblem, Verdict};
@@ -125,7 +128,7 @@ mod tests {
     fn weight(snapshot: &Snapshot, name: &str) -> Option<u32> {
         use weir_proto::pb::resource::Body;
         let entry = snapshot.entries().find(|(key, _)| key.name.name() == name)?.1;
-        Some(match entry.resource.body.as_ref().unwrap() {
+        Some(match pb::Resource::decode(entry.encoded.clone()).unwrap().body.unwrap() {
             Body::Pool(pool) => pool.weight,
             Body::Backend(backend) => backend.weight,
             Body::Endpoints(_) => return None,
@@ -186,9 +189,10 @@ mod tests {
     }
 
     /// What a proxy is told to remove that holds these resources from before this process.
-    fn removed(snapshot: &Snapshot, held: &[Key]) -> Vec<Key> {
+    fn removed(snapshot: &Arc<Snapshot>, held: &[Key]) -> Vec<Key> {
         let old = weir_proto::version::Version::of_parts([]);
-        snapshot.delta(&held.iter().map(|key| (key.clone(), old)).collect()).removed
+        let held = Held::new(Arc::default(), held.iter().map(|key| (key.clone(), old)));
+        held.step(snapshot, |_, _| false).delta.removed.clone()
     }
 
     #[test]

@@ -1,54 +1,56 @@
-//! Everything that proxies should have, as an immutable value, and the difference to what one holds.
+//! Everything that proxies should have, as an immutable value. A change makes a new one that shares all that
+//! stayed as it was, so that it costs what has changed and not what there is.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+mod content;
+
 use std::sync::Arc;
 
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use prost::Message;
 use tokio::time::Instant;
 use weir_proto::model::{Key, Kind};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
+use self::content::Content;
 use crate::keep::Keep;
 
 /// One resource, ready to be sent.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Entry {
     /// Content hash.
     pub version: Version,
-    /// The message.
-    pub resource: pb::Resource,
-    /// Encoded size of the message.
-    pub size: usize,
+    /// The encoded `pb::Resource`: made once, shared by all sessions.
+    pub encoded: Bytes,
 }
 
 impl Entry {
     fn new(key: &Key, body: pb::resource::Body) -> Self {
         let version = Version::of(&body);
         let resource = pb::Resource { key: Some(key.into()), version: version.to_wire(), body: Some(body) };
-        Self { version, size: resource.encoded_len(), resource }
+        Self { version, encoded: resource.encode_to_vec().into() }
     }
 }
+
+/// Equal versions are equal content.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+}
+
+impl Eq for Entry {}
 
 /// The desired state of every proxy.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    entries: BTreeMap<Key, Arc<Entry>>,
+    entries: OrdMap<Key, Arc<Entry>>,
+    content: Content,
     /// What no proxy is told to remove, though there is no entry for it.
     keep: Keep,
-    version: Version,
     changed_at: Instant,
-}
-
-/// What brings a proxy from what it holds to a snapshot. Upserts come as endpoints, backends, pools, removals
-/// as pools, backends, endpoints, so that nothing ever refers to what is not there.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Delta {
-    /// New and changed resources.
-    pub upserts: Vec<(Key, Arc<Entry>)>,
-    /// Resources that are gone.
-    pub removed: Vec<Key>,
 }
 
 /// A change of the desired state.
@@ -67,37 +69,49 @@ impl Snapshot {
     /// A snapshot of nothing.
     #[must_use]
     pub fn empty(now: Instant) -> Self {
-        let entries = BTreeMap::new();
-        Self { version: version_of(&entries), entries, keep: Keep::default(), changed_at: now }
+        Self { entries: OrdMap::new(), content: Content::default(), keep: Keep::default(), changed_at: now }
     }
 
     /// The snapshot after a change, or `None` if it would be the same. Unchanged entries are shared.
     #[must_use]
     pub fn next(&self, patch: Patch, now: Instant) -> Option<Self> {
         let Patch { upserts, removed, keep } = patch;
-        let upserts = upserts.into_iter().map(|(key, body)| (Entry::new(&key, body), key));
-        let differs = |entry: &Entry, key: &Key| self.get(key).is_none_or(|old| old.version != entry.version);
-        let upserts: Vec<_> = upserts.filter(|(entry, key)| differs(entry, key)).collect();
-        if upserts.is_empty() && keep == self.keep && !removed.iter().any(|key| self.entries.contains_key(key)) {
-            return None;
+        let mut changed = keep != self.keep;
+        let mut next = Self { entries: self.entries.clone(), content: self.content, keep, changed_at: now };
+        for (key, body) in upserts {
+            let entry = Entry::new(&key, body);
+            changed |= next.put(key, entry);
         }
-        let mut entries = self.entries.clone();
-        entries.extend(upserts.into_iter().map(|(entry, key)| (key, Arc::new(entry))));
         for key in &removed {
-            entries.remove(key);
+            changed |= next.take(key);
         }
-        Some(Self { version: version_of(&entries), entries, keep, changed_at: now })
+        changed.then_some(next)
     }
 
-    /// The difference to what a proxy holds.
-    #[must_use]
-    pub fn delta(&self, held: &BTreeMap<Key, Version>) -> Delta {
-        let fresh = self.entries.iter().filter(|(key, entry)| held.get(*key) != Some(&entry.version));
-        let mut upserts: Vec<_> = fresh.map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        upserts.sort_by_key(|(key, _)| Reverse(key.kind));
-        let is_gone = |key: &&Key| !self.entries.contains_key(*key) && !self.keep.covers(key);
-        let removed = held.keys().filter(is_gone).cloned().collect();
-        Delta { upserts, removed }
+    fn put(&mut self, key: Key, entry: Entry) -> bool {
+        if self.get(&key).is_some_and(|old| **old == entry) {
+            return false;
+        }
+        self.take(&key);
+        self.content.add(&key, entry.version);
+        self.entries.insert(key, Arc::new(entry));
+        true
+    }
+
+    fn take(&mut self, key: &Key) -> bool {
+        let old = self.entries.remove(key);
+        if let Some(old) = &old {
+            self.content.subtract(key, old.version);
+        }
+        old.is_some()
+    }
+
+    /// The keys whose entries are not those of an older snapshot, in order. What both share is passed over: a few
+    /// changes are found in a time that hardly depends on how many entries there are.
+    pub fn changes_since<'a>(&'a self, old: &'a Self) -> impl Iterator<Item = &'a Key> {
+        old.entries.diff(&self.entries).map(|item| match item {
+            DiffItem::Add(key, _) | DiffItem::Remove(key, _) | DiffItem::Update { new: (key, _), .. } => key,
+        })
     }
 
     /// One entry.
@@ -111,6 +125,12 @@ impl Snapshot {
         self.entries.iter()
     }
 
+    /// Whether a proxy that holds this keeps it, though there is no entry for it.
+    #[must_use]
+    pub fn keeps(&self, key: &Key) -> bool {
+        self.keep.covers(key)
+    }
+
     /// How many resources of a kind there are.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
@@ -120,7 +140,7 @@ impl Snapshot {
     /// Hash over all keys and versions: equal content has an equal version on every replica.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.version
+        self.content.version()
     }
 
     /// When the change that made this snapshot was seen.
@@ -130,66 +150,24 @@ impl Snapshot {
     }
 }
 
-fn version_of(entries: &BTreeMap<Key, Arc<Entry>>) -> Version {
-    let parts = entries.iter().flat_map(|(key, entry)| {
-        let Key { kind, name } = key;
-        [kind.as_str().as_bytes(), name.namespace().as_bytes(), name.name().as_bytes(), entry.version.as_bytes()]
-    });
-    Version::of_parts(parts)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::key;
+    use crate::testing::{content, key, snapshot, weighed};
 
-    fn body(key: &Key, weight: u32) -> pb::resource::Body {
-        match key.kind {
-            Kind::Pool => pb::resource::Body::Pool(pb::Pool { weight, ..Default::default() }),
-            Kind::Backend => pb::resource::Body::Backend(pb::Backend { weight, ..Default::default() }),
-            Kind::Endpoints => {
-                let endpoint = pb::ServiceEndpoint { address: format!("10.0.0.1:{weight}"), ..Default::default() };
-                pb::resource::Body::Endpoints(pb::Endpoints { endpoints: vec![endpoint] })
-            }
-        }
-    }
-
-    fn snapshot(content: &[(Key, u32)]) -> Snapshot {
-        let upserts = content.iter().map(|(key, weight)| (key.clone(), body(key, *weight))).collect();
-        let empty = Snapshot::empty(Instant::now());
-        empty.next(Patch { upserts, ..Patch::default() }, Instant::now()).unwrap_or(empty)
-    }
-
-    fn versions(snapshot: &Snapshot) -> BTreeMap<Key, Version> {
-        snapshot.entries().map(|(key, entry)| (key.clone(), entry.version)).collect()
-    }
-
-    #[test]
-    fn rule_4_upserts_are_endpoints_then_backends_then_pools_and_removals_the_reverse() {
-        let all = ["Pool b", "Backend y", "Endpoints y", "Pool a", "Backend x"];
-        let all = all.map(|text| text.split_once(' ').unwrap()).map(|(kind, name)| (key(kind, name), 1));
-        let snapshot = snapshot(&all);
-        let delta = snapshot.delta(&BTreeMap::new());
-        let upserts: Vec<_> = delta.upserts.iter().map(|(key, _)| key.to_string()).collect();
-        let wanted =
-            ["Endpoints default/y", "Backend default/x", "Backend default/y", "Pool default/a", "Pool default/b"];
-        assert_eq!(upserts, wanted);
-        let delta = Snapshot::empty(Instant::now()).delta(&versions(&snapshot));
-        let removed: Vec<_> = delta.removed.iter().map(ToString::to_string).collect();
-        let wanted =
-            ["Pool default/a", "Pool default/b", "Backend default/x", "Backend default/y", "Endpoints default/y"];
-        assert_eq!(removed, wanted);
+    fn set(name: &str, weight: u32) -> Patch {
+        Patch { upserts: vec![weighed(&key("Pool", name), weight)], ..Patch::default() }
     }
 
     #[test]
     fn a_change_shares_every_other_entry_and_no_change_is_none() {
         let first = snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]);
-        let set =
-            |weight| Patch { upserts: vec![(key("Pool", "b"), body(&key("Pool", "b"), weight))], ..Patch::default() };
-        assert!(first.next(set(1), Instant::now()).is_none());
-        let second = first.next(set(2), Instant::now()).unwrap();
+        assert!(first.next(set("b", 1), Instant::now()).is_none());
+        let second = first.next(set("b", 2), Instant::now()).unwrap();
         let a = key("Pool", "a");
         assert!(Arc::ptr_eq(first.get(&a).unwrap(), second.get(&a).unwrap()));
         assert_ne!(first.version(), second.version());
@@ -199,54 +177,48 @@ mod tests {
     fn rule_5_the_version_depends_on_content_not_on_history() {
         let direct = snapshot(&[(key("Pool", "a"), 2)]);
         let detour = snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]);
-        let upserts = vec![(key("Pool", "a"), body(&key("Pool", "a"), 2))];
-        let patch = Patch { upserts, removed: vec![key("Pool", "b")], ..Patch::default() };
+        let patch = Patch { removed: vec![key("Pool", "b")], ..set("a", 2) };
         assert_eq!(detour.next(patch, Instant::now()).unwrap().version(), direct.version());
     }
 
     #[test]
-    fn s1_what_is_to_be_kept_is_not_removed_and_is_once_that_is_over() {
-        let held = versions(&snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 1)]));
-        let removed = |keep| {
-            let empty = Snapshot::empty(Instant::now());
-            let next = empty.next(Patch { keep, ..Patch::default() }, Instant::now()).unwrap_or(empty);
-            next.delta(&held).removed
-        };
-        assert_eq!(removed(Keep::All), []);
-        assert_eq!(removed(Keep::Only([key("Pool", "a")].into())), [key("Pool", "b")]);
-        assert_eq!(removed(Keep::default()).len(), 2);
+    fn rule_5_versions_that_change_places_are_another_content() {
+        let one = snapshot(&[(key("Pool", "a"), 1), (key("Pool", "b"), 2)]);
+        let other = snapshot(&[(key("Pool", "a"), 2), (key("Pool", "b"), 1)]);
+        assert_ne!(one.version(), other.version());
     }
 
-    #[test]
-    fn s1_the_endpoints_of_a_backend_that_is_to_be_kept_are_kept_with_it() {
-        let held = versions(&snapshot(&[(key("Endpoints", "x"), 1), (key("Endpoints", "y"), 1)]));
-        let keep = Keep::Only([key("Backend", "x")].into());
-        let next = Snapshot::empty(Instant::now()).next(Patch { keep, ..Patch::default() }, Instant::now()).unwrap();
-        assert_eq!(next.delta(&held).removed, [key("Endpoints", "y")]);
-    }
-
-    fn contents() -> impl Strategy<Value = Vec<(Key, u32)>> {
-        let kind = prop::sample::select(Kind::ALL.to_vec());
-        let key = (kind, 0..12_u8).prop_map(|(kind, i)| key(kind.as_str(), &format!("r{i}")));
-        prop::collection::btree_map(key, 0..3_u32, 0..20).prop_map(|map| map.into_iter().collect())
+    fn versions(snapshot: &Snapshot) -> BTreeMap<Key, Version> {
+        snapshot.entries().map(|(key, entry)| (key.clone(), entry.version)).collect()
     }
 
     proptest! {
-        /// Whatever a proxy holds, the delta brings it to the snapshot, with nothing that it has already.
+        /// However a content came about, its version is that of the same content made at once, and what has
+        /// changed on the way is found.
         #[test]
-        fn a_delta_always_leads_to_the_snapshot(held in contents(), wanted in contents()) {
-            let held = versions(&snapshot(&held));
-            let wanted = snapshot(&wanted);
-            let delta = wanted.delta(&held);
-            let mut after = held.clone();
-            for (key, entry) in &delta.upserts {
-                prop_assert_ne!(after.insert(key.clone(), entry.version), Some(entry.version));
+        fn rule_5_a_snapshot_of_many_steps_is_that_of_one(steps in prop::collection::vec((content(), content()), 0..12)) {
+            let first = snapshot(&[]);
+            let (mut snapshot, mut model) = (first.clone(), BTreeMap::new());
+            for (given, removed) in steps {
+                let old = snapshot.clone();
+                let removed: Vec<Key> = removed.into_iter().map(|(key, _)| key).collect();
+                let upserts = given.iter().map(|(key, weight)| weighed(key, *weight)).collect();
+                let patch = Patch { upserts, removed: removed.clone(), ..Patch::default() };
+                if let Some(next) = old.next(patch, Instant::now()) {
+                    snapshot = Arc::new(next);
+                }
+                model.extend(given);
+                model.retain(|key, _| !removed.contains(key));
+                let scratch = crate::testing::snapshot(&model.clone().into_iter().collect::<Vec<_>>());
+                prop_assert_eq!(versions(&snapshot), versions(&scratch));
+                prop_assert_eq!(snapshot.version(), scratch.version());
+                for older in [&old, &first] {
+                    let (before, after) = (versions(older), versions(&snapshot));
+                    let all: std::collections::BTreeSet<&Key> = before.keys().chain(after.keys()).collect();
+                    let changed: Vec<&Key> = all.into_iter().filter(|key| before.get(*key) != after.get(*key)).collect();
+                    prop_assert_eq!(snapshot.changes_since(older).collect::<Vec<_>>(), changed);
+                }
             }
-            for key in &delta.removed {
-                prop_assert!(after.remove(key).is_some());
-            }
-            prop_assert_eq!(&after, &versions(&wanted));
-            prop_assert_eq!(wanted.delta(&after), Delta::default());
         }
     }
 }

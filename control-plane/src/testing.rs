@@ -1,11 +1,17 @@
 //! Short ways to make resources, for unit tests.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use proptest::prelude::*;
+use tokio::time::Instant;
 use weir_proto::model::{Key, Kind};
+use weir_proto::pb;
+use weir_proto::pb::resource::Body;
 
 use crate::api::PoolSpec;
 use crate::manifest::{self, Manifest};
+use crate::snapshot::{Patch, Snapshot};
 use crate::source::{Given, Object, Spec};
 
 /// A Pool `default/NAME` with this spec, in YAML flow style.
@@ -39,4 +45,32 @@ fn given(kind: &str, name: &str, spec: &str) -> Given {
         Manifest::Broken { key, findings } => Given::Broken(key, findings),
         Manifest::Unknown { findings, .. } => panic!("{findings:?}"),
     }
+}
+
+/// A resource that differs from others of its key by a number.
+pub(crate) fn weighed(key: &Key, weight: u32) -> (Key, Body) {
+    let body = match key.kind {
+        Kind::Pool => Body::Pool(pb::Pool { weight, ..Default::default() }),
+        Kind::Backend => Body::Backend(pb::Backend { weight, ..Default::default() }),
+        Kind::Endpoints => {
+            let endpoint = pb::ServiceEndpoint { address: format!("10.0.0.1:{weight}"), ..Default::default() };
+            Body::Endpoints(pb::Endpoints { endpoints: vec![endpoint] })
+        }
+    };
+    (key.clone(), body)
+}
+
+/// A snapshot of these resources.
+pub(crate) fn snapshot(content: &[(Key, u32)]) -> Arc<Snapshot> {
+    let upserts = content.iter().map(|(key, weight)| weighed(key, *weight)).collect();
+    let empty = Snapshot::empty(Instant::now());
+    Arc::new(empty.next(Patch { upserts, ..Patch::default() }, Instant::now()).unwrap_or(empty))
+}
+
+/// A few resources of two namespaces.
+pub(crate) fn content() -> impl Strategy<Value = Vec<(Key, u32)>> {
+    let name = (prop::bool::ANY, 0..8_u8).prop_map(|(own, i)| format!("{}/r{i}", if own { "own" } else { "other" }));
+    let key = (prop::sample::select(Kind::ALL.to_vec()), name)
+        .prop_map(|(kind, name)| Key { kind, name: name.parse().unwrap() });
+    prop::collection::btree_map(key, 0..3_u32, 0..20).prop_map(|map| map.into_iter().collect())
 }

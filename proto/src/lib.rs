@@ -1,7 +1,9 @@
 //! What Weir's two planes share: the wire messages ([`pb`]), the validated domain model ([`model`]),
-//! the conversions between them ([`convert`]) and the version of a resource ([`version`]).
+//! the conversions between them ([`convert`]), the version of a resource ([`version`]), and the server's side of the
+//! stream ([`encoded`]).
 
 pub mod convert;
+pub mod encoded;
 pub mod model;
 pub mod pb;
 #[cfg(feature = "process")]

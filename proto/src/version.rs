@@ -52,6 +52,12 @@ impl Version {
         &self.0
     }
 
+    /// The hash as a number, to reckon with.
+    #[must_use]
+    pub fn to_bits(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
     /// The bytes for the wire, owned.
     #[must_use]
     pub fn to_wire(self) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! LIFECYCLE: idle -> `offer` -> one delta unanswered -> `answer` -> idle. Snapshots that come meanwhile are
 //! skipped: the next offer is the difference to the newest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tonic::Status;
@@ -12,29 +12,25 @@ use weir_proto::model::Key;
 use weir_proto::pb;
 use weir_proto::version::Version;
 
-use crate::snapshot::{Delta, Snapshot};
+use crate::held::{Delta, Held, Step};
+use crate::scope::Scope;
+use crate::snapshot::Snapshot;
 
 /// The books of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
-    held: BTreeMap<Key, Version>,
+    held: Held,
     /// Refused on this stream: not sent again as long as it is what is wanted.
     refused: BTreeSet<(Key, Version)>,
     nonce: u64,
-    unanswered: Option<Unanswered>,
-}
-
-#[derive(Debug)]
-struct Unanswered {
-    delta: Delta,
-    snapshot: Arc<Snapshot>,
+    unanswered: Option<Step>,
 }
 
 /// A delta to be sent.
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) nonce: u64,
-    pub(super) delta: Delta,
+    pub(super) delta: Arc<Delta>,
 }
 
 /// What an answer settled.
@@ -56,12 +52,13 @@ pub(super) struct Rejection {
 
 impl Ledger {
     /// The books of a proxy that says it holds this. What makes no sense counts as not held.
-    pub(super) fn new(held: Vec<pb::Held>) -> Self {
+    pub(super) fn new(scope: Arc<Scope>, held: Vec<pb::Held>) -> Self {
         let known = |held: pb::Held| {
             let pb::Held { key, version } = held;
             Some((Key::try_from(key?).ok()?, Version::from_wire(&version)?))
         };
-        Self { held: held.into_iter().filter_map(known).collect(), ..Self::default() }
+        let held = Held::new(scope, held.into_iter().filter_map(known));
+        Self { held, refused: BTreeSet::new(), nonce: 0, unanswered: None }
     }
 
     /// Whether a delta may be offered.
@@ -72,14 +69,15 @@ impl Ledger {
     /// The delta to `snapshot`; `None` if there is nothing to say. The first of a stream is sent even if it is
     /// empty: the proxy becomes ready by it.
     pub(super) fn offer(&mut self, snapshot: &Arc<Snapshot>) -> Option<Offer> {
-        let mut delta = snapshot.delta(&self.held);
         self.refused.retain(|(key, version)| snapshot.get(key).is_some_and(|entry| entry.version == *version));
-        delta.upserts.retain(|(key, entry)| !self.refused.contains(&(key.clone(), entry.version)));
-        if self.nonce != 0 && delta == Delta::default() {
+        let step = self.held.step(snapshot, |key, version| self.refused.contains(&(key.clone(), version)));
+        if self.nonce != 0 && step.delta.is_empty() {
+            self.held.take(step, []);
             return None;
         }
         self.nonce += 1;
-        self.unanswered = Some(Unanswered { delta: delta.clone(), snapshot: snapshot.clone() });
+        let delta = step.delta.clone();
+        self.unanswered = Some(step);
         Some(Offer { nonce: self.nonce, delta })
     }
 
@@ -89,18 +87,12 @@ impl Ledger {
     /// If there is no such delta to answer.
     pub(super) fn answer(&mut self, answer: pb::Answer) -> Result<Settled, Status> {
         let pb::Answer { nonce, rejected } = answer;
-        let Some(unanswered) = self.unanswered.take().filter(|_| nonce == self.nonce) else {
+        let Some(step) = self.unanswered.take().filter(|_| nonce == self.nonce) else {
             return Err(Status::invalid_argument(format!("there is no unanswered delta {nonce}")));
         };
-        let Unanswered { delta, snapshot } = unanswered;
-        let rejections: Vec<Rejection> = rejected.into_iter().filter_map(|r| rejection(&delta, r)).collect();
-        let refused: BTreeSet<&Key> = rejections.iter().map(|r| &r.key).collect();
-        for key in &delta.removed {
-            self.held.remove(key);
-        }
-        for (key, entry) in delta.upserts.iter().filter(|(key, _)| !refused.contains(key)) {
-            self.held.insert(key.clone(), entry.version);
-        }
+        let rejections: Vec<Rejection> = rejected.into_iter().filter_map(|r| rejection(&step.delta, r)).collect();
+        let snapshot = step.snapshot.clone();
+        self.held.take(step, rejections.iter().map(|r| &r.key));
         self.refused.extend(rejections.iter().map(|r| (r.key.clone(), r.version)));
         Ok(Settled { snapshot, rejections })
     }
@@ -110,9 +102,11 @@ impl Ledger {
 fn rejection(delta: &Delta, message: pb::Rejection) -> Option<Rejection> {
     let pb::Rejection { key, version: _, reason } = message;
     let key = Key::try_from(key?).ok()?;
-    let (_, entry) = delta.upserts.iter().find(|(sent, _)| *sent == key)?;
-    Some(Rejection { version: entry.version, key, reason })
+    Some(Rejection { version: delta.upsert(&key)?.version, key, reason })
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +121,10 @@ mod tests {
         let upserts = pools.iter().map(|(name, weight)| (key("Pool", name), body(*weight))).collect();
         let empty = Snapshot::empty(Instant::now());
         Arc::new(empty.next(Patch { upserts, ..Patch::default() }, Instant::now()).unwrap_or(empty))
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(Arc::default(), Vec::new())
     }
 
     fn names(offer: Option<Offer>) -> Option<(Vec<String>, Vec<String>)> {
@@ -151,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_first_delta_is_sent_even_if_it_is_empty_and_no_other() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         assert_eq!(names(ledger.offer(&snapshot(&[]))), offered(&[], &[]));
         ack(&mut ledger);
         assert_eq!(names(ledger.offer(&snapshot(&[]))), None);
@@ -159,7 +157,7 @@ mod tests {
 
     #[test]
     fn rule_4_skipped_snapshots_merge_into_one_delta() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         ledger.offer(&snapshot(&[("a", 1)]));
         assert!(!ledger.is_idle());
         ack(&mut ledger);
@@ -168,12 +166,13 @@ mod tests {
 
     #[test]
     fn rule_3_a_rejected_version_is_not_held_and_not_sent_again_but_another_is() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         ledger.offer(&snapshot(&[("a", 1), ("b", 1)]));
         ack(&mut ledger);
         ledger.offer(&snapshot(&[("a", 2), ("b", 1)]));
         assert_eq!(nack(&mut ledger, "a").rejections.len(), 1);
-        assert_eq!(ledger.held[&key("Pool", "a")], snapshot(&[("a", 1)]).get(&key("Pool", "a")).unwrap().version);
+        let before = snapshot(&[("a", 1)]).get(&key("Pool", "a")).unwrap().version;
+        assert_eq!(ledger.held.version(&key("Pool", "a")), Some(before));
         assert_eq!(names(ledger.offer(&snapshot(&[("a", 2), ("b", 2)]))), offered(&["b"], &[]), "not again");
         ack(&mut ledger);
         assert_eq!(names(ledger.offer(&snapshot(&[("a", 1), ("b", 2)]))), None, "the old one is still held");
@@ -182,7 +181,7 @@ mod tests {
 
     #[test]
     fn s4_a_version_refused_before_another_is_offered_again_and_no_more_is_remembered() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         for weight in [1, 2, 3, 1] {
             let snapshot = snapshot(&[("a", weight)]);
             assert_eq!(names(ledger.offer(&snapshot)), offered(&["a"], &[]));
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn rule_3_a_rejected_resource_that_was_never_held_needs_no_removal() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         ledger.offer(&snapshot(&[("a", 1)]));
         nack(&mut ledger, "a");
         assert_eq!(names(ledger.offer(&snapshot(&[]))), None);
@@ -206,13 +205,13 @@ mod tests {
     fn rule_5_what_a_proxy_says_it_holds_is_not_sent_again() {
         let old = snapshot(&[("a", 1), ("b", 1), ("gone", 1)]);
         let held = old.entries().map(|(k, e)| pb::Held { key: Some(k.into()), version: e.version.to_wire() });
-        let mut ledger = Ledger::new(held.chain([pb::Held::default()]).collect());
+        let mut ledger = Ledger::new(Arc::default(), held.chain([pb::Held::default()]).collect());
         assert_eq!(names(ledger.offer(&snapshot(&[("a", 1), ("b", 2)]))), offered(&["b"], &["gone"]));
     }
 
     #[test]
     fn an_answer_to_no_delta_is_an_error() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         assert!(ledger.answer(pb::Answer::default()).is_err());
         ledger.offer(&snapshot(&[]));
         assert!(ledger.answer(pb::Answer { nonce: 9, rejected: Vec::new() }).is_err());

@@ -15,6 +15,7 @@ use weir_proto::version::Version;
 
 use super::ledger::{Rejection, Settled};
 use crate::metrics::Metrics;
+use crate::scope::Scope;
 use crate::snapshot::Snapshot;
 use crate::status::Programmed;
 
@@ -35,16 +36,25 @@ struct State {
 /// What a proxy refused of the snapshot it answered last, and why.
 type Refused = BTreeMap<(Key, Version), String>;
 
+/// Who is at the other end of a stream.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// Where it connects from.
+    pub address: Option<SocketAddr>,
+    /// What it may read.
+    pub scope: Arc<Scope>,
+}
+
 /// One connected proxy.
 #[derive(Debug, Clone)]
 pub struct Node {
     id: String,
     build: String,
-    address: Option<SocketAddr>,
+    peer: Peer,
     connected_since: Timestamp,
     /// The snapshot it answered last.
     snapshot: Option<Arc<Snapshot>>,
-    refused: Arc<Refused>,
+    refused: Refused,
     ack: Option<(u64, Timestamp)>,
     nack: Option<(Timestamp, Vec<Rejection>)>,
     /// Endpoints that are not up, by Backend and address.
@@ -52,9 +62,21 @@ pub struct Node {
     replaced: CancellationToken,
 }
 
-/// How far each proxy is.
+/// How far the proxies are. Those that work with the same snapshot and may read the same are counted together,
+/// so that a thousand proxies cost little more than one.
+#[derive(Debug, Default)]
+pub struct Progress {
+    groups: Vec<Group>,
+    /// Who refused what, and why.
+    refused: BTreeMap<(Key, Version), Vec<(String, String)>>,
+}
+
 #[derive(Debug)]
-pub struct Progress(Vec<(String, Option<Arc<Snapshot>>, Arc<Refused>)>);
+struct Group {
+    snapshot: Option<Arc<Snapshot>>,
+    scope: Arc<Scope>,
+    count: usize,
+}
 
 impl Nodes {
     /// Nobody is connected yet.
@@ -65,15 +87,15 @@ impl Nodes {
 
     /// Enters a proxy until the handle is dropped. An older stream of the same node is asked to end: the node
     /// has come back before we noticed that it was gone.
-    pub(super) fn enter(self: &Arc<Self>, id: String, build: String, address: Option<SocketAddr>) -> Handle {
+    pub(super) fn enter(self: &Arc<Self>, id: String, build: String, peer: Peer) -> Handle {
         let replaced = CancellationToken::new();
         let node = Node {
             id,
             build,
-            address,
+            peer,
             connected_since: Timestamp::now(),
             snapshot: None,
-            refused: Arc::default(),
+            refused: Refused::new(),
             ack: None,
             nack: None,
             down: BTreeMap::new(),
@@ -96,12 +118,12 @@ impl Nodes {
         self.changed.subscribe()
     }
 
-    /// How far each proxy is.
+    /// How far the proxies are.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let state = self.state.read();
-        let one = |node: &Node| (node.id.clone(), node.snapshot.clone(), node.refused.clone());
-        Progress(state.nodes.values().map(one).collect())
+        let mut progress = Progress::default();
+        self.state.read().nodes.values().for_each(|node| progress.count(node));
+        progress
     }
 
     /// Every connected proxy, as JSON.
@@ -149,8 +171,7 @@ impl Handle {
                 node.ack = Some((nonce, Timestamp::now()));
                 return;
             }
-            let refused = Arc::make_mut(&mut node.refused);
-            refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
+            node.refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
             node.nack = Some((Timestamp::now(), rejections.clone()));
         });
     }
@@ -184,7 +205,7 @@ impl Node {
     /// Takes the place of an older stream, which may be that of another proxy: two of one name would go on
     /// ending each other's.
     fn replace(&self, old: &Self) {
-        let (id, address, old_address) = (&self.id, &self.address, &old.address);
+        let (id, address, old_address) = (&self.id, &self.peer.address, &old.peer.address);
         tracing::warn!(
             node = id,
             ?address,
@@ -196,10 +217,7 @@ impl Node {
 
     /// Works with a snapshot from now on. What it refused of older ones is of no interest any more.
     fn work_with(&mut self, snapshot: &Arc<Snapshot>) {
-        let is_current = |(key, version): &(Key, Version)| snapshot.get(key).is_some_and(|e| e.version == *version);
-        if !self.refused.keys().all(is_current) {
-            Arc::make_mut(&mut self.refused).retain(|refused, _| is_current(refused));
-        }
+        self.refused.retain(|(key, version), _| snapshot.get(key).is_some_and(|entry| entry.version == *version));
         self.snapshot = Some(snapshot.clone());
     }
 
@@ -214,11 +232,11 @@ impl Node {
     }
 
     fn to_json(&self) -> Value {
-        let Self { id, build, address, connected_since, snapshot, refused: _, ack, nack, down, replaced: _ } = self;
+        let Self { id, build, peer, connected_since, snapshot, refused: _, ack, nack, down, replaced: _ } = self;
         json!({
             "id": id,
             "build": build,
-            "address": address.map(|a| a.to_string()),
+            "address": peer.address.map(|a| a.to_string()),
             "connectedSince": connected_since.to_string(),
             "version": snapshot.as_ref().map(|s| s.version().to_string()),
             "lastAck": ack.as_ref().map(|(nonce, time)| json!({"nonce": nonce, "time": time.to_string()})),
@@ -256,18 +274,46 @@ fn endpoint_json(backend: &Key, report: &pb::EndpointReport) -> Value {
 }
 
 impl Progress {
-    /// How far the proxies are with a version of a resource; `None` = it is not in the snapshot.
-    #[must_use]
-    pub fn of(&self, key: &Key, version: Option<Version>) -> Programmed {
-        let mut programmed = Programmed { total: self.0.len(), ..Programmed::default() };
-        let Some(version) = version else { return programmed };
-        for (id, snapshot, refused) in &self.0 {
-            let answered = snapshot.as_ref().and_then(|s| s.get(key)).is_some_and(|e| e.version == version);
-            match refused.get(&(key.clone(), version)) {
-                Some(why) => programmed.rejected.push((id.clone(), why.clone())),
-                None => programmed.programmed += usize::from(answered),
+    fn count(&mut self, node: &Node) {
+        for ((key, version), why) in &node.refused {
+            let refused = self.refused.entry((key.clone(), *version)).or_default();
+            refused.push((node.id.clone(), why.clone()));
+        }
+        match self.groups.iter_mut().find(|group| group.holds(node)) {
+            Some(group) => group.count += 1,
+            None => {
+                let (snapshot, scope) = (node.snapshot.clone(), node.peer.scope.clone());
+                self.groups.push(Group { snapshot, scope, count: 1 });
             }
         }
+    }
+
+    /// How far the proxies that may read a resource are with a version of it; `None` = it is not in the snapshot.
+    #[must_use]
+    pub fn of(&self, key: &Key, version: Option<Version>) -> Programmed {
+        let mut programmed = Programmed::default();
+        for group in self.groups.iter().filter(|group| group.scope.covers(&key.name)) {
+            programmed.total += group.count;
+            programmed.programmed += if group.answered(key, version) { group.count } else { 0 };
+        }
+        if let Some(refused) = version.and_then(|version| self.refused.get(&(key.clone(), version))) {
+            // Each of them has answered the snapshot that holds it.
+            programmed.programmed = programmed.programmed.saturating_sub(refused.len());
+            programmed.rejected.clone_from(refused);
+        }
         programmed
+    }
+}
+
+impl Group {
+    fn holds(&self, node: &Node) -> bool {
+        let Node { snapshot, peer, .. } = node;
+        self.snapshot.as_ref().map(Arc::as_ptr) == snapshot.as_ref().map(Arc::as_ptr) && self.scope == peer.scope
+    }
+
+    /// Whether these proxies have answered a version.
+    fn answered(&self, key: &Key, version: Option<Version>) -> bool {
+        let entry = self.snapshot.as_ref().and_then(|snapshot| snapshot.get(key));
+        version.is_some() && entry.map(|entry| entry.version) == version
     }
 }

@@ -1,46 +1,66 @@
 //! One proxy: moves messages between its stream and its ledger.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
-use weir_proto::pb;
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 use weir_proto::pb::node_message::Body;
+use weir_proto::{encoded, pb};
 
 use super::Context;
-use super::chunk::chunks;
+use super::chunk::Chunks;
 use super::ledger::{Ledger, Offer};
-use super::nodes::Handle;
+use super::nodes::{Handle, Peer};
 use crate::snapshot::Snapshot;
 
 /// A stream that says nothing is no proxy.
 const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
 
-type ToNode = mpsc::Sender<Result<pb::Delta, Status>>;
+/// How long a stream lives, within a tenth: proxies that fled from a replica which was away for a while come back to
+/// it by and by.
+const AGE: Duration = Duration::from_secs(30 * 60);
+const AGE_SPREAD: RangeInclusive<f64> = 0.9..=1.1;
+
+/// What the last words say then.
+const OLD: &str = "the stream is old: connect again, to any replica";
+
+type ToNode = mpsc::Sender<Result<encoded::Delta, Status>>;
+
+/// What a proxy says: tonic's stream, or a channel in tests.
+pub(super) trait FromNode: Stream<Item = Result<pb::NodeMessage, Status>> + Unpin {}
+
+impl<S: Stream<Item = Result<pb::NodeMessage, Status>> + Unpin> FromNode for S {}
 
 /// Serves one stream to its end.
 pub(super) async fn run(
     context: Context,
-    address: Option<SocketAddr>,
-    mut from_node: Streaming<pb::NodeMessage>,
+    peer: Peer,
+    mut from_node: impl FromNode,
     to_node: &ToNode,
 ) -> Result<(), Status> {
     let subscribe = subscribe(&mut from_node).await?;
     let pb::Subscribe { node_id, build, held } = subscribe;
     tracing::info!(node = node_id, build, held = held.len(), "proxy connected");
-    let node = context.nodes.enter(node_id.clone(), build, address);
-    let mut session = Session::new(context, node, Ledger::new(held));
+    let ledger = Ledger::new(peer.scope.clone(), held);
+    let node = context.nodes.enter(node_id.clone(), build, peer);
+    let mut session = Session::new(context, node, ledger);
     let result = session.serve(&mut from_node, to_node).await;
     tracing::info!(node = node_id, "proxy disconnected");
     result
 }
 
-async fn subscribe(from_node: &mut Streaming<pb::NodeMessage>) -> Result<pb::Subscribe, Status> {
-    let first = tokio::time::timeout(SUBSCRIBE_WITHIN, from_node.message()).await;
+fn age() -> Duration {
+    AGE.mul_f64(rand::random_range(AGE_SPREAD))
+}
+
+async fn subscribe(from_node: &mut impl FromNode) -> Result<pb::Subscribe, Status> {
+    let first = tokio::time::timeout(SUBSCRIBE_WITHIN, from_node.try_next()).await;
     match first.map_err(|_| Status::invalid_argument("no Subscribe came"))?? {
         Some(pb::NodeMessage { body: Some(Body::Subscribe(subscribe)) }) if !subscribe.node_id.is_empty() => {
             Ok(subscribe)
@@ -54,7 +74,7 @@ struct Session {
     node: Handle,
     ledger: Ledger,
     /// Chunks of the unanswered delta that are not sent yet.
-    outbox: VecDeque<pb::Delta>,
+    outbox: Option<Chunks>,
     /// The snapshot that was looked at last; `None` before the first.
     seen: Option<Arc<Snapshot>>,
     /// When the oldest change was made that is not offered yet.
@@ -65,11 +85,12 @@ struct Session {
 
 impl Session {
     fn new(context: Context, node: Handle, ledger: Ledger) -> Self {
-        Self { context, node, ledger, outbox: VecDeque::new(), seen: None, oldest: None, carried: None }
+        Self { context, node, ledger, outbox: None, seen: None, oldest: None, carried: None }
     }
 
-    async fn serve(&mut self, from_node: &mut Streaming<pb::NodeMessage>, to_node: &ToNode) -> Result<(), Status> {
+    async fn serve(&mut self, from_node: &mut impl FromNode, to_node: &ToNode) -> Result<(), Status> {
         let mut snapshots = self.context.snapshot.clone();
+        let mut old = pin!(tokio::time::sleep(age()));
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot {
@@ -78,15 +99,14 @@ impl Session {
             tokio::select! {
                 () = self.context.stop.cancelled() => return Err(Status::unavailable("the control plane stops")),
                 () = self.node.replaced().cancelled() => return Err(Status::aborted("the node opened another stream")),
-                message = from_node.message() => match message? {
+                // Not while an answer is on its way: it would be lost, and the delta sent once more.
+                () = &mut old, if self.ledger.is_idle() => return Err(Status::unavailable(OLD)),
+                message = from_node.try_next() => match message? {
                     Some(message) => self.hear(message)?,
                     None => return Ok(()),
                 },
-                permit = to_node.reserve(), if !self.outbox.is_empty() => {
-                    let permit = permit.map_err(|_| Status::cancelled("the node is gone"))?;
-                    if let Some(chunk) = self.outbox.pop_front() {
-                        permit.send(Ok(chunk));
-                    }
+                permit = to_node.reserve(), if self.outbox.is_some() => {
+                    self.send_chunk(permit.map_err(|_| Status::cancelled("the node is gone"))?);
                 }
                 changed = snapshots.changed() => changed.map_err(|_| Status::unavailable("the control plane stops"))?,
             }
@@ -109,12 +129,20 @@ impl Session {
         self.carried = self.oldest.take();
         match self.ledger.offer(&snapshot) {
             Some(Offer { nonce, delta }) => {
-                self.outbox = chunks(&delta, nonce, snapshot.version()).into();
-                self.context.metrics.sent(&delta, &self.outbox);
+                self.context.metrics.offered(&delta);
+                self.outbox = Some(Chunks::new(delta, nonce, snapshot.version()));
             }
             None => self.node.holds(&snapshot),
         }
         self.seen = Some(snapshot);
+    }
+
+    fn send_chunk(&mut self, permit: mpsc::Permit<'_, Result<encoded::Delta, Status>>) {
+        if let Some(chunk) = self.outbox.as_mut().and_then(Chunks::next) {
+            self.context.metrics.sent(chunk.encoded_len());
+            permit.send(Ok(chunk));
+        }
+        self.outbox.take_if(|chunks| chunks.is_done());
     }
 
     fn hear(&mut self, message: pb::NodeMessage) -> Result<(), Status> {
@@ -131,7 +159,7 @@ impl Session {
     }
 
     fn hear_answer(&mut self, answer: pb::Answer) -> Result<(), Status> {
-        if !self.outbox.is_empty() {
+        if self.outbox.is_some() {
             return Err(Status::invalid_argument("the answer came before the last chunk"));
         }
         let nonce = answer.nonce;
@@ -145,5 +173,88 @@ impl Session {
         }
         self.node.answered(nonce, &settled);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+    use tokio_stream::wrappers::ReceiverStream;
+    use tokio_util::sync::CancellationToken;
+    use tonic::Code;
+
+    use super::*;
+    use crate::discovery::Nodes;
+    use crate::metrics::Metrics;
+    use crate::testing::{key, snapshot};
+
+    /// A session whose stream is two channels.
+    struct Stream {
+        to_session: mpsc::Sender<Result<pb::NodeMessage, Status>>,
+        from_session: mpsc::Receiver<Result<encoded::Delta, Status>>,
+        snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+        running: JoinHandle<Result<(), Status>>,
+    }
+
+    impl Stream {
+        async fn open() -> Self {
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let nodes = Arc::new(Nodes::new(metrics.clone()));
+            let (snapshots, snapshot) = watch::channel(Some(snapshot(&[])));
+            let context = Context { snapshot, nodes, metrics, stop: CancellationToken::new() };
+            let (to_session, messages) = mpsc::channel(4);
+            let (to_node, from_session) = mpsc::channel(4);
+            let running =
+                tokio::spawn(
+                    async move { run(context, Peer::default(), ReceiverStream::new(messages), &to_node).await },
+                );
+            let stream = Self { to_session, from_session, snapshots, running };
+            stream.say(Body::Subscribe(pb::Subscribe { node_id: "n".into(), ..Default::default() })).await;
+            stream
+        }
+
+        async fn say(&self, body: Body) {
+            self.to_session.send(Ok(pb::NodeMessage { body: Some(body) })).await.unwrap();
+        }
+
+        /// The nonce of the next delta.
+        async fn delta(&mut self) -> u64 {
+            self.from_session.recv().await.unwrap().unwrap().nonce
+        }
+
+        async fn ack(&self, nonce: u64) {
+            self.say(Body::Answer(pb::Answer { nonce, rejected: Vec::new() })).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_it_is_old_and_says_so() {
+        let mut stream = Stream::open().await;
+        let (start, nonce) = (Instant::now(), stream.delta().await);
+        stream.ack(nonce).await;
+        let status = stream.running.await.unwrap().unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, OLD));
+        let age = start.elapsed().as_secs_f64() / AGE.as_secs_f64();
+        assert!((0.89..1.11).contains(&age), "{age}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_stream_waits_for_the_answer_that_is_due() {
+        let mut stream = Stream::open().await;
+        let first = stream.delta().await;
+        stream.ack(first).await;
+        stream.snapshots.send_replace(Some(snapshot(&[(key("Pool", "a"), 1)])));
+        let second = stream.delta().await;
+        tokio::time::sleep(AGE * 2).await;
+        assert!(!stream.running.is_finished());
+        stream.ack(second).await;
+        assert_eq!(stream.running.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn streams_of_one_moment_do_not_end_in_one_moment() {
+        let ages: std::collections::BTreeSet<Duration> = (0..100).map(|_| age()).collect();
+        assert!(ages.len() > 50, "{ages:?}");
     }
 }

@@ -11,10 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use weir_control_plane::discovery::{Context, Nodes, Service};
 use weir_control_plane::metrics::Metrics;
+use weir_control_plane::scope::Scope;
 use weir_control_plane::snapshot::{Patch, Snapshot};
 use weir_proto::model::{Key, Kind};
 use weir_proto::pb;
@@ -32,6 +34,11 @@ struct Plane {
 
 impl Plane {
     async fn start() -> Self {
+        Self::scoped(None).await
+    }
+
+    /// A plane that takes every proxy for one of this scope.
+    async fn scoped(scope: Option<Scope>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -39,6 +46,10 @@ impl Plane {
         let (nodes, stop) = (Arc::new(Nodes::new(metrics.clone())), CancellationToken::new());
         let context = Context { snapshot, nodes: nodes.clone(), metrics, stop: stop.clone() };
         let service = Service::new(context, TaskTracker::new()).into_server();
+        let service = InterceptedService::new(service, move |mut request: tonic::Request<()>| {
+            scope.clone().map(|scope| request.extensions_mut().insert(scope));
+            Ok(request)
+        });
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
         Self { address, snapshots, nodes, stop }
     }
@@ -50,7 +61,14 @@ impl Plane {
         plane
     }
 
-    /// Publishes exactly these: `p/NAME` is a Pool, `b/NAME` a Backend.
+    /// How far the proxies are with a resource of the newest snapshot: how many have it, of how many.
+    fn programmed(&self, key: &Key) -> (usize, usize) {
+        let version = self.snapshots.borrow().as_ref().and_then(|s| s.get(key).map(|entry| entry.version));
+        let programmed = self.nodes.progress().of(key, version);
+        (programmed.programmed, programmed.total)
+    }
+
+    /// Publishes exactly these: `p/NAME` is a Pool, `b/NAME` a Backend, of namespace default unless NAME names one.
     fn publish(&self, resources: &[(&str, u32)]) {
         let upserts = resources.iter().map(|(name, weight)| (key(name), body(&key(name), *weight)));
         let empty = Snapshot::empty(Instant::now());
@@ -75,7 +93,8 @@ impl Plane {
 fn key(name: &str) -> Key {
     let (kind, name) = name.split_once('/').unwrap();
     let kind = if kind == "p" { Kind::Pool } else { Kind::Backend };
-    Key { kind, name: format!("default/{name}").parse().unwrap() }
+    let name = if name.contains('/') { name.to_owned() } else { format!("default/{name}") };
+    Key { kind, name: name.parse().unwrap() }
 }
 
 fn body(key: &Key, weight: u32) -> pb::resource::Body {
@@ -204,6 +223,30 @@ async fn order_7_a_proxy_that_comes_back_gets_only_the_difference() {
     let replica = Plane::with(&[("p/a", 1), ("p/b", 2)]).await;
     let mut proxy = Proxy::resume(replica.address, "n", held).await;
     assert_eq!(proxy.accept().await, got(1, &["p/b"], &["b/x"]), "from another replica");
+}
+
+#[tokio::test]
+async fn order_7_a_list_of_100000_resources_that_are_held_is_heard() {
+    let plane = Plane::with(&[("p/a", 1)]).await;
+    let held = (0..100_000).map(|i| (key(&format!("b/a-backend-with-a-rather-long-name-{i}")), vec![7; 16]));
+    let mut proxy = Proxy::resume(plane.address, "n", held.collect()).await;
+    let got = proxy.accept().await;
+    assert_eq!((got.upserts.len(), got.removed.len(), proxy.held.len()), (1, 100_000, 1));
+}
+
+#[tokio::test]
+async fn a_proxy_gets_and_counts_for_what_its_scope_covers_only() {
+    let plane = Plane::scoped(Some(Scope::Only(["shop".into()].into()))).await;
+    plane.publish(&[("p/shop/a", 1), ("b/shop/x", 1), ("p/blog/a", 1), ("b/blog/x", 1)]);
+    let held = [key("p/shop/gone"), key("p/blog/a")].map(|key| (key, vec![7; 16])).into();
+    let mut proxy = Proxy::resume(plane.address, "n", held).await;
+    assert_eq!(proxy.accept().await, got(1, &["b/shop/x", "p/shop/a"], &["p/blog/a", "p/shop/gone"]));
+    plane.node(|node| node["lastAck"]["nonce"] == 1).await;
+    assert_eq!((plane.programmed(&key("p/shop/a")), plane.programmed(&key("p/blog/a"))), ((1, 1), (0, 0)));
+    plane.publish(&[("p/shop/a", 1), ("b/shop/x", 1), ("p/blog/a", 2)]);
+    proxy.hears_nothing().await;
+    plane.publish(&[("p/shop/a", 2), ("p/blog/a", 3)]);
+    assert_eq!(proxy.accept().await, got(2, &["p/shop/a"], &["b/shop/x"]));
 }
 
 #[tokio::test]

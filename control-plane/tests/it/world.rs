@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +19,7 @@ use weir_control_plane::app::{self, Bound};
 use weir_control_plane::config::Config;
 use weir_control_plane::snapshot::Snapshot;
 use weir_control_plane::status::{StatusSink, Update};
+use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::proxy::SOON;
@@ -147,7 +149,7 @@ impl World {
 
 pub(crate) fn weight(snapshot: &Snapshot, name: &str) -> Option<u32> {
     let (_, entry) = snapshot.entries().find(|(key, _)| key.name.name() == name)?;
-    Some(match entry.resource.body.as_ref().unwrap() {
+    Some(match pb::Resource::decode(entry.encoded.clone()).unwrap().body.unwrap() {
         Body::Pool(pool) => pool.weight,
         Body::Backend(backend) => backend.weight,
         Body::Endpoints(_) => return None,
