@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +20,11 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::source::file::FileSource;
+use crate::source::any::{AnySource, OpenError};
 use crate::status::{Board, LineSink, Sources, StatusSink, report};
 
 /// Batches of changes on their way to the publisher.
-const CHANGES: usize = 64;
+const BATCHES: usize = 64;
 
 /// A proxy that is gone without a word is noticed within the sum of both.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -37,14 +36,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Why the control plane cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder cannot be read.
-    #[error("folder {}: {cause}", folder.display())]
-    Folder {
-        /// Which folder.
-        folder: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    /// There is nothing that resources can come from.
+    #[error(transparent)]
+    Source(#[from] OpenError),
     /// An address cannot be listened on.
     #[error("{} {}: {}", listen.flag, listen.address, explain(cause))]
     Listen {
@@ -74,7 +68,7 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// A control plane whose ports are bound and whose folder is there.
+/// A control plane whose ports are bound and whose source is there.
 #[derive(Debug)]
 pub struct Bound {
     /// Where proxies connect.
@@ -83,22 +77,22 @@ pub struct Bound {
     pub admin: SocketAddr,
     grpc_listener: TcpListener,
     admin_listener: TcpListener,
-    source: FileSource,
+    source: AnySource,
     publisher: Publisher,
     sources: Sources,
     metrics: Arc<Metrics>,
 }
 
-/// Binds the ports and opens the folder.
+/// Binds the ports and opens the source.
 ///
 /// # Errors
-/// Names the flag or folder that is wrong.
+/// Names the flag, folder or cluster that is wrong.
 pub async fn bind(config: Config) -> Result<Bound, Error> {
-    let Config { folder, grpc, admin } = config;
-    let source = FileSource::open(&folder).map_err(|cause| Error::Folder { folder, cause })?;
+    let Config { source, grpc, admin } = config;
+    let metrics = Arc::new(Metrics::new()?);
+    let source = AnySource::open(source, metrics.clone()).await?;
     let (grpc_listener, grpc) = listen(grpc).await?;
     let (admin_listener, admin) = listen(admin).await?;
-    let metrics = Arc::new(Metrics::new()?);
     let board = Arc::new(Board::default());
     let publisher = Publisher::new(board.clone());
     let nodes = Arc::new(Nodes::new(metrics.clone()));
@@ -140,9 +134,9 @@ impl Bound {
         // Ends every task, also when one of them fails.
         let stop = stop.child_token();
         let mut tasks = JoinSet::new();
-        let (to_publisher, changes) = mpsc::channel(CHANGES);
+        let (to_publisher, batches) = mpsc::channel(BATCHES);
         spawn(&mut tasks, "source", source.run(to_publisher, stop.clone()));
-        spawn(&mut tasks, "publisher", publisher.run(changes));
+        spawn(&mut tasks, "publisher", publisher.run(batches));
         spawn(&mut tasks, "status", report(sources.clone(), sink, stop.clone()));
         let admin = admin::Admin::new(sources.clone(), metrics.clone());
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));

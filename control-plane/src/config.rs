@@ -1,8 +1,10 @@
 //! Flags, and what they come to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use weir_proto::model::name::check_namespace;
 use weir_proto::process::telemetry;
 
 /// Flag of the gRPC address.
@@ -12,7 +14,12 @@ const ADMIN: &str = "--admin";
 
 const EXAMPLES: &str = "\
 Examples:
-  Serve the manifests below ./conf, reloading them on change:
+  Watch the resources of a cluster, all of them or those of two namespaces; in a pod by its service account,
+  elsewhere by KUBECONFIG:
+    weir-control-plane
+    weir-control-plane --namespace shop --namespace blog
+
+  Without a cluster: serve the manifests below ./conf, reloading them on change:
     weir-control-plane --folder ./conf
 
   On this machine only, with a log in JSON:
@@ -40,10 +47,16 @@ pub struct Cli {
 /// Where resources come from.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Folder with manifests: every *.yaml, *.yml and *.json below it. The only source of this version: it
-    /// does not watch Kubernetes.
-    #[arg(long, env = "WEIR_FOLDER", value_name = "DIR")]
-    pub folder: PathBuf,
+    /// Folder with manifests, in place of a cluster: every *.yaml, *.yml and *.json below it.
+    #[arg(long, env = "WEIR_FOLDER", value_name = "DIR", conflicts_with = "namespace")]
+    pub folder: Option<PathBuf>,
+    /// Namespace to watch; may be repeated (in the variable: separated by spaces) [default: all of the cluster]
+    #[arg(long, env = "WEIR_NAMESPACE", value_name = "NS", value_delimiter = ' ', value_parser = namespace)]
+    pub namespace: Vec<String>,
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    check_namespace(text).map(|()| text.to_owned())
 }
 
 /// Where to listen.
@@ -66,11 +79,33 @@ pub struct Listen {
     pub address: SocketAddr,
 }
 
+/// Where resources come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceConfig {
+    /// The manifests of a folder.
+    Folder(PathBuf),
+    /// A cluster.
+    Kubernetes {
+        /// Namespaces to watch, each once; none = all.
+        namespaces: Vec<String>,
+    },
+}
+
+impl SourceArgs {
+    fn config(&self) -> SourceConfig {
+        if let Some(folder) = &self.folder {
+            return SourceConfig::Folder(folder.clone());
+        }
+        let each_once: BTreeSet<&String> = self.namespace.iter().collect();
+        SourceConfig::Kubernetes { namespaces: each_once.into_iter().cloned().collect() }
+    }
+}
+
 /// What the control plane needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Folder with manifests.
-    pub folder: PathBuf,
+    /// Where resources come from.
+    pub source: SourceConfig,
     /// For proxies.
     pub grpc: Listen,
     /// For people and probes.
@@ -78,10 +113,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// A control plane over the manifests of a folder, with the flags of `weir-control-plane`.
+    /// A control plane over these resources, with the flags of `weir-control-plane`.
     #[must_use]
-    pub fn new(folder: PathBuf, grpc: SocketAddr, admin: SocketAddr) -> Self {
-        Self { folder, grpc: Listen { flag: GRPC, address: grpc }, admin: Listen { flag: ADMIN, address: admin } }
+    pub fn new(source: SourceConfig, grpc: SocketAddr, admin: SocketAddr) -> Self {
+        Self { source, grpc: Listen { flag: GRPC, address: grpc }, admin: Listen { flag: ADMIN, address: admin } }
     }
 }
 
@@ -89,7 +124,7 @@ impl Cli {
     /// What the flags come to.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::new(self.source.folder.clone(), self.listen.grpc, self.listen.admin)
+        Config::new(self.source.config(), self.listen.grpc, self.listen.admin)
     }
 }
 
@@ -117,10 +152,32 @@ mod tests {
         assert_eq!(config.admin.address.to_string(), "0.0.0.0:9801");
     }
 
+    fn source(arguments: &[&str]) -> Result<SourceConfig, clap::Error> {
+        Cli::try_parse_from([&["weir-control-plane"], arguments].concat()).map(|cli| cli.config().source)
+    }
+
     #[test]
-    fn wrong_usage_exits_with_2() {
-        assert_eq!(Cli::try_parse_from(["weir-control-plane"]).unwrap_err().exit_code(), 2);
-        let bad = ["weir-control-plane", "--folder", "x", "--grpc", "nowhere"];
-        assert_eq!(Cli::try_parse_from(bad).unwrap_err().exit_code(), 2);
+    fn resources_come_from_the_cluster_unless_there_is_a_folder() {
+        let of = |namespaces: &[&str]| SourceConfig::Kubernetes {
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(source(&[]).unwrap(), of(&[]));
+        let twice = ["--namespace", "shop", "--namespace", "blog", "--namespace", "shop"];
+        assert_eq!(source(&twice).unwrap(), of(&["blog", "shop"]));
+        assert_eq!(source(&["--folder", "conf"]).unwrap(), SourceConfig::Folder("conf".into()));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2_and_names_the_flag() {
+        for (arguments, flag) in [
+            (vec!["--folder", "x", "--grpc", "nowhere"], "--grpc"),
+            (vec!["--folder", "x", "--namespace", "shop"], "--namespace"),
+            (vec!["--namespace", "Shop"], "--namespace"),
+            (vec!["--namespace", ""], "--namespace"),
+        ] {
+            let error = source(&arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(flag), "{error}");
+        }
     }
 }

@@ -33,7 +33,8 @@ impl Index {
         match event {
             Event::Apply(given) => self.give(given),
             Event::Delete(key) => self.delete(&key),
-            Event::Reset(kind, all) => self.reset(kind, all),
+            Event::Reset(kind, all) => self.complete.insert(kind) | self.reset(kind, None, all),
+            Event::ResetIn(kind, namespace, all) => self.reset(kind, Some(&namespace), all),
             Event::Hidden(keep) => mem::replace(&mut self.hidden, keep) != self.hidden,
             Event::Problems(..) => false,
         }
@@ -124,11 +125,12 @@ impl Index {
         known
     }
 
-    fn reset(&mut self, kind: Kind, all: Vec<Given>) -> bool {
-        let keep: BTreeSet<Key> = all.iter().map(|given| given.key().clone()).collect();
-        let known = self.objects.keys().chain(self.broken.keys());
-        let gone: BTreeSet<Key> = known.filter(|k| k.kind == kind && !keep.contains(k)).cloned().collect();
-        let mut changed = self.complete.insert(kind);
+    fn reset(&mut self, kind: Kind, namespace: Option<&str>, all: Vec<Given>) -> bool {
+        let keep: BTreeSet<&Key> = all.iter().map(Given::key).collect();
+        let is_listed = |key: &&Key| key.kind == kind && namespace.is_none_or(|n| key.name.namespace() == n);
+        let known = self.objects.keys().chain(self.broken.keys()).filter(is_listed);
+        let gone: BTreeSet<Key> = known.filter(|key| !keep.contains(key)).cloned().collect();
+        let mut changed = false;
         for key in gone {
             changed |= self.delete(&key);
         }
@@ -258,5 +260,15 @@ mod tests {
         index.apply(Event::Reset(Kind::Pool, vec![pool("b", "{}")]));
         assert_eq!(dirty(&mut index), ["Pool default/a", "Pool default/b"]);
         assert!(index.knows(&key("Backend", "x")) && !index.knows(&key("Pool", "a")));
+    }
+
+    #[test]
+    fn a_reset_of_one_namespace_leaves_the_others() {
+        let mut index = synced();
+        index.apply(Event::Apply(pool("a", "{}")));
+        index.take_dirty();
+        assert!(!index.apply(Event::ResetIn(Kind::Pool, "other".into(), vec![])));
+        assert!(index.apply(Event::ResetIn(Kind::Pool, "default".into(), vec![pool("b", "{}")])));
+        assert_eq!(dirty(&mut index), ["Pool default/a", "Pool default/b"]);
     }
 }

@@ -8,6 +8,9 @@ use weir_control_plane::app;
 use weir_control_plane::config::Cli;
 use weir_proto::process::{shutdown, telemetry};
 
+/// The client of the cluster says at each attempt what the source says once.
+const LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -19,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    telemetry::init(cli.telemetry.log_format)?;
+    telemetry::init_with(cli.telemetry.log_format, LOG)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(async { Ok(app::bind(cli.config()).await?.run(shutdown::on_signal()?).await?) })
 }

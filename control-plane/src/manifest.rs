@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::Error;
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_proto::model::{BadName, Key, Kind, ResourceName};
 
 use crate::api;
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
-use crate::source::{Object, Spec};
+use crate::source::{Given, Object, Spec};
 use crate::yaml::{self, Document};
 
 /// Namespace of a manifest that names none.
@@ -104,10 +104,7 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
         Err(wrong) => return unknown(&origin, vec![wrong], hides(&value)),
     };
     let key = read_key(kind, &value);
-    let mut wrong = structure::check(api::schema(kind), &value);
-    if wrong.is_empty() {
-        wrong = rules::check(kind, &value);
-    }
+    let mut wrong = breaches(kind, &value);
     let key = match key {
         Ok(key) => key,
         Err(bad) => {
@@ -124,6 +121,31 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
         Ok(spec) => Manifest::Good(Object { key, spec, generation: None, origin: Some(Arc::new(origin)) }),
         Err(error) => broken(&origin, key, vec![structure::Wrong::new("spec", error.to_string())]),
     }
+}
+
+/// A resource as a cluster has it, with the fields `spec` and `status`. Its definition there has judged it already,
+/// but may be older or newer than this program.
+pub(crate) fn from_cluster(key: Key, generation: Option<i64>, mut body: Value) -> Given {
+    drop_nulls(&mut body);
+    let spec = body["spec"].take();
+    let manifest = json!({"metadata": {"name": key.name.name()}, "spec": spec});
+    let mut wrong = breaches(key.kind, &manifest);
+    if wrong.is_empty() {
+        match read_spec(key.kind, manifest) {
+            Ok(spec) => return Given::Object(Object { key, spec, generation, origin: None }),
+            Err(error) => wrong.push(structure::Wrong::new("spec", error.to_string())),
+        }
+    }
+    let finding =
+        |w: structure::Wrong| Finding { place: None, key: Some(key.clone()), field: w.field, message: w.message };
+    let findings = wrong.into_iter().map(finding).collect();
+    Given::Broken(key, findings)
+}
+
+/// Every rule of its schema that a manifest breaks.
+fn breaches(kind: Kind, manifest: &Value) -> Vec<structure::Wrong> {
+    let wrong = structure::check(api::schema(kind), manifest);
+    if wrong.is_empty() { rules::check(kind, manifest) } else { wrong }
 }
 
 fn broken(origin: &Origin, key: Key, wrong: Vec<structure::Wrong>) -> Manifest {

@@ -25,6 +25,7 @@ pub struct Metrics {
     resources: IntGaugeVec,
     sent_resources: IntCounterVec,
     sent_bytes: IntCounter,
+    watch_failures: IntCounterVec,
 }
 
 impl Metrics {
@@ -50,6 +51,12 @@ impl Metrics {
             sent_bytes: register(
                 &registry,
                 IntCounter::new("weir_sent_bytes_total", "Bytes of deltas sent to proxies.")?,
+            )?,
+            watch_failures: counters(
+                &registry,
+                "weir_watch_failures_total",
+                "Failures to list or watch objects of the cluster.",
+                &["kind"],
             )?,
             registry,
         })
@@ -78,6 +85,11 @@ impl Metrics {
         for kind in refused {
             self.nacks.with_label_values(&[kind.as_str()]).inc();
         }
+    }
+
+    /// The failed lists and watches of a kind.
+    pub(crate) fn watch_failures(&self, kind: &str) -> IntCounter {
+        self.watch_failures.with_label_values(&[kind])
     }
 
     /// All families in Prometheus' text format.

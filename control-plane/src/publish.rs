@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::desired::{Desired, problems};
 use crate::snapshot::Snapshot;
-use crate::source::Changes;
+use crate::source::{Batch, Changes};
 use crate::status::Board;
 
 /// Owns the desired state; everyone else reads what it publishes.
@@ -32,14 +32,13 @@ impl Publisher {
     }
 
     /// Publishes until the source is gone.
-    pub async fn run(mut self, mut changes: mpsc::Receiver<Changes>) {
-        while let Some(mut batch) = changes.recv().await {
-            let now = Instant::now();
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+        while let Some(Batch { mut changes, since }) = batches.recv().await {
             // A burst is one snapshot.
-            while let Ok(more) = changes.try_recv() {
-                batch.extend(more);
+            while let Ok(more) = batches.try_recv() {
+                changes.extend(more.changes);
             }
-            self.apply(batch, now);
+            self.apply(changes, since);
         }
     }
 

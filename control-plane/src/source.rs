@@ -1,10 +1,13 @@
 //! Where resources come from. A source watches something and tells every change as an [`Event`].
 
+pub mod any;
 pub mod file;
+pub mod kubernetes;
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::model::{Key, Kind};
 
@@ -74,6 +77,8 @@ pub enum Event {
     /// These are all the resources of a kind: others are gone. The first one makes the kind complete, and
     /// nothing is published before every kind is.
     Reset(Kind, Vec<Given>),
+    /// These are all the resources of a kind in a namespace, once the kind is complete: others there are gone.
+    ResetIn(Kind, Arc<str>, Vec<Given>),
     /// What is wrong with a place apart from the resources that are in force; empty = nothing any more.
     Problems(String, Vec<Finding>),
     /// What may be in parts of the source that could not be read since the start: nobody knows whether it is
@@ -84,8 +89,17 @@ pub enum Event {
 /// Changes that belong together: they take effect in one step.
 pub type Changes = Vec<Event>;
 
+/// Changes, and when the first of them was noticed.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// In order.
+    pub changes: Changes,
+    /// From here the time is counted until proxies have them.
+    pub since: Instant,
+}
+
 /// Something that resources come from.
 pub trait Source: Send + 'static {
     /// Tells all resources that there are, then each change, until cancelled or the receiver is gone.
-    fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+    fn run(self, batches: mpsc::Sender<Batch>, stop: CancellationToken) -> impl Future<Output = ()> + Send;
 }

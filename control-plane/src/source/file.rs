@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Changes, Source};
+use super::{Batch, Source};
 
 /// Nothing happens for so long before a look is taken.
 const QUIET: Duration = Duration::from_millis(15);
@@ -56,10 +56,10 @@ impl FileSource {
 }
 
 impl Source for FileSource {
-    async fn run(self, changes: mpsc::Sender<Changes>, stop: CancellationToken) {
+    async fn run(self, batches: mpsc::Sender<Batch>, stop: CancellationToken) {
         let activity = Arc::new(Activity::default());
         let reader = Reader::new(self.folder, activity.clone(), self.with_notices);
-        let mut worker = Worker { reader: Some(reader), activity, changes };
+        let mut worker = Worker { reader: Some(reader), activity, batches };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = worker.run() => {}
@@ -74,7 +74,7 @@ struct Worker {
     /// Away while a look is taken on another thread.
     reader: Option<Reader>,
     activity: Arc<Activity>,
-    changes: mpsc::Sender<Changes>,
+    batches: mpsc::Sender<Batch>,
 }
 
 impl Worker {
@@ -117,6 +117,7 @@ impl Worker {
 
     /// Takes one look; true if everything had settled.
     async fn look(&mut self, is_last: bool) -> Result<bool, Closed> {
+        let since = Instant::now();
         let mut reader = self.reader.take().ok_or(Closed)?;
         let look = tokio::task::spawn_blocking(move || {
             let pass = reader.look(is_last);
@@ -129,7 +130,8 @@ impl Worker {
             Pass::Unsettled => Ok(false),
             Pass::Changes { changes, is_settled } if changes.is_empty() => Ok(is_settled),
             Pass::Changes { changes, is_settled } => {
-                self.changes.send(changes).await.map(|()| is_settled).map_err(|_| Closed)
+                let batch = Batch { changes, since };
+                self.batches.send(batch).await.map(|()| is_settled).map_err(|_| Closed)
             }
         }
     }
@@ -146,10 +148,10 @@ mod tests {
         let source = FileSource { with_notices: false, ..FileSource::open(folder.path()).unwrap() };
         let (changes, mut received) = mpsc::channel(4);
         tokio::spawn(source.run(changes, CancellationToken::new()));
-        assert!(matches!(&received.recv().await.unwrap()[..], [Event::Reset(..), Event::Reset(..)]));
+        assert!(matches!(&received.recv().await.unwrap().changes[..], [Event::Reset(..), Event::Reset(..)]));
         let manifest = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: a}\nspec: {}\n";
         std::fs::write(folder.path().join("a.yaml"), manifest).unwrap();
-        let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap();
+        let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap().changes;
         assert!(matches!(&change[..], [Event::Apply(_)]), "{change:?}");
     }
 

@@ -11,7 +11,9 @@ use super::world::{Folder, pool};
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir-control-plane"));
-    command.args(arguments).env_remove("WEIR_FOLDER");
+    command.args(arguments).env_remove("WEIR_FOLDER").env_remove("WEIR_NAMESPACE");
+    // No cluster, whatever this machine has.
+    command.env_remove("KUBERNETES_SERVICE_HOST").env("KUBECONFIG", "/no/such/file");
     command
 }
 
@@ -30,8 +32,18 @@ fn help_has_examples_and_version_is_said() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    assert_eq!(run(&[]).0, Some(2));
     assert_eq!(run(&["--folder", ".", "--grpc", "nowhere"]).0, Some(2));
+    let (code, text) = run(&["--folder", ".", "--namespace", "shop"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("'--folder <DIR>' cannot be used with '--namespace <NS>'"), "{text}");
+}
+
+#[test]
+fn without_a_cluster_it_says_what_to_do() {
+    let (code, text) = run(&[]);
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("weir-control-plane: there is no Kubernetes cluster to watch: "), "{text}");
+    assert!(text.contains("KUBECONFIG") && text.contains("--folder DIR"), "{text}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::app::{self, Bound};
-use weir_control_plane::config::Config;
+use weir_control_plane::config::{Config, SourceConfig};
 use weir_control_plane::snapshot::Snapshot;
 use weir_control_plane::status::{StatusSink, Update};
 use weir_proto::pb;
@@ -68,7 +68,7 @@ pub(crate) struct World {
 
 pub(crate) async fn bind(folder: PathBuf) -> Bound {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    app::bind(Config::new(folder, any, any)).await.unwrap()
+    app::bind(Config::new(SourceConfig::Folder(folder), any, any)).await.unwrap()
 }
 
 impl World {

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use weir_control_plane::config::SourceConfig;
 use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
 use weir_data_plane::stats::access_log::Target;
@@ -61,7 +62,7 @@ pub(crate) struct PlaneArgs {
 
 impl PlaneArgs {
     fn control(&self, folder: &Path) -> control_config::Config {
-        let mut config = control_config::Config::new(folder.to_owned(), self.grpc, self.api);
+        let mut config = control_config::Config::new(SourceConfig::Folder(folder.to_owned()), self.grpc, self.api);
         config.admin.flag = "--api";
         config
     }

@@ -82,7 +82,7 @@ impl ResourceName {
     /// # Errors
     /// Says which part is no DNS-1123 label (namespace) or subdomain (name).
     pub fn new(namespace: &str, name: &str) -> Result<Self, BadName> {
-        check_label(namespace, 63).map_err(|e| BadName::Namespace(format!("{namespace:?} {e}")))?;
+        check_namespace(namespace).map_err(BadName::Namespace)?;
         check_subdomain(name).map_err(|e| BadName::Name(format!("{name:?} {e}")))?;
         Ok(Self { namespace: namespace.into(), name: name.into() })
     }
@@ -122,6 +122,14 @@ impl FromStr for ResourceName {
         let (namespace, name) = s.split_once('/').ok_or_else(|| format!("{s:?} is not NAMESPACE/NAME"))?;
         Self::new(namespace, name).map_err(|e| e.to_string())
     }
+}
+
+/// Whether a namespace can have this name.
+///
+/// # Errors
+/// Says why it is no DNS-1123 label.
+pub fn check_namespace(name: &str) -> Result<(), String> {
+    check_label(name, 63).map_err(|e| format!("{name:?} {e}"))
 }
 
 fn check_subdomain(name: &str) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::app::{self, Error};
-use weir_control_plane::config::Config;
+use weir_control_plane::config::{Config, SourceConfig};
 
 use crate::within;
 
@@ -25,7 +25,8 @@ impl ControlPlane {
     /// # Panics
     /// If the folder cannot be read or the address is taken.
     pub async fn start(folder: &Path, grpc: &str) -> Self {
-        let config = Config::new(folder.to_owned(), grpc.parse().expect("an address"), ([127, 0, 0, 1], 0).into());
+        let source = SourceConfig::Folder(folder.to_owned());
+        let config = Config::new(source, grpc.parse().expect("an address"), ([127, 0, 0, 1], 0).into());
         let bound = app::bind(config).await.expect("a control plane that binds");
         let stop = CancellationToken::new();
         let (grpc, admin) = (bound.grpc, bound.admin);

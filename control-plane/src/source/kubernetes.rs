@@ -1,0 +1,94 @@
+//! The resources of a cluster: what its users wrote, as the API server tells it.
+//!
+//! Objects are watched, one watch a kind and namespace. Nothing is told before each kind's first list is complete
+//! in every namespace. When a watch fails, what was told stays, and it goes on where it broke off, or with a new
+//! list, which is told when it is complete.
+
+mod backoff;
+mod client;
+mod failures;
+mod lists;
+mod resource;
+mod watch;
+
+use std::sync::Arc;
+
+pub use client::{ClientError, connect};
+use failures::Failures;
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use watch::Watches;
+use weir_proto::model::Kind;
+
+use super::{Batch, Source};
+use crate::api::{Backend, Pool};
+use crate::metrics::Metrics;
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+
+/// The Kubernetes source.
+#[derive(Clone)]
+pub struct KubernetesSource {
+    client: Client,
+    /// Each watched by itself; one `None` = the whole cluster.
+    namespaces: Vec<Option<Arc<str>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for KubernetesSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KubernetesSource").field("namespaces", &self.namespaces).finish_non_exhaustive()
+    }
+}
+
+impl KubernetesSource {
+    /// A source of the resources in these namespaces; none = all of the cluster.
+    #[must_use]
+    pub fn new(client: Client, namespaces: &[String], metrics: Arc<Metrics>) -> Self {
+        let each = namespaces.iter().map(|namespace| Some(Arc::from(namespace.as_str())));
+        let namespaces = if namespaces.is_empty() { vec![None] } else { each.collect() };
+        Self { client, namespaces, metrics }
+    }
+
+    /// The way to the API server.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    async fn watch<K: Resource<DynamicType = ()>>(&self, kind: Kind, batches: mpsc::Sender<Batch>) {
+        let mut watches = Watches::new();
+        for namespace in &self.namespaces {
+            let api = resource::endpoint::<K>(self.client.clone(), namespace.as_deref());
+            watches.add(api, config(), namespace.clone(), move |name, object| resource::reduce(kind, name, object));
+        }
+        watches.run(batches, self.failures(kind.as_str()), |told| resource::changes(kind, told)).await;
+    }
+
+    fn failures(&self, kind: &'static str) -> Failures {
+        Failures::new(kind, self.metrics.watch_failures(kind))
+    }
+}
+
+/// List, then watch: every API server can do that. Lists are the newest, never those of a cache that may be older
+/// than what was told already.
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+impl Source for KubernetesSource {
+    async fn run(self, batches: mpsc::Sender<Batch>, stop: CancellationToken) {
+        let all = async {
+            let pools = self.watch::<Pool>(Kind::Pool, batches.clone());
+            let backends = self.watch::<Backend>(Kind::Backend, batches.clone());
+            tokio::join!(pools, backends);
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = all => {}
+        }
+    }
+}
