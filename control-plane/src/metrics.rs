@@ -1,6 +1,7 @@
 //! Metric families of the control plane, in a registry of their own.
 
 use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -35,18 +36,26 @@ impl Metrics {
     /// If two families had the same name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let kinds = Kind::ALL.map(Kind::as_str);
+        let kind: Label<'_> = ("kind", &kinds);
         let propagation = HistogramOpts::new("weir_propagation_seconds", "Time from a resource's change to its ack.");
         Ok(Self {
             proxies_connected: register(&registry, IntGauge::new("weir_proxies_connected", "Proxies connected now.")?)?,
             propagation: register(&registry, Histogram::with_opts(propagation.buckets(SECONDS.to_vec()))?)?,
-            deltas: counters(&registry, "weir_deltas_total", "Deltas answered, ack or nack.", &["result"])?,
-            nacks: counters(&registry, "weir_nacks_total", "Resources refused by proxies.", &["kind"])?,
+            deltas: counters(
+                &registry,
+                "weir_deltas_total",
+                "Deltas answered, ack or nack.",
+                &[("result", &["ack", "nack"])],
+            )?,
+            nacks: counters(&registry, "weir_nacks_total", "Resources refused by proxies.", &[kind])?,
             resources: gauges(&registry, "weir_resources", "Resources given by users.", &["kind", "accepted"])?,
             sent_resources: counters(
                 &registry,
                 "weir_sent_resources_total",
                 "Resources sent to proxies, by what was sent: upsert or removal.",
-                &["kind", "op"],
+                &[kind, ("op", &["upsert", "removal"])],
             )?,
             sent_bytes: register(
                 &registry,
@@ -114,8 +123,22 @@ impl Metrics {
     }
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+/// A label and its values.
+type Label<'a> = (&'a str, &'a [&'a str]);
+
+/// With all its series from the start: Prometheus would not see the first step of one that appears at 1.
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[Label<'_>]) -> prometheus::Result<IntCounterVec> {
+    let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
+    let family = register(registry, IntCounterVec::new(Opts::new(name, help), &names)?)?;
+    combinations(labels).iter().for_each(|values| drop(family.with_label_values(values)));
+    Ok(family)
+}
+
+fn combinations<'a>(labels: &[Label<'a>]) -> Vec<Vec<&'a str>> {
+    labels.iter().fold(vec![Vec::new()], |all, (_, values)| {
+        let longer = |shorter: &Vec<&'a str>| values.iter().map(|value| [&shorter[..], &[value]].concat()).collect();
+        all.iter().flat_map(|shorter| -> Vec<_> { longer(shorter) }).collect()
+    })
 }
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
@@ -125,4 +148,22 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prome
 fn register<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> prometheus::Result<C> {
     registry.register(Box::new(family.clone()))?;
     Ok(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t1_counters_have_all_their_series_from_the_start() {
+        let text = String::from_utf8(Metrics::new().unwrap().encode(&Board::default())).unwrap();
+        for series in [
+            r#"weir_deltas_total{result="nack"} 0"#,
+            r#"weir_nacks_total{kind="Backend"} 0"#,
+            r#"weir_sent_resources_total{kind="Pool",op="removal"} 0"#,
+        ] {
+            assert!(text.lines().any(|line| line == series), "no {series} in {text}");
+        }
+        assert!(text.contains("process_resident_memory_bytes"), "{text}");
+    }
 }

@@ -15,6 +15,7 @@ pub mod load;
 pub mod manifest;
 pub mod metrics;
 pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod scripted;
 
@@ -26,5 +27,6 @@ pub use eventually::{eventually, within};
 pub use full::FullListener;
 pub use kube::Kube;
 pub use load::Load;
+pub use prometheus::Prometheus;
 pub use raw::RawClient;
 pub use scripted::Scripted;

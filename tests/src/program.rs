@@ -1,7 +1,7 @@
 //! The real programs as child processes.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
 
@@ -62,7 +62,15 @@ impl Program {
     /// # Panics
     /// If it cannot be started.
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut child = AsyncCommand::new(program(name))
+        Self::start_file(&program(name), arguments)
+    }
+
+    /// Starts any program.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_file(file: &Path, arguments: &[&str]) -> Self {
+        let mut child = AsyncCommand::new(file)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -14,6 +14,7 @@ mod it {
     mod headers;
     mod health;
     mod kubernetes;
+    mod monitoring;
     mod nack;
     mod readme;
     mod repository;

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use weir_tests::manifest::{repository, web};
+use weir_tests::Backend;
+use weir_tests::manifest::repository;
 use weir_tests::program::{free_address, program, run};
-use weir_tests::{Backend, Weir, get};
 
 /// The blocks of a language, in order.
 fn blocks(language: &str) -> Vec<String> {
@@ -67,32 +67,8 @@ fn shell(script: &str, folder: &Path) -> Output {
         .unwrap()
 }
 
-#[tokio::test]
-async fn every_metric_is_in_the_readme() {
-    let server = Backend::start("web-1").await;
-    let weir = Weir::start(&web("", &[server.address()])).await;
-    weir.get("/").await;
-    let described = described("weir_");
-    for admin in [weir.admin(), weir.control_admin()] {
-        let text = get(admin, "/metrics").await.unwrap().text();
-        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE weir_")?.split(' ').next());
-        for name in names.map(|name| format!("weir_{name}")) {
-            assert!(described.contains(&name), "the README lacks `{name}`");
-        }
-    }
-}
-
-#[test]
-fn every_metric_of_the_readme_exists() {
-    let files = ["control-plane/src/metrics.rs", "data-plane/src/stats/families/sheet.rs"];
-    let source: String = files.iter().map(|file| fs::read_to_string(repository().join(file)).unwrap()).collect();
-    for name in described("weir_") {
-        assert!(source.contains(&format!("\"{name}\"")), "there is no {name}");
-    }
-}
-
 /// Names in backticks that begin with `prefix`.
-fn described(prefix: &str) -> BTreeSet<String> {
+pub(super) fn described(prefix: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(repository().join("README.md")).unwrap();
     text.split('`').filter(|part| part.starts_with(prefix)).map(str::to_owned).collect()
 }

@@ -21,7 +21,9 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     reasons(runtime, &name, sheet);
     let view = runtime.view.load();
     sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(view.panic)));
-    sheet.gauge(Metric::PoolEndpointsUp, &[&name], view.up as f64);
+    if pool.config.enabled {
+        sheet.gauge(Metric::PoolEndpointsUp, &[&name], view.up as f64);
+    }
     let past = runtime.past();
     let mut members = runtime.members();
     members.sort_by(|a, b| a.endpoint.backend.cmp(&b.endpoint.backend));

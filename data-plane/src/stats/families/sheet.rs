@@ -78,7 +78,7 @@ const SPECS: [Spec; 19] = [
     gauge(Metric::PoolPanic, "weir_pool_panic", &["pool"],
         "1 while too few endpoints are up and health is ignored."),
     gauge(Metric::PoolEndpointsUp, "weir_pool_endpoints_up", &["pool"],
-        "Endpoints that are up, enabled and have weight."),
+        "Endpoints of an enabled pool that are up, enabled and have weight."),
     gauge(Metric::TableVersion, "weir_table_version_info", &["version"],
         "The snapshot in force; without a version if it came from the cache."),
     gauge(Metric::TableAge, "weir_table_age_seconds", &[],
