@@ -65,7 +65,8 @@ impl Metrics {
                 &registry,
                 "weir_watch_failures_total",
                 "Failures to list or watch objects of the cluster.",
-                &["kind"],
+                // Those that are watched have theirs from the start.
+                &[("kind", &[])],
             )?,
             registry,
         })
