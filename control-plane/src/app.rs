@@ -30,6 +30,9 @@ const BATCHES: usize = 64;
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 
+/// Changes of statuses within this time are told together.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// After this a client that does not let go is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -137,7 +140,7 @@ impl Bound {
         let (to_publisher, batches) = mpsc::channel(BATCHES);
         spawn(&mut tasks, "source", source.run(to_publisher, stop.clone()));
         spawn(&mut tasks, "publisher", publisher.run(batches));
-        spawn(&mut tasks, "status", report(sources.clone(), sink, stop.clone()));
+        spawn(&mut tasks, "status", report(sources.clone(), sink, GATHER, stop.clone()));
         let admin = admin::Admin::new(sources.clone(), metrics.clone());
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
         let Sources { board: _, nodes, snapshot } = sources;

@@ -15,7 +15,7 @@ use crate::index::{Index, reference};
 use crate::keep::Keep;
 use crate::snapshot::Patch;
 use crate::source::{Changes, Event, Object, Spec};
-use crate::status::{RefProblem, Verdict};
+use crate::status::{InForce, RefProblem, Verdict};
 use crate::translate;
 
 /// All resources with what has become of them.
@@ -137,8 +137,8 @@ impl Desired {
             }
             Some(Err(refusal)) => Some(refusal),
         };
-        let in_force = self.pools.contains_key(name);
-        self.note(&key, in_force);
+        let in_force = self.pools.get(name).map(translate::in_force);
+        self.note(&key, in_force.is_some());
         outcome.verdicts.push((key.clone(), self.verdict(&key, refusal, in_force)));
     }
 
@@ -165,11 +165,11 @@ impl Desired {
                 Some(refusal)
             }
         };
-        let in_force = self.backends.contains_key(&key.name);
-        if !in_force {
+        let in_force = self.backends.get(&key.name).map(|pool| InForce::Backend { pool: pool.clone() });
+        if in_force.is_none() {
             outcome.patch.removed.push(key.clone());
         }
-        self.note(key, in_force);
+        self.note(key, in_force.is_some());
         outcome.verdicts.push((key.clone(), self.verdict(key, refusal, in_force)));
     }
 
@@ -207,11 +207,12 @@ impl Desired {
     }
 
     /// What to say about a resource; `None` if it is gone. What breaks the schema outweighs the rest.
-    fn verdict(&self, key: &Key, refusal: Option<Refusal>, in_force: bool) -> Option<Verdict> {
+    fn verdict(&self, key: &Key, refusal: Option<Refusal>, in_force: Option<InForce>) -> Option<Verdict> {
         let object = self.index.object(key);
         let finding = |invalid| finding(key, object, invalid);
         let generation = object.and_then(|o| o.generation);
-        let mut verdict = Verdict { in_force, generation, invalid: Vec::new(), reference: None };
+        let address = object.and_then(address);
+        let mut verdict = Verdict { in_force, address, generation, invalid: Vec::new(), reference: None };
         match (self.index.broken(key), refusal) {
             (Some(findings), _) => verdict.invalid = findings.to_vec(),
             (None, None) => object.map(|_| ())?,
@@ -219,6 +220,14 @@ impl Desired {
             (None, Some(Refusal::Reference(problem, invalid))) => verdict.reference = Some((problem, finding(invalid))),
         }
         Some(verdict)
+    }
+}
+
+/// Where the endpoints of a Backend come from.
+fn address(object: &Object) -> Option<String> {
+    match &object.spec {
+        Spec::Backend(spec) => Some(spec.address.clone()),
+        Spec::Pool(_) => None,
     }
 }
 

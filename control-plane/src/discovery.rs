@@ -4,11 +4,14 @@
 mod chunk;
 mod ledger;
 mod nodes;
+mod progress;
 mod session;
 
 use std::sync::Arc;
 
-pub use nodes::{Node, Nodes, Peer, Progress};
+pub(crate) use nodes::News;
+pub use nodes::{Nodes, Peer};
+pub use progress::Progress;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;

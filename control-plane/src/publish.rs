@@ -110,13 +110,7 @@ mod tests {
         }
 
         fn verdict(&self, wanted: &Key) -> Option<Verdict> {
-            let mut found = None;
-            self.board.each_verdict(|key, verdict| {
-                if key == wanted {
-                    found = Some(verdict.clone());
-                }
-            });
-            found
+            self.board.verdict(wanted)
         }
 
         fn problem(&self, key: &Key) -> Option<RefProblem> {
@@ -169,7 +163,8 @@ mod tests {
         let verdict = world.verdict(&key("Pool", "a")).unwrap();
         let finding = verdict.invalid[0].to_string();
         assert!(
-            verdict.in_force && finding.starts_with("test.yaml:4: Pool default/a: spec.match[0].path.value: "),
+            verdict.in_force.is_some()
+                && finding.starts_with("test.yaml:4: Pool default/a: spec.match[0].path.value: "),
             "{finding}"
         );
         assert_eq!(weight(&world.give(pool("a", "{weight: 4}")), "a"), Some(4));
@@ -182,9 +177,9 @@ mod tests {
         world.give(pool("a", "{weight: 2}"));
         let snapshot = world.give(pool("a", "{weight: 70000}"));
         assert_eq!(weight(&snapshot, "a"), Some(2));
-        assert!(world.verdict(&key("Pool", "a")).unwrap().in_force);
+        assert!(world.verdict(&key("Pool", "a")).unwrap().in_force.is_some());
         assert_eq!(world.give(pool("b", "{weight: 70000}")).count(Kind::Pool), 1);
-        assert!(!world.verdict(&key("Pool", "b")).unwrap().in_force);
+        assert!(world.verdict(&key("Pool", "b")).unwrap().in_force.is_none());
     }
 
     /// What a proxy is told to remove that holds these resources from before this process.
@@ -245,9 +240,9 @@ mod tests {
         world.apply(vec![Event::Apply(pool("a", "{}")), Event::Apply(backend("x", X))]);
         let snapshot = world.give(backend("x", "{pool: typo, address: '10.0.0.1:80'}"));
         assert_eq!(snapshot.count(Kind::Backend), 1);
-        assert!(world.verdict(&key("Backend", "x")).unwrap().in_force);
+        assert!(world.verdict(&key("Backend", "x")).unwrap().in_force.is_some());
         assert_eq!(world.delete(key("Pool", "a")).count(Kind::Backend), 0);
-        assert!(!world.verdict(&key("Backend", "x")).unwrap().in_force);
+        assert!(world.verdict(&key("Backend", "x")).unwrap().in_force.is_none());
     }
 
     #[test]

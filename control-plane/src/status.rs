@@ -1,31 +1,58 @@
 //! What is said about each resource: its conditions, and who is told.
 
 mod board;
+mod health;
+mod merged;
 mod observed;
 mod reporter;
 mod sink;
+mod statuses;
 
 pub use board::Board;
+pub use health::{BackendHealth, EndpointHealth, EndpointState, PoolHealth};
+pub use merged::Transition;
+pub(crate) use merged::{EndpointDown, Merged, Told};
 pub use observed::{Observed, Seen};
-pub(crate) use reporter::{Sources, report};
+pub(crate) use reporter::report;
 use serde_json::{Value, json};
 pub use sink::{Line, LineSink, StatusSink, Update};
-use weir_proto::model::Key;
+pub(crate) use statuses::{Sources, Statuses};
+use weir_proto::model::{Key, ResourceName};
 
 use crate::api::condition::ConditionType;
+use crate::api::pool::BalanceMethod;
 use crate::finding::Finding;
 
 /// What a resource is judged to be, apart from the proxies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// Whether some version of it is in force: this one, or the last good one.
-    pub in_force: bool,
+    /// What is in force: of this version, or of the last good one; `None` = nothing.
+    pub in_force: Option<InForce>,
+    /// Where the endpoints of a Backend come from, as its user wrote it.
+    pub address: Option<String>,
     /// `metadata.generation` that was judged.
     pub generation: Option<i64>,
     /// What is wrong with the resource itself; empty = accepted.
     pub invalid: Vec<Finding>,
     /// What it names and cannot have.
     pub reference: Option<(RefProblem, Finding)>,
+}
+
+/// What people want to know about the version in force, with what is inherited and every default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InForce {
+    /// Of a Pool.
+    Pool {
+        /// The balancing method.
+        method: BalanceMethod,
+        /// The place in the chain.
+        priority: i32,
+    },
+    /// Of a Backend.
+    Backend {
+        /// Its Pool.
+        pool: ResourceName,
+    },
 }
 
 /// Why a reference does not resolve.
@@ -88,6 +115,17 @@ pub struct Status {
     pub verdict: Verdict,
     /// How far the proxies are with it.
     pub programmed: Programmed,
+    /// How its endpoints are.
+    pub health: Health,
+}
+
+/// How the endpoints of a resource are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Of a Pool.
+    Pool(PoolHealth),
+    /// Of a Backend.
+    Backend(BackendHealth),
 }
 
 /// One condition, as in Kubernetes but without its time.
@@ -129,7 +167,7 @@ fn programmed(verdict: &Verdict, state: &Programmed) -> ConditionState {
     let Programmed { total, programmed, rejected } = state;
     let mut message = format!("on {programmed} of {total} proxies");
     let (holds, reason) = match rejected.first() {
-        _ if !verdict.in_force => (false, "NotAccepted"),
+        _ if verdict.in_force.is_none() => (false, "NotAccepted"),
         Some((node, why)) => {
             message = format!("{message}; refused by {node}: {why}");
             (false, "Rejected")
@@ -154,7 +192,7 @@ pub(crate) fn to_json(key: &Key, status: &Status) -> Value {
         "kind": key.kind.as_str(),
         "namespace": key.name.namespace(),
         "name": key.name.name(),
-        "inForce": status.verdict.in_force,
+        "inForce": status.verdict.in_force.is_some(),
         "conditions": status.conditions().map(condition),
         "findings": status.verdict.findings().collect::<Vec<_>>(),
     })

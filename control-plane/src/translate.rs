@@ -8,7 +8,7 @@ mod backend;
 mod pool;
 
 pub use backend::backend;
-pub use pool::{merged, pool};
+pub use pool::{in_force, merged, pool};
 use prost::Message;
 use weir_proto::convert::{self, Decoded};
 use weir_proto::model::{Invalid, Key};

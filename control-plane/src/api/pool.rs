@@ -246,9 +246,10 @@ impl Fill for BalanceSpec {
 /// chance; PeakEwma: the lower latency times load of two taken by chance; FirstAlive: always from the
 /// first; Rotate: starts at the number of the client's connection; Hash: the same key goes to the same
 /// backend. Default: RoundRobin.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BalanceMethod {
     /// In turn, by weight, spread out.
+    #[default]
     RoundRobin,
     /// By chance and weight.
     Random,

@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pool::BalanceMethod;
+
 /// How many of how many. The words are for printer columns, which can show one plain value only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -64,7 +66,7 @@ pub struct PoolStatus {
     pub proxies: Option<ProxyCounts>,
     /// The balancing method in force, with what is inherited and the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
+    pub method: Option<BalanceMethod>,
     /// The priority in force, with what is inherited and the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,

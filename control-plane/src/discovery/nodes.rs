@@ -1,6 +1,6 @@
-//! Who is connected, on which version, what it refused last, and which of its endpoints are not up.
+//! Who is connected, on which version, what it refused last, and what it says of its endpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use weir_proto::model::Key;
+use weir_proto::model::{Key, ResourceName};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
 use super::ledger::{Rejection, Settled};
+use super::progress::{Progress, Refused};
 use crate::metrics::Metrics;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
-use crate::status::Programmed;
+use crate::status::{BackendHealth, EndpointDown, Merged, Told, Transition};
 
 /// All connected proxies.
 #[derive(Debug)]
@@ -31,10 +32,24 @@ pub struct Nodes {
 struct State {
     next: u64,
     nodes: BTreeMap<u64, Node>,
+    endpoints: Merged,
+    news: News,
 }
 
-/// What a proxy refused of the snapshot it answered last, and why.
-type Refused = BTreeMap<(Key, Version), String>;
+/// What is different about the proxies since somebody asked last.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// A proxy came or went, which concerns every resource.
+    pub(crate) membership: bool,
+    /// From which snapshots to which ones proxies went, each pair once.
+    pub(crate) moves: Vec<(Arc<Snapshot>, Arc<Snapshot>)>,
+    /// Resources that a proxy refused, or no longer refuses.
+    pub(crate) refused: BTreeSet<Key>,
+    /// Backends about whose endpoints there is something new to say.
+    pub(crate) backends: BTreeSet<ResourceName>,
+    /// Endpoints that went down or came back.
+    pub(crate) transitions: Vec<Transition>,
+}
 
 /// Who is at the other end of a stream.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +61,8 @@ pub struct Peer {
 }
 
 /// One connected proxy.
-#[derive(Debug, Clone)]
-pub struct Node {
+#[derive(Debug)]
+struct Node {
     id: String,
     build: String,
     peer: Peer,
@@ -57,25 +72,8 @@ pub struct Node {
     refused: Refused,
     ack: Option<(u64, Timestamp)>,
     nack: Option<(Timestamp, Vec<Rejection>)>,
-    /// Endpoints that are not up, by Backend and address.
-    down: BTreeMap<(Key, String), pb::EndpointReport>,
+    told: Told,
     replaced: CancellationToken,
-}
-
-/// How far the proxies are. Those that work with the same snapshot and may read the same are counted together,
-/// so that a thousand proxies cost little more than one.
-#[derive(Debug, Default)]
-pub struct Progress {
-    groups: Vec<Group>,
-    /// Who refused what, and why.
-    refused: BTreeMap<(Key, Version), Vec<(String, String)>>,
-}
-
-#[derive(Debug)]
-struct Group {
-    snapshot: Option<Arc<Snapshot>>,
-    scope: Arc<Scope>,
-    count: usize,
 }
 
 impl Nodes {
@@ -98,18 +96,28 @@ impl Nodes {
             refused: Refused::new(),
             ack: None,
             nack: None,
-            down: BTreeMap::new(),
+            told: Told::default(),
             replaced: replaced.clone(),
         };
         let mut state = self.state.write();
-        let old = state.nodes.extract_if(.., |_, other| other.id == node.id);
-        old.for_each(|(_, other)| node.replace(&other));
+        let old: Vec<_> = state.nodes.extract_if(.., |_, other| other.id == node.id).map(|(_, old)| old).collect();
+        for old in old {
+            node.replace(&old);
+            state.forget(old);
+        }
         state.next += 1;
         let number = state.next;
         state.nodes.insert(number, node);
+        state.news.membership = true;
         self.note(&state);
         drop(state);
         Handle { number, nodes: self.clone(), replaced }
+    }
+
+    /// A proxy that may read everything.
+    #[cfg(test)]
+    pub(crate) fn enter_for_test(self: &Arc<Self>, id: &str) -> Handle {
+        self.enter(id.to_owned(), String::new(), Peer::default())
     }
 
     /// Wakes when a proxy comes, goes or answers.
@@ -121,23 +129,42 @@ impl Nodes {
     /// How far the proxies are.
     #[must_use]
     pub fn progress(&self) -> Progress {
+        let state = self.state.read();
         let mut progress = Progress::default();
-        self.state.read().nodes.values().for_each(|node| progress.count(node));
+        for Node { id, peer, snapshot, refused, .. } in state.nodes.values() {
+            progress.add(id, &peer.scope, snapshot.as_ref(), refused);
+        }
         progress
+    }
+
+    /// What all proxies together say of the endpoints of a Backend.
+    pub(crate) fn health(&self, backend: &ResourceName) -> BackendHealth {
+        self.state.read().endpoints.of(backend)
+    }
+
+    /// What is different since the last call.
+    pub(crate) fn take_news(&self) -> News {
+        let mut state = self.state.write();
+        let mut news = std::mem::take(&mut state.news);
+        news.backends = state.endpoints.take_changed();
+        news.transitions = state.endpoints.take_transitions();
+        news
     }
 
     /// Every connected proxy, as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let state = self.state.read();
-        json!({"proxies": state.nodes.values().map(Node::to_json).collect::<Vec<_>>()})
+        let proxies: Vec<_> = state.nodes.values().map(|node| node.to_json(&state.endpoints)).collect();
+        json!({"proxies": proxies})
     }
 
-    fn change(&self, number: u64, change: impl FnOnce(&mut Node)) {
+    fn change(&self, number: u64, change: impl FnOnce(&mut Node, &mut Merged, &mut News)) {
         let mut state = self.state.write();
+        let State { next: _, nodes, endpoints, news } = &mut *state;
         // A node that was replaced is no longer there.
-        if let Some(node) = state.nodes.get_mut(&number) {
-            change(node);
+        if let Some(node) = nodes.get_mut(&number) {
+            change(node, endpoints, news);
             self.note(&state);
         }
     }
@@ -150,7 +177,7 @@ impl Nodes {
 
 /// The entry of one session; gone when dropped.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     number: u64,
     nodes: Arc<Nodes>,
     replaced: CancellationToken,
@@ -165,39 +192,53 @@ impl Handle {
     /// The proxy answered delta `nonce`.
     pub(super) fn answered(&self, nonce: u64, settled: &Settled) {
         let Settled { snapshot, rejections } = settled;
-        self.nodes.change(self.number, |node| {
-            node.work_with(snapshot);
+        self.nodes.change(self.number, |node, _, news| {
+            node.work_with(snapshot, news);
             if rejections.is_empty() {
                 node.ack = Some((nonce, Timestamp::now()));
                 return;
             }
             node.refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
+            news.refused.extend(rejections.iter().map(|r| r.key.clone()));
             node.nack = Some((Timestamp::now(), rejections.clone()));
         });
     }
 
     /// The proxy holds all of a snapshot that it can, without a word said.
-    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) {
-        self.nodes.change(self.number, |node| node.work_with(snapshot));
+    pub(crate) fn holds(&self, snapshot: &Arc<Snapshot>) {
+        self.nodes.change(self.number, |node, _, news| node.work_with(snapshot, news));
     }
 
     /// The proxy told of its endpoints.
-    pub(super) fn reported(&self, report: pb::Report) {
-        let pb::Report { full, endpoints } = report;
-        self.nodes.change(self.number, |node| {
-            if full {
-                node.down.clear();
-            }
-            endpoints.into_iter().for_each(|endpoint| node.take(endpoint));
-        });
+    pub(crate) fn reported(&self, report: pb::Report) {
+        self.nodes.change(self.number, |node, endpoints, _| endpoints.hear(&mut node.told, report));
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.nodes.state.write();
-        state.nodes.remove(&self.number);
+        // A node that was replaced is no longer there.
+        if let Some(node) = state.nodes.remove(&self.number) {
+            state.forget(node);
+        }
         self.nodes.note(&state);
+    }
+}
+
+impl State {
+    fn forget(&mut self, mut node: Node) {
+        self.endpoints.leave(&mut node.told);
+        self.news.membership = true;
+    }
+}
+
+impl News {
+    fn moved(&mut self, from: &Arc<Snapshot>, to: &Arc<Snapshot>) {
+        let is_same = |(a, b): &(Arc<Snapshot>, Arc<Snapshot>)| Arc::ptr_eq(a, from) && Arc::ptr_eq(b, to);
+        if !Arc::ptr_eq(from, to) && !self.moves.iter().any(is_same) {
+            self.moves.push((from.clone(), to.clone()));
+        }
     }
 }
 
@@ -216,23 +257,18 @@ impl Node {
     }
 
     /// Works with a snapshot from now on. What it refused of older ones is of no interest any more.
-    fn work_with(&mut self, snapshot: &Arc<Snapshot>) {
-        self.refused.retain(|(key, version), _| snapshot.get(key).is_some_and(|entry| entry.version == *version));
-        self.snapshot = Some(snapshot.clone());
-    }
-
-    /// Keeps the report of an endpoint that is not up, and forgets that of one that is or has gone.
-    fn take(&mut self, report: pb::EndpointReport) {
-        let Some(Ok(backend)) = report.backend.clone().map(Key::try_from) else { return };
-        let key = (backend, report.address.clone());
-        match report.state() {
-            pb::EndpointState::Up | pb::EndpointState::Gone => drop(self.down.remove(&key)),
-            _ => drop(self.down.insert(key, report)),
+    fn work_with(&mut self, snapshot: &Arc<Snapshot>, news: &mut News) {
+        let is_old = |(key, version): &(Key, Version)| snapshot.get(key).is_none_or(|e| e.version != *version);
+        let old = self.refused.extract_if(.., |refused, _| is_old(refused));
+        news.refused.extend(old.map(|((key, _), _)| key));
+        match self.snapshot.replace(snapshot.clone()) {
+            Some(old) => news.moved(&old, snapshot),
+            None => news.membership = true,
         }
     }
 
-    fn to_json(&self) -> Value {
-        let Self { id, build, peer, connected_since, snapshot, refused: _, ack, nack, down, replaced: _ } = self;
+    fn to_json(&self, endpoints: &Merged) -> Value {
+        let Self { id, build, peer, connected_since, snapshot, refused: _, ack, nack, told, replaced: _ } = self;
         json!({
             "id": id,
             "build": build,
@@ -244,7 +280,7 @@ impl Node {
                 "time": time.to_string(),
                 "rejections": rejections.iter().map(rejection_json).collect::<Vec<_>>(),
             })),
-            "endpointsDown": down.iter().map(|((backend, _), report)| endpoint_json(backend, report)).collect::<Vec<_>>(),
+            "endpointsDown": endpoints.down(told).map(endpoint_json).collect::<Vec<_>>(),
         })
     }
 }
@@ -257,63 +293,10 @@ fn rejection_json(rejection: &Rejection) -> Value {
     })
 }
 
-fn endpoint_json(backend: &Key, report: &pb::EndpointReport) -> Value {
-    let state = match report.state() {
-        pb::EndpointState::Up => "Up",
-        pb::EndpointState::Ejected => "Ejected",
-        pb::EndpointState::Disabled => "Disabled",
-        pb::EndpointState::Draining => "Draining",
-        pb::EndpointState::Gone => "Gone",
-        pb::EndpointState::Unspecified => "Unknown",
-    };
-    let since = i64::try_from(report.since_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+fn endpoint_json(endpoint: EndpointDown<'_>) -> Value {
+    let EndpointDown { backend, address, state, since, fails, last_failure } = endpoint;
     json!({
-        "backend": backend.name.to_string(), "address": report.address, "state": state,
-        "since": since.map(|s| s.to_string()), "fails": report.fails, "lastFailure": report.last_failure,
+        "backend": backend.to_string(), "address": address.to_string(), "state": state.as_str(),
+        "since": since.map(|s| s.to_string()), "fails": fails, "lastFailure": last_failure,
     })
-}
-
-impl Progress {
-    fn count(&mut self, node: &Node) {
-        for ((key, version), why) in &node.refused {
-            let refused = self.refused.entry((key.clone(), *version)).or_default();
-            refused.push((node.id.clone(), why.clone()));
-        }
-        match self.groups.iter_mut().find(|group| group.holds(node)) {
-            Some(group) => group.count += 1,
-            None => {
-                let (snapshot, scope) = (node.snapshot.clone(), node.peer.scope.clone());
-                self.groups.push(Group { snapshot, scope, count: 1 });
-            }
-        }
-    }
-
-    /// How far the proxies that may read a resource are with a version of it; `None` = it is not in the snapshot.
-    #[must_use]
-    pub fn of(&self, key: &Key, version: Option<Version>) -> Programmed {
-        let mut programmed = Programmed::default();
-        for group in self.groups.iter().filter(|group| group.scope.covers(&key.name)) {
-            programmed.total += group.count;
-            programmed.programmed += if group.answered(key, version) { group.count } else { 0 };
-        }
-        if let Some(refused) = version.and_then(|version| self.refused.get(&(key.clone(), version))) {
-            // Each of them has answered the snapshot that holds it.
-            programmed.programmed = programmed.programmed.saturating_sub(refused.len());
-            programmed.rejected.clone_from(refused);
-        }
-        programmed
-    }
-}
-
-impl Group {
-    fn holds(&self, node: &Node) -> bool {
-        let Node { snapshot, peer, .. } = node;
-        self.snapshot.as_ref().map(Arc::as_ptr) == snapshot.as_ref().map(Arc::as_ptr) && self.scope == peer.scope
-    }
-
-    /// Whether these proxies have answered a version.
-    fn answered(&self, key: &Key, version: Option<Version>) -> bool {
-        let entry = self.snapshot.as_ref().and_then(|snapshot| snapshot.get(key));
-        version.is_some() && entry.map(|entry| entry.version) == version
-    }
 }

@@ -1,6 +1,6 @@
 //! The verdicts of all resources, written by the publisher and read by whoever tells people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -20,6 +20,8 @@ pub struct Board {
 struct State {
     verdicts: BTreeMap<Key, Verdict>,
     problems: BTreeMap<String, Vec<Finding>>,
+    /// Resources that were judged since somebody asked last.
+    judged: BTreeSet<Key>,
 }
 
 impl Default for Board {
@@ -36,6 +38,7 @@ impl Board {
         }
         let mut state = self.state.write();
         for (key, verdict) in verdicts {
+            state.judged.insert(key.clone());
             match verdict {
                 Some(verdict) => drop(state.verdicts.insert(key, verdict)),
                 None => drop(state.verdicts.remove(&key)),
@@ -58,9 +61,21 @@ impl Board {
         self.changed.subscribe()
     }
 
+    /// What a resource is judged to be; `None` = there is no such resource.
+    #[must_use]
+    pub fn verdict(&self, key: &Key) -> Option<Verdict> {
+        self.state.read().verdicts.get(key).cloned()
+    }
+
     /// Shows every verdict in turn.
     pub fn each_verdict(&self, mut see: impl FnMut(&Key, &Verdict)) {
         self.state.read().verdicts.iter().for_each(|(key, verdict)| see(key, verdict));
+    }
+
+    /// The resources that were judged since the last call, those that are gone too.
+    #[must_use]
+    pub fn take_judged(&self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.state.write().judged)
     }
 
     /// What is wrong with files, apart from the resources.

@@ -1,50 +1,20 @@
-//! Compares what should be said with what was said last, and tells the difference. Works on levels, so that
-//! a burst of changes is told once.
+//! Tells a sink each change of a status. Works on levels, so that a burst of changes is told once, and costs
+//! nothing while nothing changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use weir_proto::model::Key;
 
-use super::{Board, Status, StatusSink, Update};
-use crate::discovery::Nodes;
+use super::{Sources, StatusSink, Statuses, Update};
 use crate::finding::Finding;
-use crate::snapshot::Snapshot;
 
-/// Changes within this time are told together.
-const GATHER: Duration = Duration::from_millis(20);
-
-/// Where statuses come from.
-#[derive(Debug, Clone)]
-pub(crate) struct Sources {
-    pub(crate) board: Arc<Board>,
-    pub(crate) nodes: Arc<Nodes>,
-    pub(crate) snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
-}
-
-impl Sources {
-    /// The status of every resource as of now.
-    pub(crate) fn statuses(&self) -> BTreeMap<Key, Status> {
-        let snapshot = self.snapshot.borrow().clone();
-        let progress = self.nodes.progress();
-        let mut all = BTreeMap::new();
-        self.board.each_verdict(|key, verdict| {
-            let entry = snapshot.as_ref().and_then(|s| s.get(key));
-            let programmed = progress.of(key, entry.map(|e| e.version));
-            all.insert(key.clone(), Status { verdict: verdict.clone(), programmed });
-        });
-        all
-    }
-}
-
-/// Tells `sink` each change of a status until stopped.
-pub(crate) async fn report(sources: Sources, mut sink: impl StatusSink, stop: CancellationToken) {
+/// Tells `sink` each change of a status until stopped; changes within the time `gather` are told together.
+pub(crate) async fn report(sources: Sources, mut sink: impl StatusSink, gather: Duration, stop: CancellationToken) {
     let mut reporter = Reporter::default();
     let mut board = sources.board.changes();
     let mut nodes = sources.nodes.changes();
+    let mut snapshot = sources.snapshot.clone();
     loop {
         for update in reporter.updates(&sources) {
             sink.write(update).await;
@@ -53,48 +23,40 @@ pub(crate) async fn report(sources: Sources, mut sink: impl StatusSink, stop: Ca
             () = stop.cancelled() => return,
             _ = board.changed() => {}
             _ = nodes.changed() => {}
+            _ = snapshot.changed() => {}
         }
-        tokio::time::sleep(GATHER).await;
+        tokio::time::sleep(gather).await;
+        // Whatever came meanwhile is looked at now, and no reason to look again.
+        board.mark_unchanged();
+        nodes.mark_unchanged();
+        snapshot.mark_unchanged();
     }
 }
 
 #[derive(Default)]
 struct Reporter {
-    statuses: BTreeMap<Key, Status>,
+    statuses: Statuses,
     problems: BTreeMap<String, Vec<Finding>>,
 }
 
 impl Reporter {
     fn updates(&mut self, sources: &Sources) -> Vec<Update> {
-        let problems = std::mem::replace(&mut self.problems, sources.board.problems());
-        let statuses = std::mem::replace(&mut self.statuses, sources.statuses());
-        let mut updates = differences(problems, &self.problems, |place, before, after| Update::Place {
-            place,
-            before: before.unwrap_or_default(),
-            after: after.unwrap_or_default(),
-        });
-        updates.extend(differences(statuses, &self.statuses, |key, before, after| Update::Resource {
-            key,
-            before: before.map(Box::new),
-            after: after.map(Box::new),
-        }));
+        let mut updates = self.places(sources.board.problems());
+        updates.extend(self.statuses.update(sources));
         updates
     }
-}
 
-/// An update for each key whose value is not what it was.
-fn differences<K: Ord + Clone, V: PartialEq + Clone>(
-    mut old: BTreeMap<K, V>,
-    new: &BTreeMap<K, V>,
-    update: impl Fn(K, Option<V>, Option<V>) -> Update,
-) -> Vec<Update> {
-    let mut updates = Vec::new();
-    for (key, value) in new {
-        let before = old.remove(key);
-        if before.as_ref() != Some(value) {
-            updates.push(update(key.clone(), before, Some(value.clone())));
+    /// An update for each place whose findings are not what they were.
+    fn places(&mut self, now: BTreeMap<String, Vec<Finding>>) -> Vec<Update> {
+        let mut old = std::mem::replace(&mut self.problems, now);
+        let mut updates = Vec::new();
+        for (place, after) in &self.problems {
+            let before = old.remove(place).unwrap_or_default();
+            if before != *after {
+                updates.push(Update::Place { place: place.clone(), before, after: after.clone() });
+            }
         }
+        updates.extend(old.into_iter().map(|(place, before)| Update::Place { place, before, after: Vec::new() }));
+        updates
     }
-    updates.extend(old.into_iter().map(|(key, before)| update(key, Some(before), None)));
-    updates
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use weir_proto::model::Key;
 
-use super::Status;
+use super::{Status, Transition};
 use crate::finding::Finding;
 
 /// A status that is not what it was.
@@ -16,9 +17,9 @@ pub enum Update {
         /// Which resource.
         key: Key,
         /// What was said before.
-        before: Option<Box<Status>>,
+        before: Option<Arc<Status>>,
         /// What is said now.
-        after: Option<Box<Status>>,
+        after: Option<Arc<Status>>,
     },
     /// Of a place such as a file, apart from its resources; empty = nothing is wrong any more.
     Place {
@@ -29,6 +30,8 @@ pub enum Update {
         /// What is wrong now.
         after: Vec<Finding>,
     },
+    /// An endpoint went down or came back.
+    Endpoint(Transition),
 }
 
 /// Takes each change of a status.
@@ -86,7 +89,7 @@ impl StatusSink for LineSink {
     async fn write(&mut self, update: Update) {
         match update {
             Update::Resource { key, before, after } => {
-                let lines = |status: Option<Box<Status>>| status.map(|s| lines(&key, &s)).unwrap_or_default();
+                let lines = |status: Option<Arc<Status>>| status.map(|s| lines(&key, &s)).unwrap_or_default();
                 let gone = after.is_none();
                 let (before, after) = (lines(before), lines(after));
                 if !gone {
@@ -97,6 +100,8 @@ impl StatusSink for LineSink {
                 let lines = |findings: &[Finding]| findings.iter().map(ToString::to_string).collect();
                 self.tell(&place, &lines(&before), &lines(&after));
             }
+            // Each proxy that sees it has a line of its own.
+            Update::Endpoint(_) => {}
         }
     }
 }
@@ -110,20 +115,18 @@ fn lines(key: &Key, status: &Status) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::status::{Programmed, Verdict};
+    use crate::status::{Health, PoolHealth, Programmed, Verdict};
     use crate::testing::key;
 
-    fn status(message: &str) -> Box<Status> {
+    fn status(message: &str) -> Arc<Status> {
         let finding =
             Finding { place: None, key: Some(key("Pool", "a")), field: "spec".into(), message: message.into() };
         let invalid = if message.is_empty() { Vec::new() } else { vec![finding] };
-        let verdict = Verdict { in_force: true, generation: None, invalid, reference: None };
-        Box::new(Status { verdict, programmed: Programmed::default() })
+        let verdict = Verdict { in_force: None, address: None, generation: None, invalid, reference: None };
+        Arc::new(Status { verdict, programmed: Programmed::default(), health: Health::Pool(PoolHealth::default()) })
     }
 
     #[tokio::test]

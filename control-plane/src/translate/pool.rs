@@ -13,6 +13,7 @@ use crate::api::pool::{
     PassiveHealthSpec, PathRule, PathType, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
+use crate::status::InForce;
 
 /// A specification whose gaps are filled from its base, itself already merged.
 #[must_use]
@@ -22,6 +23,13 @@ pub fn merged(own: &PoolSpec, base: Option<&PoolSpec>) -> PoolSpec {
         merged.fill(base);
     }
     merged
+}
+
+/// What people want to know about a Pool whose `inherit` is already merged in.
+#[must_use]
+pub fn in_force(spec: &PoolSpec) -> InForce {
+    let method = spec.balance.as_ref().and_then(|balance| balance.method);
+    InForce::Pool { method: method.unwrap_or_default(), priority: spec.priority.unwrap_or_default() }
 }
 
 /// The message of a Pool whose `inherit` is already merged in.
@@ -106,7 +114,7 @@ fn value_message(value: ValueRule) -> pb::ValueMatch {
 
 fn balance_message(balance: BalanceSpec) -> pb::Balance {
     let BalanceSpec { method, hash } = balance;
-    let method = match method.unwrap_or(BalanceMethod::RoundRobin) {
+    let method = match method.unwrap_or_default() {
         BalanceMethod::RoundRobin => pb::Method::RoundRobin,
         BalanceMethod::Random => pb::Method::Random,
         BalanceMethod::LeastConnections => pb::Method::LeastConnections,
