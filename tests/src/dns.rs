@@ -37,7 +37,15 @@ impl Dns {
     /// # Panics
     /// If there is no free port.
     pub async fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_on(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// As [`Dns::start`], on this address.
+    ///
+    /// # Panics
+    /// If it is not free.
+    pub async fn start_on(address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).await.expect("a free port");
         let address = socket.local_addr().expect("a bound socket");
         let shared = Arc::<Shared>::default();
         let task = tokio::spawn(serve(socket, shared.clone()));
@@ -52,6 +60,11 @@ impl Dns {
     /// Sets the addresses of a name.
     pub fn set(&self, name: &str, addresses: &[IpAddr]) {
         self.shared.names.lock().insert(format!("{name}."), addresses.to_vec());
+    }
+
+    /// Sets the addresses of these names, and forgets all others.
+    pub fn set_all(&self, names: BTreeMap<String, Vec<IpAddr>>) {
+        *self.shared.names.lock() = names.into_iter().map(|(name, addresses)| (format!("{name}."), addresses)).collect();
     }
 
     /// Whether to answer SERVFAIL to everything.

@@ -13,6 +13,7 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod kubelet;
     mod kubernetes;
     mod monitoring;
     mod nack;
