@@ -2,21 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use weir_proto::tls;
 
 use crate::admin;
 use crate::config::{Config, Listen};
 use crate::discovery::{Context, Nodes, Service};
 use crate::metrics::Metrics;
+use crate::mtls::{self, Refusals};
 use crate::publish::Publisher;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -49,6 +54,14 @@ pub enum Error {
         listen: Listen,
         /// Why.
         cause: io::Error,
+    },
+    /// The certificates for proxies cannot be used.
+    #[error("--grpc-tls {}: {cause}", folder.display())]
+    Tls {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        cause: tls::Error,
     },
     /// Two metric families have the same name.
     #[error("metrics: {0}")]
@@ -84,15 +97,20 @@ pub struct Bound {
     publisher: Publisher,
     sources: Sources,
     metrics: Arc<Metrics>,
+    tls: Option<Tls>,
 }
+
+/// The certificates for proxies, and who follows their files.
+type Tls = (Arc<tls::Current<ServerConfig>>, tls::Follower<ServerConfig>);
 
 /// Binds the ports and opens the source.
 ///
 /// # Errors
 /// Names the flag, folder or cluster that is wrong.
 pub async fn bind(config: Config) -> Result<Bound, Error> {
-    let Config { source, grpc, admin } = config;
+    let Config { source, grpc, grpc_tls, admin } = config;
     let metrics = Arc::new(Metrics::new()?);
+    let tls = grpc_tls.map(|folder| open_tls(folder, &metrics)).transpose()?;
     let source = AnySource::open(source, metrics.clone()).await?;
     let (grpc_listener, grpc) = listen(grpc).await?;
     let (admin_listener, admin) = listen(admin).await?;
@@ -100,7 +118,13 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
     let publisher = Publisher::new(board.clone());
     let nodes = Arc::new(Nodes::new(metrics.clone()));
     let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
-    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics })
+    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics, tls })
+}
+
+fn open_tls(folder: PathBuf, metrics: &Metrics) -> Result<Tls, Error> {
+    let (current, follower) = tls::open(&folder).map_err(|cause| Error::Tls { folder, cause })?;
+    metrics.show_expiry(current.clone())?;
+    Ok((current, follower))
 }
 
 async fn listen(listen: Listen) -> Result<(TcpListener, SocketAddr), Error> {
@@ -132,7 +156,7 @@ impl Bound {
     /// # Errors
     /// As for [`Bound::run`].
     pub async fn run_with(self, sink: impl StatusSink, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics } = self;
+        let Self { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics, tls } = self;
         tracing::info!(%grpc, %admin, "control plane listens");
         // Ends every task, also when one of them fails.
         let stop = stop.child_token();
@@ -145,7 +169,12 @@ impl Bound {
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
         let Sources { board: _, nodes, snapshot } = sources;
         let context = Context { snapshot, nodes, metrics, stop: stop.clone() };
-        tasks.spawn(async move { serve(context, grpc_listener).await.map(|()| "gRPC") });
+        let tls = tls.map(|(current, follower)| {
+            spawn(&mut tasks, "certificates", follower.run(stop.clone()));
+            current
+        });
+        let proxies = Proxies { listener: grpc_listener, tls };
+        tasks.spawn(async move { serve(context, proxies).await.map(|()| "gRPC") });
         supervise(tasks, &stop).await
     }
 }
@@ -177,16 +206,22 @@ async fn supervise(mut tasks: JoinSet<Result<&'static str, Error>>, stop: &Cance
     outcome
 }
 
+/// Where proxies come from.
+struct Proxies {
+    listener: TcpListener,
+    tls: Option<Arc<tls::Current<ServerConfig>>>,
+}
+
 /// Serves proxies until stopped, and then for as long as they take to let go, within limits: a client that never
 /// says a word is no reason to stay.
-async fn serve(context: Context, listener: TcpListener) -> Result<(), Error> {
+async fn serve(context: Context, proxies: Proxies) -> Result<(), Error> {
     let stop = context.stop.clone();
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_WITHIN).await;
     };
     tokio::select! {
-        result = serve_to_the_end(context, listener) => result,
+        result = serve_to_the_end(context, proxies) => result,
         () = overdue => {
             tracing::warn!("a gRPC client does not let go, and is left behind");
             Ok(())
@@ -194,15 +229,26 @@ async fn serve(context: Context, listener: TcpListener) -> Result<(), Error> {
     }
 }
 
-async fn serve_to_the_end(context: Context, listener: TcpListener) -> Result<(), Error> {
-    let stop = context.stop.clone();
+async fn serve_to_the_end(context: Context, proxies: Proxies) -> Result<(), Error> {
+    let stop = context.stop.clone().cancelled_owned();
     let sessions = TaskTracker::new();
-    Server::builder()
+    let refusals = Arc::new(Refusals::new(&context.metrics));
+    let to_sessions = refusals.clone();
+    let service = Service::new(context, sessions.clone()).into_server();
+    let server = Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
-        .add_service(Service::new(context, sessions.clone()).into_server())
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled_owned())
-        .await?;
+        .add_service(InterceptedService::new(service, move |request| mtls::admit(request, &to_sessions)));
+    match proxies.tls {
+        None => {
+            let incoming = TcpIncoming::from(proxies.listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(incoming, stop).await?;
+        }
+        Some(tls) => {
+            let incoming = mtls::incoming::connections(proxies.listener, tls, refusals);
+            server.serve_with_incoming_shutdown(incoming, stop).await?;
+        }
+    }
     sessions.close();
     sessions.wait().await;
     Ok(())

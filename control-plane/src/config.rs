@@ -65,6 +65,11 @@ pub struct ListenArgs {
     /// Address for proxies, over gRPC.
     #[arg(long, env = "WEIR_GRPC", value_name = "ADDR", default_value = "0.0.0.0:9800")]
     pub grpc: SocketAddr,
+    /// Folder with tls.crt, tls.key and ca.crt, such as a mounted Secret: proxies must show a certificate of that
+    /// authority, and get the namespaces that it names (URIs such as weir://namespaces/shop). Followed while it
+    /// changes. Without it the stream is neither encrypted nor authenticated.
+    #[arg(long, env = "WEIR_GRPC_TLS", value_name = "DIR")]
+    pub grpc_tls: Option<PathBuf>,
     /// Address for people and probes: /metrics, /healthz, /readyz, /api/v1/proxies, /api/v1/resources.
     #[arg(long, env = "WEIR_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9801")]
     pub admin: SocketAddr,
@@ -108,6 +113,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// For proxies.
     pub grpc: Listen,
+    /// Folder of the certificates for proxies, if they come by TLS.
+    pub grpc_tls: Option<PathBuf>,
     /// For people and probes.
     pub admin: Listen,
 }
@@ -116,7 +123,12 @@ impl Config {
     /// A control plane over these resources, with the flags of `weir-control-plane`.
     #[must_use]
     pub fn new(source: SourceConfig, grpc: SocketAddr, admin: SocketAddr) -> Self {
-        Self { source, grpc: Listen { flag: GRPC, address: grpc }, admin: Listen { flag: ADMIN, address: admin } }
+        Self {
+            source,
+            grpc: Listen { flag: GRPC, address: grpc },
+            grpc_tls: None,
+            admin: Listen { flag: ADMIN, address: admin },
+        }
     }
 }
 
@@ -124,7 +136,9 @@ impl Cli {
     /// What the flags come to.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::new(self.source.config(), self.listen.grpc, self.listen.admin)
+        let mut config = Config::new(self.source.config(), self.listen.grpc, self.listen.admin);
+        config.grpc_tls.clone_from(&self.listen.grpc_tls);
+        config
     }
 }
 

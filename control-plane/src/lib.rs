@@ -16,6 +16,7 @@ pub mod index;
 pub mod keep;
 pub mod manifest;
 pub mod metrics;
+pub mod mtls;
 pub mod publish;
 pub mod scope;
 pub mod snapshot;

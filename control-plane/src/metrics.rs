@@ -1,14 +1,23 @@
 //! Metric families of the control plane, in a registry of their own.
 
+mod expiry;
+
+use std::sync::Arc;
+
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use rustls::ServerConfig;
 use weir_proto::model::Kind;
+use weir_proto::tls::Current;
 
 use crate::held::Delta;
+use crate::mtls::Refusal;
 use crate::status::Board;
+
+use expiry::Expiry;
 
 /// From 1 ms to 10 s.
 const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0];
@@ -21,6 +30,8 @@ pub struct Metrics {
     pub proxies_connected: IntGauge,
     /// Time from a change to its ack by one proxy.
     pub propagation: Histogram,
+    /// Proxies turned away, by reason.
+    pub refused_proxies: IntCounterVec,
     deltas: IntCounterVec,
     nacks: IntCounterVec,
     resources: IntGaugeVec,
@@ -43,6 +54,12 @@ impl Metrics {
         Ok(Self {
             proxies_connected: register(&registry, IntGauge::new("weir_proxies_connected", "Proxies connected now.")?)?,
             propagation: register(&registry, Histogram::with_opts(propagation.buckets(SECONDS.to_vec()))?)?,
+            refused_proxies: counters(
+                &registry,
+                "weir_refused_proxies_total",
+                "Proxies turned away for what their certificate lacks.",
+                &[("reason", &Refusal::REASONS)],
+            )?,
             deltas: counters(
                 &registry,
                 "weir_deltas_total",
@@ -70,6 +87,11 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// From now on shows when the certificate in force ends.
+    pub(crate) fn show_expiry(&self, certificate: Arc<Current<ServerConfig>>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Expiry::new("weir_certificate_expiry_timestamp_seconds", certificate)?))
     }
 
     /// Counts a delta on its way to one proxy.

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hickory_resolver::net::NetError;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -49,9 +48,9 @@ pub enum Error {
     /// The access log cannot be opened.
     #[error("--access-log: {0}")]
     AccessLog(io::Error),
-    /// The DNS settings are refused.
-    #[error("DNS: {0}")]
-    Dns(#[from] NetError),
+    /// DNS settings or certificates are refused.
+    #[error(transparent)]
+    Discovery(#[from] discovery::Error),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -134,7 +133,8 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
 
 fn settings(config: Config) -> discovery::Settings {
     discovery::Settings {
-        control_plane: config.control_plane,
+        control_planes: config.control_planes,
+        tls: config.control_plane_tls,
         node_id: config.node_id,
         cache_dir: config.cache_dir,
         dns_server: config.dns_server,

@@ -20,14 +20,27 @@ pub const EXAMPLES: &str = "\
 Examples:
   weir-data-plane --control-plane http://weir-control-plane:9800
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen internal=127.0.0.1:8081
+  weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
   weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
 
 /// What the proxy may be told; can be flattened into another command.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Args {
-    /// Where the control plane listens, such as http://10.0.0.5:9800
-    #[arg(long, value_name = "URL", env = "WEIR_CONTROL_PLANE", value_parser = parse_control_plane)]
-    pub control_plane: Uri,
+    /// Where a control plane listens, such as http://10.0.0.5:9800; may be repeated (in the variable: separated by
+    /// spaces). Each address of each URL's host is one to go to, in random order
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WEIR_CONTROL_PLANE",
+        value_delimiter = ' ',
+        required = true,
+        value_parser = parse_control_plane
+    )]
+    pub control_plane: Vec<Uri>,
+    /// Folder with tls.crt, tls.key and ca.crt, such as a mounted Secret: what control planes at https URLs are shown,
+    /// and whom they must be certified by. Followed while it changes
+    #[arg(long, value_name = "DIR", env = "WEIR_CONTROL_PLANE_TLS")]
+    pub control_plane_tls: Option<PathBuf>,
     /// Name and address of a listener; may be repeated (in the variable: separated by spaces). Pools name the
     /// listeners that they serve
     #[arg(
@@ -76,8 +89,10 @@ pub struct Listen {
 /// Valid settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The control plane.
-    pub control_plane: Uri,
+    /// Control planes, of which any will do; all by TLS, or none.
+    pub control_planes: Vec<Uri>,
+    /// Folder of the certificates for them, if they come by TLS.
+    pub control_plane_tls: Option<PathBuf>,
     /// Listeners, each name once.
     pub listeners: Vec<Listen>,
     /// Address of the admin server.
@@ -104,6 +119,12 @@ pub enum Invalid {
     /// Pools could not tell the two apart.
     #[error("--listen names {0:?} twice: give each listener a name of its own")]
     DuplicateListener(String),
+    /// TLS without certificates.
+    #[error("--control-plane {0} needs --control-plane-tls DIR, with tls.crt, tls.key and ca.crt")]
+    NoCertificates(Uri),
+    /// Certificates without TLS.
+    #[error("--control-plane {0} would not use --control-plane-tls: write https")]
+    NotSecure(Uri),
 }
 
 impl TryFrom<Args> for Config {
@@ -111,8 +132,10 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
         check_names(&args.listen)?;
+        check_schemes(&args.control_plane, args.control_plane_tls.is_some())?;
         Ok(Self {
-            control_plane: args.control_plane,
+            control_planes: args.control_plane,
+            control_plane_tls: args.control_plane_tls,
             listeners: args.listen,
             admin: args.admin,
             workers: args.workers.unwrap_or_else(default_workers),
@@ -134,6 +157,15 @@ pub fn check_names(listeners: &[Listen]) -> Result<(), Invalid> {
     let mut names = std::collections::BTreeSet::new();
     match listeners.iter().find(|listen| !names.insert(listen.name.as_str())) {
         Some(twice) => Err(Invalid::DuplicateListener(twice.name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_schemes(urls: &[Uri], with_tls: bool) -> Result<(), Invalid> {
+    let is_https = |url: &Uri| url.scheme_str() == Some("https");
+    match urls.iter().find(|url| is_https(url) != with_tls) {
+        Some(url) if with_tls => Err(Invalid::NotSecure(url.clone())),
+        Some(url) => Err(Invalid::NoCertificates(url.clone())),
         None => Ok(()),
     }
 }
@@ -174,9 +206,9 @@ impl fmt::Display for Listen {
 }
 
 fn parse_control_plane(text: &str) -> Result<Uri, String> {
-    let wrong = || "write http://HOST:PORT, for example http://10.0.0.5:9800".to_owned();
+    let wrong = || "write http://HOST:PORT or https://HOST:PORT, for example http://10.0.0.5:9800".to_owned();
     let url: Uri = text.parse().map_err(|_| wrong())?;
-    let plain = url.scheme_str() == Some("http") && url.path() == "/" && url.query().is_none();
+    let plain = matches!(url.scheme_str(), Some("http" | "https")) && url.path() == "/" && url.query().is_none();
     if plain && url.port_u16().is_some() { Ok(url) } else { Err(wrong()) }
 }
 
@@ -217,12 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn control_planes_may_be_repeated_and_https_goes_with_certificates() {
+        let config = parse(&["--control-plane", "http://[::1]:9801"]).unwrap();
+        assert_eq!(config.control_planes.len(), 2);
+        let error = parse(&["--control-plane", "https://a:1"]).unwrap_err();
+        assert!(error.contains("--control-plane https://a:1/ needs --control-plane-tls"), "{error}");
+        let error = parse(&["--control-plane-tls", "tls"]).unwrap_err();
+        assert!(error.contains("--control-plane http://127.0.0.1:9800/ would not use"), "{error}");
+    }
+
+    #[test]
     fn wrong_usage_says_what_to_write() {
         for (flag, value, hint) in [
             ("--listen", "8080", "NAME=ADDRESS:PORT"),
             ("--listen", "=1.2.3.4:80", "letters, digits"),
             ("--listen", "a=localhost:80", "no IP address"),
-            ("--control-plane", "https://a:1", "http://HOST:PORT"),
+            ("--control-plane", "ftp://a:1", "https://HOST:PORT"),
             ("--control-plane", "10.0.0.5:9800", "http://HOST:PORT"),
             ("--control-plane", "http://a", "http://HOST:PORT"),
             ("--workers", "0", "invalid value '0'"),

@@ -1,16 +1,18 @@
 //! From the control plane's stream to the live table.
 //!
-//! [`client`] keeps the stream, [`control`] owns what is held and changes the table, [`cache`] keeps it on
+//! [`client`] keeps the stream, to one of its [`targets`] by a [`connect`]ion, [`control`] owns what is held and changes the table, [`cache`] keeps it on
 //! disk, [`report`] tells the control plane about endpoints.
 
 pub mod apply;
 pub mod cache;
 pub mod chunks;
 pub mod client;
+mod connect;
 mod control;
 pub mod handle;
 pub mod report;
 mod starting;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +24,10 @@ use hickory_resolver::net::NetError;
 use http::Uri;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use weir_proto::tls::{self, Follower};
 
 use crate::health::Transition;
 use crate::pool::runtime::Environment;
@@ -34,17 +38,21 @@ use crate::table::TableHandle;
 
 use apply::Applier;
 use cache::Cache;
-use client::Client;
+use client::{Client, Link};
+use connect::Connector;
 use control::{Control, Inbox, Outbox};
 use handle::ControlHandle;
 use report::Reports;
 use starting::Starting;
+use targets::{Names, Targets};
 
 /// Where resources come from, and what is kept of them.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The control plane.
-    pub control_plane: Uri,
+    /// Control planes, of which any will do.
+    pub control_planes: Vec<Uri>,
+    /// Folder of the certificates for them.
+    pub tls: Option<PathBuf>,
     /// Name of this proxy there.
     pub node_id: String,
     /// Folder of the last good table, if it is kept.
@@ -76,39 +84,76 @@ pub struct Discovery {
     control: Control,
     client: Client,
     resolver: Resolver<Dns>,
+    certificates: Option<Follower<ClientConfig>>,
     seed: u64,
+}
+
+/// Why discovery cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The DNS settings are refused.
+    #[error("DNS: {0}")]
+    Dns(#[from] NetError),
+    /// The certificates cannot be used.
+    #[error("--control-plane-tls {}: {cause}", folder.display())]
+    Tls {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        cause: tls::Error,
+    },
 }
 
 impl Discovery {
     /// Puts the parts together. From now on the process is not ready.
     ///
     /// # Errors
-    /// If the DNS settings are refused.
-    pub fn new(settings: Settings, context: Context) -> Result<Self, NetError> {
-        let Settings { control_plane, node_id, cache_dir, dns_server, seed } = settings;
+    /// If the DNS settings or the certificates are refused.
+    pub fn new(settings: Settings, context: Context) -> Result<Self, Error> {
+        let Settings { control_planes, tls, node_id, cache_dir, dns_server, seed } = settings;
         let Context { table, environment, transitions, readiness, stats } = context;
         let (handle, requests) = ControlHandle::new();
-        let (names, wanted) = watch::channel(Default::default());
+        let (wanted_names, wanted) = watch::channel(Default::default());
         let (results, resolved) = mpsc::channel(64);
         let reports = Reports::default();
         let listeners = stats.listeners.iter().map(|listener| listener.name.clone()).collect();
         let applier = Applier::new(listeners, table.clone(), environment);
-        let client = Client::new(control_plane, node_id, handle, reports.clone(), stats.clone());
+        let (connector, certificates) = connector(tls, &stats)?;
+        let dns = Dns::new(dns_server)?;
+        let names = if dns_server.is_some() { Names::Server(dns.clone()) } else { Names::System };
+        let targets = Targets::new(control_planes, names, SmallRng::seed_from_u64(seed.wrapping_add(2)));
+        let link = Link { node_id, control: handle, reports: reports.clone(), stats: stats.clone() };
+        let client = Client::new(targets, connector, link);
         let cache = cache_dir.map(|folder| Cache::new(folder, stats.clone()));
         let starting = Starting::new(readiness);
-        let outbox = Outbox { names, reports, cache, stats, starting };
+        let outbox = Outbox { names: wanted_names, reports, cache, stats, starting };
         let control = Control::new(applier, table, Inbox { requests, resolved, transitions }, outbox);
-        let resolver = Resolver::new(Dns::new(dns_server)?, wanted, results, SmallRng::seed_from_u64(seed));
-        Ok(Self { control, client, resolver, seed })
+        let resolver = Resolver::new(dns, wanted, results, SmallRng::seed_from_u64(seed));
+        Ok(Self { control, client, resolver, certificates, seed })
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.
     pub async fn run(self, stop: CancellationToken) {
         let rng = SmallRng::seed_from_u64(self.seed.wrapping_add(1));
+        let certificates = self.certificates;
+        let certificates = async {
+            if let Some(follower) = certificates {
+                follower.run(stop.clone()).await;
+            }
+        };
         tokio::join!(
             self.control.run(stop.clone()),
             self.client.run(rng, stop.clone()),
-            self.resolver.run(stop.clone())
+            self.resolver.run(stop.clone()),
+            certificates
         );
     }
+}
+
+/// What connects, and what follows its certificates if there are any.
+fn connector(tls: Option<PathBuf>, stats: &ProcessStats) -> Result<(Connector, Option<Follower<ClientConfig>>), Error> {
+    let Some(folder) = tls else { return Ok((Connector { tls: None }, None)) };
+    let (current, follower) = tls::open(&folder).map_err(|cause| Error::Tls { folder, cause })?;
+    stats.discovery.show_certificate(current.clone());
+    Ok((Connector { tls: Some(current) }, Some(follower)))
 }

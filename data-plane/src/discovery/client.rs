@@ -1,66 +1,89 @@
-//! The stream to the control plane: connects, resumes with what is held, answers each delta, and comes
-//! back when it breaks. What deltas mean is the control loop's business.
+//! The stream to a control plane: connects, resumes with what is held, answers each delta, and goes to another
+//! replica when it breaks. What deltas mean is the control loop's business.
 //!
 //! LIFECYCLE
 //! ```text
-//!   wait (back-off) -> connect -> subscribe -> delta -> answer -> full report -> (delta -> answer | report)*
-//!        ^                |           |                                                   |
-//!        +----------------+-----------+---------------- any error, or the end ------------+
+//!   wait -> round: each address once, in an order of chance, the one that was lost last
+//!    ^        connect -> subscribe -> delta -> answer -> full report -> (delta -> answer | report)*
+//!    |          |           |                                                     |
+//!    |          +-----------+-> the next address; after the last                  |
+//!    +-----------------------------------+----------------- any error, or the end +
 //! ```
+//! The wait is a moment after a stream that lasted, and a growing one with jitter after rounds in vain.
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::Channel;
 use tracing::{debug, info, warn};
+use weir_proto::age::is_come_of_age;
 use weir_proto::pb;
 use weir_proto::pb::discovery_client::DiscoveryClient;
 use weir_proto::pb::node_message::Body;
 
 use super::apply::Rejected;
 use super::chunks::{Chunks, MixedNonces};
+use super::connect::{ConnectError, Connector};
 use super::handle::{ControlHandle, Ended};
 use super::report::Reports;
+use super::targets::{Candidate, Targets};
 use crate::backoff::Backoff;
 use crate::stats::ProcessStats;
 
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// After the loss of a stream that lasted, and before the first round again; more only spreads out those that lost
+/// the same control plane.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A dead control plane is noticed after at most the sum of these two.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// From the first packet to the head of the answer: after it, another address may do better.
+const OPEN_WITHIN: Duration = Duration::from_secs(3);
+/// A stream that ends sooner is no reason to come back at once: so will the next, perhaps.
+const LASTS: Duration = Duration::from_secs(1);
 
-/// Keeps one stream to the control plane.
+/// Keeps one stream to a control plane.
 #[derive(Debug)]
 pub struct Client {
-    endpoint: Endpoint,
-    node_id: String,
-    control: ControlHandle,
-    reports: Reports,
-    stats: Arc<ProcessStats>,
+    targets: Targets,
+    connector: Connector,
+    link: Link,
+}
+
+/// The ends of a stream on this side.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The name of this proxy there.
+    pub(super) node_id: String,
+    /// Applies what comes.
+    pub(super) control: ControlHandle,
+    /// What goes.
+    pub(super) reports: Reports,
+    /// Figures.
+    pub(super) stats: Arc<ProcessStats>,
 }
 
 /// How far a stream came.
 #[derive(Debug, Default)]
 struct Progress {
-    opened: bool,
+    opened: Option<Instant>,
     delivered: bool,
 }
 
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
-    #[error("cannot connect")]
-    Connect(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("no answer within {OPEN_WITHIN:?}")]
+    Silent,
     #[error("the control plane answered {:?}: {}", .0.code(), .0.message())]
     Status(#[from] tonic::Status),
     #[error("the control plane closed the stream")]
@@ -77,18 +100,25 @@ impl StreamError {
     fn is_takeover(&self) -> bool {
         matches!(self, Self::Status(status) if status.code() == tonic::Code::Aborted)
     }
+
+    fn is_age(&self) -> bool {
+        matches!(self, Self::Status(status) if is_come_of_age(status))
+    }
+}
+
+/// What is to be remembered from one stream to the next.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Where the last stream broke.
+    address: Option<SocketAddr>,
+    /// There is a line in the log about it.
+    is_told: bool,
 }
 
 impl Client {
-    /// A client of the control plane at `url`, known there as `node_id`.
-    #[must_use]
-    pub fn new(url: Uri, node_id: String, control: ControlHandle, reports: Reports, stats: Arc<ProcessStats>) -> Self {
-        let endpoint = Endpoint::from(url)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true);
-        Self { endpoint, node_id, control, reports, stats }
+    /// A client of whatever `targets` lead to.
+    pub(super) fn new(targets: Targets, connector: Connector, link: Link) -> Self {
+        Self { targets, connector, link }
     }
 
     /// Keeps the stream up until `stop`; `rng` spreads the tries.
@@ -96,41 +126,73 @@ impl Client {
         stop.run_until_cancelled(self.keep_up(Backoff::new(FIRST_WAIT, LONGEST_WAIT, rng))).await;
     }
 
-    async fn keep_up(&self, mut backoff: Backoff) {
-        let mut down = false;
+    async fn keep_up(mut self, mut backoff: Backoff) {
+        let mut lost = Lost::default();
         loop {
-            let mut progress = Progress::default();
-            let Err(error) = self.stream(&mut progress).await;
-            if progress.delivered && !error.is_takeover() {
+            if self.round(&mut lost).await {
                 backoff.reset();
             }
-            self.note_end(&error, down && !progress.opened);
-            down = true;
-            tokio::time::sleep(backoff.next_wait()).await;
+            sleep(backoff.next_wait()).await;
         }
     }
 
-    /// A warning when the control plane is lost, not one per try.
-    fn note_end(&self, error: &StreamError, known: bool) {
-        let (url, error) = (self.endpoint.uri(), chain(error));
-        if known {
-            debug!(%url, error, "still no stream from the control plane");
+    /// Goes from address to address until a stream was open; says whether it lasted.
+    async fn round(&mut self, lost: &mut Lost) -> bool {
+        let candidates = self.targets.round(lost.address).await;
+        if candidates.is_empty() && !std::mem::replace(&mut lost.is_told, true) {
+            warn!("no address of a control plane is known; what is in force stays");
+        }
+        for candidate in candidates {
+            let mut progress = Progress::default();
+            let Err(error) = self.stream(&candidate, &mut progress).await;
+            lost.note(&candidate, &error, progress.opened.is_some());
+            if let Some(since) = progress.opened {
+                return progress.delivered && !error.is_takeover() && since.elapsed() >= LASTS;
+            }
+        }
+        false
+    }
+
+    async fn stream(&self, to: &Candidate, progress: &mut Progress) -> Result<Infallible, StreamError> {
+        let opened = timeout(OPEN_WITHIN, async { self.link.open(self.connector.connect(to).await?, to).await });
+        let (deltas, sender) = opened.await.map_err(|_| StreamError::Silent)??;
+        let _connected = Connected::new(&self.link.stats.discovery.connected);
+        progress.opened = Some(Instant::now());
+        self.link.receive(deltas, &sender, progress).await
+    }
+}
+
+impl Lost {
+    /// A warning when a control plane is lost, not one per try.
+    fn note(&mut self, at: &Candidate, error: &StreamError, was_open: bool) {
+        let (url, address, text) = (&at.url, at.address, chain(error));
+        if error.is_age() {
+            info!(%url, %address, "the stream has come of age; going to any control plane");
+            *self = Self::default();
+            return;
+        }
+        if was_open || !self.is_told {
+            warn!(%url, %address, error = text, "no stream from the control plane; what is in force stays");
         } else {
-            warn!(%url, error, "no stream from the control plane; what is in force stays");
+            debug!(%url, %address, error = text, "still no stream from the control plane");
         }
+        *self = Self { address: Some(at.address), is_told: true };
     }
+}
 
-    async fn stream(&self, progress: &mut Progress) -> Result<Infallible, StreamError> {
-        let mut client = DiscoveryClient::new(self.endpoint.connect().await?);
+impl Link {
+    async fn open(
+        &self,
+        channel: Channel,
+        to: &Candidate,
+    ) -> Result<(Streaming<pb::Delta>, mpsc::Sender<pb::NodeMessage>), StreamError> {
         let (sender, outgoing) = mpsc::channel(4);
         let held = self.control.held().await?;
-        info!(url = %self.endpoint.uri(), held = held.len(), "subscribing to the control plane");
+        info!(url = %to.url, address = %to.address, held = held.len(), "subscribing to the control plane");
         let build = env!("CARGO_PKG_VERSION").to_owned();
         send(&sender, Body::Subscribe(pb::Subscribe { node_id: self.node_id.clone(), build, held })).await?;
-        let deltas = client.stream(ReceiverStream::new(outgoing)).await?.into_inner();
-        let _connected = Connected::new(&self.stats.discovery.connected);
-        progress.opened = true;
-        self.receive(deltas, &sender, progress).await
+        let deltas = DiscoveryClient::new(channel).stream(ReceiverStream::new(outgoing)).await?.into_inner();
+        Ok((deltas, sender))
     }
 
     async fn receive(

@@ -159,7 +159,8 @@ impl Node {
             stats: stats.clone(),
         };
         let settings = Settings {
-            control_plane: format!("http://{control_plane}").parse().unwrap(),
+            control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
+            tls: None,
             node_id: "node".into(),
             cache_dir: cache.map(|folder| folder.path().to_owned()),
             dns_server: None,

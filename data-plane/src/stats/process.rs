@@ -1,10 +1,13 @@
 //! Counters that belong to no pool.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use rustls::ClientConfig;
 use tokio::time::Instant;
 use weir_proto::model::Kind;
+use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
 use crate::reason::Reason;
@@ -51,6 +54,21 @@ pub struct DiscoveryStats {
     pub cache_write_failures: AtomicU64,
     /// The live table.
     pub table: Mutex<Option<TableInfo>>,
+    /// What control planes are shown; unset without TLS.
+    certificate: OnceLock<Arc<Current<ClientConfig>>>,
+}
+
+impl DiscoveryStats {
+    /// From now on knows when this certificate ends.
+    pub fn show_certificate(&self, certificate: Arc<Current<ClientConfig>>) {
+        self.certificate.get_or_init(|| certificate);
+    }
+
+    /// When the certificate in force ends, in seconds since 1970; `None` without TLS.
+    #[must_use]
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        self.certificate.get().map(|certificate| certificate.expires())
+    }
 }
 
 /// Which table is live.

@@ -70,7 +70,8 @@ impl PlaneArgs {
     fn data(&self, grpc: SocketAddr) -> anyhow::Result<data_config::Config> {
         data_config::check_names(&self.listen)?;
         Ok(data_config::Config {
-            control_plane: format!("http://{}", reachable(grpc)).parse()?,
+            control_planes: vec![format!("http://{}", reachable(grpc)).parse()?],
+            control_plane_tls: None,
             listeners: self.listen.clone(),
             admin: self.admin,
             workers: self.workers.unwrap_or_else(data_config::default_workers),

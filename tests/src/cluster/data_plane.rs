@@ -25,7 +25,8 @@ pub struct DataPlane {
 /// What a [`DataPlane`] is to be.
 #[derive(Debug)]
 pub struct Builder {
-    control_plane: SocketAddr,
+    control_planes: Vec<String>,
+    tls: Option<PathBuf>,
     workers: usize,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
@@ -38,7 +39,19 @@ impl Builder {
     /// With this control plane.
     #[must_use]
     pub fn control_plane(self, control_plane: SocketAddr) -> Self {
-        Self { control_plane, ..self }
+        self.control_planes(&[format!("http://{control_plane}")])
+    }
+
+    /// With these control planes, by URL.
+    #[must_use]
+    pub fn control_planes(self, urls: &[String]) -> Self {
+        Self { control_planes: urls.to_vec(), ..self }
+    }
+
+    /// With this folder of certificates for them.
+    #[must_use]
+    pub fn tls(self, folder: &Path) -> Self {
+        Self { tls: Some(folder.to_owned()), ..self }
     }
 
     /// With this many workers.
@@ -104,7 +117,8 @@ impl Builder {
     fn config(self) -> Config {
         let any = ([127, 0, 0, 1], 0).into();
         Config {
-            control_plane: format!("http://{}", self.control_plane).parse().expect("a URL"),
+            control_planes: self.control_planes.iter().map(|url| url.parse().expect("a URL")).collect(),
+            control_plane_tls: self.tls,
             listeners: vec![Listen { name: "http".to_owned(), address: any }],
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
@@ -123,7 +137,8 @@ impl DataPlane {
     #[must_use]
     pub fn builder(control_plane: SocketAddr) -> Builder {
         Builder {
-            control_plane,
+            control_planes: vec![format!("http://{control_plane}")],
+            tls: None,
             workers: 2,
             dns: None,
             cache: None,

@@ -36,6 +36,10 @@ fn unrouted(stats: &ProcessStats, sheet: &mut Sheet) {
 
 fn discovery(stats: &DiscoveryStats, sheet: &mut Sheet) {
     sheet.gauge(Metric::Connected, &[], f64::from(u8::from(stats.connected.load(Relaxed))));
+    if let Some(expires) = stats.certificate_expiry() {
+        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+        sheet.gauge(Metric::CertificateExpiry, &[], expires as f64);
+    }
     sheet.count(Metric::CacheWriteFailures, &[], stats.cache_write_failures.load(Relaxed));
     for (kind, count) in Kind::ALL.iter().zip(&stats.nacks) {
         sheet.count(Metric::Nacks, &[kind.as_str()], count.load(Relaxed));

@@ -24,6 +24,7 @@ pub(super) enum Metric {
     TableAge,
     Nacks,
     Connected,
+    CertificateExpiry,
     CacheWriteFailures,
     LogLinesDropped,
     BuildInfo,
@@ -54,7 +55,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 19] = [
+const SPECS: [Spec; 20] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -87,6 +88,8 @@ const SPECS: [Spec; 19] = [
         "Resources refused."),
     gauge(Metric::Connected, "weir_control_plane_connected", &[],
         "1 while the stream to the control plane is open."),
+    gauge(Metric::CertificateExpiry, "weir_certificate_expiry_timestamp_seconds", &[],
+        "When the certificate that control planes are shown ends."),
     counter(Metric::CacheWriteFailures, "weir_cache_write_failures_total", &[],
         "Failed writes of the table to disk."),
     counter(Metric::LogLinesDropped, "weir_access_log_dropped_total", &[],
