@@ -115,7 +115,10 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
     let (grpc_listener, grpc) = listen(grpc).await?;
     let (admin_listener, admin) = listen(admin).await?;
     let board = Arc::new(Board::default());
-    let publisher = Publisher::new(board.clone());
+    let publisher = match source {
+        AnySource::Folder(_) => Publisher::new(board.clone()),
+        AnySource::Kubernetes(_) => Publisher::in_cluster(board.clone()),
+    };
     let nodes = Arc::new(Nodes::new(metrics.clone()));
     let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
     Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics, tls })

@@ -2,17 +2,24 @@
 //! the last good version of whatever is refused. Pure: no async, no locks.
 
 mod order;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use target::{Target, Targets};
 use weir_proto::model::{Invalid, Key, Kind, ResourceName};
 use weir_proto::pb::resource::Body;
 
 use crate::api::PoolSpec;
+use crate::api::backend::ServiceRef;
 use crate::finding::Finding;
 use crate::index::{Index, reference};
 use crate::keep::Keep;
+use crate::services::Services;
 use crate::snapshot::Patch;
 use crate::source::{Changes, Event, Object, Spec};
 use crate::status::{InForce, RefProblem, Verdict};
@@ -30,6 +37,10 @@ pub struct Desired {
     refused: BTreeSet<Key>,
     /// Refused Backends whose last good version went with its Pool.
     orphans: BTreeSet<ResourceName>,
+    /// None where there is no cluster.
+    services: Option<Services>,
+    /// Of the Backends in force that name a Service.
+    targets: Targets,
 }
 
 /// What a change comes to.
@@ -55,19 +66,33 @@ impl From<Invalid> for Refusal {
 }
 
 impl Desired {
+    /// For resources of a cluster, which has Services too.
+    #[must_use]
+    pub fn in_cluster() -> Self {
+        Self { services: Some(Services::default()), ..Self::default() }
+    }
+
     /// Takes in changes and judges all that they concern; `None` until every kind has had its first list.
     pub fn apply(&mut self, changes: Changes) -> Option<Outcome> {
         for event in changes {
-            self.index.apply(event);
+            self.take(event);
+        }
+        if !self.missing().is_empty() {
+            return None;
         }
         let dirty = self.index.take_dirty()?;
+        let changed = self.services.as_mut().map(Services::take_changed).unwrap_or_default();
         let (pools, mut backends): (BTreeSet<Key>, BTreeSet<Key>) =
             dirty.into_iter().partition(|key| key.kind == Kind::Pool);
         let mut outcome = Outcome::default();
         let turned = self.settle_pools(pools, &mut outcome);
         backends.extend(self.members(&turned));
+        backends.extend(changed.services.iter().flat_map(|s| self.index.clients(s)).cloned().map(Key::backend));
         for key in backends {
             self.settle_backend(&key, &mut outcome);
+        }
+        for backend in self.targets.take_stale(&changed.endpoints) {
+            self.settle_endpoints(&backend, &mut outcome);
         }
         outcome.patch.keep = Keep::Only(self.refused.clone()).or(self.index.hidden().clone());
         Some(outcome)
@@ -75,8 +100,16 @@ impl Desired {
 
     /// Kinds whose first list has not come yet.
     #[must_use]
-    pub fn missing(&self) -> Vec<Kind> {
-        self.index.missing()
+    pub fn missing(&self) -> Vec<&'static str> {
+        let given = self.index.missing().into_iter().map(Kind::as_str);
+        given.chain(self.services.iter().flat_map(Services::missing)).collect()
+    }
+
+    fn take(&mut self, event: Event) {
+        match (event, &mut self.services) {
+            (Event::Service(event), Some(services)) => services.apply(event),
+            (event, _) => drop(self.index.apply(event)),
+        }
     }
 
     /// Judges Pools, bases first; gives back those that came into force or went out of it.
@@ -150,8 +183,9 @@ impl Desired {
                 self.orphans.remove(&key.name);
                 None
             }
-            Some(Ok((pool, body))) => {
+            Some(Ok((pool, target, body))) => {
                 self.backends.insert(key.name.clone(), pool);
+                self.targets.set(&key.name, target);
                 self.orphans.remove(&key.name);
                 outcome.patch.upserts.push((key.clone(), body));
                 None
@@ -167,10 +201,22 @@ impl Desired {
         };
         let in_force = self.backends.get(&key.name).map(|pool| InForce::Backend { pool: pool.clone() });
         if in_force.is_none() {
+            self.targets.set(&key.name, None);
             outcome.patch.removed.push(key.clone());
         }
         self.note(key, in_force.is_some());
         outcome.verdicts.push((key.clone(), self.verdict(key, refusal, in_force)));
+    }
+
+    fn settle_endpoints(&self, backend: &ResourceName, outcome: &mut Outcome) {
+        let key = Key::endpoints(backend.clone());
+        let (Some(target), Some(services)) = (self.targets.get(backend), &self.services) else {
+            return outcome.patch.removed.push(key);
+        };
+        match translate::endpoints(&key, &target.port, services.slices(&target.service)) {
+            Ok(body) => outcome.patch.upserts.push((key, body)),
+            Err(error) => tracing::warn!("{key} stay as they were, Service {} has too many: {error}", target.service),
+        }
     }
 
     /// Remembers whether proxies may hold a good version of a resource that this process has never seen.
@@ -183,7 +229,7 @@ impl Desired {
         }
     }
 
-    fn judge_backend(&self, object: &Object) -> Result<(ResourceName, Body), Refusal> {
+    fn judge_backend(&self, object: &Object) -> Result<(ResourceName, Option<Target>, Body), Refusal> {
         let Spec::Backend(spec) = &object.spec else {
             return Err(Invalid::new("kind", "is no Backend").into());
         };
@@ -192,7 +238,9 @@ impl Desired {
         if !self.pools.contains_key(&pool) {
             return Err(self.absent(&pool, "spec.pool", RefProblem::PoolNotFound, RefProblem::PoolRefused));
         }
-        Ok((pool, body))
+        let service = spec.service.as_ref();
+        let target = service.map(|wanted| target::resolve(self.services.as_ref(), &object.key.name, wanted));
+        Ok((pool, target.transpose()?, body))
     }
 
     /// Backends whose standing may change with that of these Pools: those that name one, and those whose last
@@ -225,10 +273,12 @@ impl Desired {
 
 /// Where the endpoints of a Backend come from.
 fn address(object: &Object) -> Option<String> {
-    match &object.spec {
-        Spec::Backend(spec) => Some(spec.address.clone()),
-        Spec::Pool(_) => None,
-    }
+    let Spec::Backend(spec) = &object.spec else { return None };
+    let service = |ServiceRef { name, port }: &ServiceRef| match port {
+        IntOrString::Int(number) => format!("service/{name}:{number}"),
+        IntOrString::String(port) => format!("service/{name}:{port}"),
+    };
+    spec.service.as_ref().map(service).or_else(|| spec.address.clone())
 }
 
 fn finding(key: &Key, object: Option<&Object>, invalid: Invalid) -> Finding {

@@ -9,6 +9,7 @@ use weir_proto::model::{Key, Kind, ResourceName};
 use crate::api::PoolSpec;
 use crate::finding::Finding;
 use crate::keep::Keep;
+use crate::references::References;
 use crate::source::{Event, Given, Object, Spec};
 
 /// Current resources and what has changed since the last look.
@@ -19,7 +20,9 @@ pub struct Index {
     /// Resources whose newest version does not even keep its schema.
     broken: BTreeMap<Key, Vec<Finding>>,
     /// Pool -> the resources that name it: by `inherit`, or as the Pool of a Backend.
-    users: BTreeMap<ResourceName, BTreeSet<Key>>,
+    users: References<Key>,
+    /// Service -> the Backends that name it.
+    clients: References<ResourceName>,
     /// Kinds whose first list is there.
     complete: BTreeSet<Kind>,
     /// What may be there without our knowing.
@@ -36,7 +39,7 @@ impl Index {
             Event::Reset(kind, all) => self.complete.insert(kind) | self.reset(kind, None, all),
             Event::ResetIn(kind, namespace, all) => self.reset(kind, Some(&namespace), all),
             Event::Hidden(keep) => mem::replace(&mut self.hidden, keep) != self.hidden,
-            Event::Problems(..) => false,
+            Event::Service(_) | Event::Problems(..) => false,
         }
     }
 
@@ -87,7 +90,12 @@ impl Index {
 
     /// The resources that name a Pool, whether it exists or not.
     pub fn users(&self, pool: &ResourceName) -> impl Iterator<Item = &Key> {
-        self.users.get(pool).into_iter().flatten()
+        self.users.to(pool)
+    }
+
+    /// The Backends that name a Service, whether it exists or not.
+    pub fn clients(&self, service: &ResourceName) -> impl Iterator<Item = &ResourceName> {
+        self.clients.to(service)
     }
 
     fn give(&mut self, given: Given) -> bool {
@@ -153,16 +161,20 @@ impl Index {
 
     fn link(&mut self, object: &Object) {
         if let Some(pool) = reference(object) {
-            self.users.entry(pool).or_default().insert(object.key.clone());
+            self.users.link(object.key.clone(), pool);
+        }
+        if let Some(service) = service(object) {
+            self.clients.link(object.key.name.clone(), service);
         }
     }
 
     fn unlink(&mut self, key: &Key) {
-        let Some(pool) = self.objects.get(key).and_then(reference) else { return };
-        let Some(users) = self.users.get_mut(&pool) else { return };
-        users.remove(key);
-        if users.is_empty() {
-            self.users.remove(&pool);
+        let Some(object) = self.objects.get(key) else { return };
+        if let Some(pool) = reference(object) {
+            self.users.unlink(key, &pool);
+        }
+        if let Some(service) = service(object) {
+            self.clients.unlink(&key.name, &service);
         }
     }
 }
@@ -174,6 +186,12 @@ pub(crate) fn reference(object: &Object) -> Option<ResourceName> {
         Spec::Backend(spec) => &spec.pool,
     };
     object.key.name.sibling(pool).ok()
+}
+
+/// The Service that a Backend names.
+fn service(object: &Object) -> Option<ResourceName> {
+    let Spec::Backend(spec) = &object.spec else { return None };
+    object.key.name.sibling(&spec.service.as_ref()?.name).ok()
 }
 
 #[cfg(test)]

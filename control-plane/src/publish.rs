@@ -25,6 +25,12 @@ impl Publisher {
         Self { desired: Desired::default(), board, snapshot: watch::Sender::new(None) }
     }
 
+    /// The same for resources of a cluster: Services and their endpoints are awaited too.
+    #[must_use]
+    pub fn in_cluster(board: Arc<Board>) -> Self {
+        Self { desired: Desired::in_cluster(), ..Self::new(board) }
+    }
+
     /// The newest snapshot; `None` before the first.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {

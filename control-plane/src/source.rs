@@ -15,6 +15,7 @@ use crate::api::{BackendSpec, PoolSpec};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
 use crate::manifest::Origin;
+use crate::services::ServiceEvent;
 
 /// A resource as its user wrote it; it keeps every rule of its schema.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +80,8 @@ pub enum Event {
     Reset(Kind, Vec<Given>),
     /// These are all the resources of a kind in a namespace, once the kind is complete: others there are gone.
     ResetIn(Kind, Arc<str>, Vec<Given>),
+    /// Something about Services is new; only a cluster has them.
+    Service(ServiceEvent),
     /// What is wrong with a place apart from the resources that are in force; empty = nothing any more.
     Problems(String, Vec<Finding>),
     /// What may be in parts of the source that could not be read since the start: nobody knows whether it is

@@ -68,6 +68,14 @@ pub enum RefProblem {
     BaseRefused,
     /// `inherit` leads back to where it began.
     InheritCircle,
+    /// A Service is named where there is no cluster.
+    NoCluster,
+    /// The Service of a Backend does not exist.
+    ServiceNotFound,
+    /// The Service stands for a host, and has no endpoints.
+    ServiceIsExternal,
+    /// The Service has no such port.
+    PortNotFound,
 }
 
 impl RefProblem {
@@ -80,6 +88,10 @@ impl RefProblem {
             Self::BaseNotFound => "BaseNotFound",
             Self::BaseRefused => "BaseRefused",
             Self::InheritCircle => "InheritCircle",
+            Self::NoCluster => "NoCluster",
+            Self::ServiceNotFound => "ServiceNotFound",
+            Self::ServiceIsExternal => "ServiceIsExternal",
+            Self::PortNotFound => "PortNotFound",
         }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tokio::time::Instant;
-use weir_proto::model::{Key, Kind};
+use weir_proto::model::{Key, Kind, ResourceName};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use crate::api::PoolSpec;
 use crate::manifest::{self, Manifest};
+use crate::services::{Port, Service, Slice, SliceEndpoint};
 use crate::snapshot::{Patch, Snapshot};
 use crate::source::{Given, Object, Spec};
 
@@ -36,6 +37,28 @@ pub(crate) fn backend(name: &str, spec: &str) -> Given {
 pub(crate) fn key(kind: &str, name: &str) -> Key {
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind).unwrap();
     Key { kind, name: format!("default/{name}").parse().unwrap() }
+}
+
+/// The name `default/NAME`.
+pub(crate) fn name(name: &str) -> ResourceName {
+    format!("default/{name}").parse().unwrap()
+}
+
+/// A Service with these ports, each a name and a number.
+pub(crate) fn service(ports: &[(&str, u16)]) -> Service {
+    let port = |(name, number): &(&str, u16)| Port { name: (*name).into(), number: *number };
+    Service { external_name: None, ports: ports.iter().map(port).collect() }
+}
+
+/// A slice of the Service `default/NAME`, whose endpoints listen on port 80, named http.
+pub(crate) fn slice(service: &str, ips: &[&str]) -> Slice {
+    let ports = [Port { name: "http".into(), number: 80 }].into();
+    Slice { service: service.into(), ports, endpoints: ips.iter().map(|ip| endpoint(ip)).collect() }
+}
+
+/// An endpoint of which nothing but its address is known.
+pub(crate) fn endpoint(ip: &str) -> SliceEndpoint {
+    SliceEndpoint { ip: ip.parse().unwrap(), terminating: false, zone: None, zone_hints: None }
 }
 
 fn given(kind: &str, name: &str, spec: &str) -> Given {

@@ -5,9 +5,11 @@
 //! proxy would: what can be wrong with a value is known in one place only, `weir_proto::convert`.
 
 mod backend;
+mod endpoints;
 mod pool;
 
 pub use backend::backend;
+pub use endpoints::endpoints;
 pub use pool::{in_force, merged, pool};
 use prost::Message;
 use weir_proto::convert::{self, Decoded};

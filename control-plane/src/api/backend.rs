@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -37,15 +38,23 @@ use super::status::BackendStatus;
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.address) || has(self.service)").message("one of address and service must be there"),
+    validation = Rule::new("!has(self.address) || !has(self.service)").field_path(".service").message("does not go with address: write one of them")
+)]
 pub struct BackendSpec {
     /// The Pool it belongs to, of the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub pool: String,
     /// Where it listens: host:port, [v6]:port or name:port. Each address that a name resolves to is an
     /// endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new("self.contains(':')").message("must be host:port, [v6]:port or name:port"))]
-    pub address: String,
+    pub address: Option<String>,
+    /// Instead of an address: a Service of the same namespace, whose ready endpoints it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
     /// Share among the Pool's endpoints; 0 = no new traffic.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 65535))]
@@ -56,6 +65,18 @@ pub struct BackendSpec {
     /// Free labels, such as `zone: a`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// A port of a Service.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceRef {
+    /// Name of the Service.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Name or number of one of its ports, such as http or 80.
+    #[x_kube(validation = Rule::new("string(self).matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')").message("must be the name or the number of a port"))]
+    pub port: IntOrString,
 }
 
 fn one() -> u32 {

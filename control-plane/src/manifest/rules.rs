@@ -89,4 +89,19 @@ mod tests {
         let found = broken(Kind::Backend, &json!({"pool": "a", "address": "nowhere"}));
         assert_eq!(found, ["spec.address: must be host:port, [v6]:port or name:port"]);
     }
+
+    #[test]
+    fn a_backend_has_an_address_or_a_service_with_a_port() {
+        let backend = |spec| broken(Kind::Backend, &spec);
+        let service = |port: Value| json!({"pool": "a", "service": {"name": "web", "port": port}});
+        let right = [json!("http"), json!(80), json!(65_535)];
+        assert!(right.into_iter().all(|port| backend(service(port)).is_empty()));
+        for port in [json!(-1), json!(""), json!("Http"), json!("a".repeat(64))] {
+            let found = backend(service(port.clone()));
+            assert_eq!(found, ["spec.service.port: must be the name or the number of a port"], "{port}");
+        }
+        assert_eq!(backend(json!({"pool": "a"})), ["spec: one of address and service must be there"]);
+        let both = json!({"pool": "a", "address": "h:1", "service": {"name": "web", "port": 80}});
+        assert_eq!(backend(both), ["spec.service: does not go with address: write one of them"]);
+    }
 }

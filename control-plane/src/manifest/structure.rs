@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value};
 
+/// Keyword for a value of either type.
+const INT_OR_STRING: &str = "x-kubernetes-int-or-string";
+
 /// A field and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wrong {
@@ -60,6 +63,10 @@ fn check_fields(schema: &Value, map: &Map<String, Value>, path: &str, wrong: &mu
 }
 
 fn wrong_type(schema: &Value, value: &Value) -> Option<String> {
+    if schema[INT_OR_STRING] == true {
+        let right = value.is_i64() || value.is_u64() || value.is_string();
+        return (!right).then(|| format!("must be a whole number or a string, and is {}", describe(value)));
+    }
     let (right, wanted) = match schema["type"].as_str()? {
         "object" => (value.is_object(), "a mapping"),
         "array" => (value.is_array(), "a list"),
@@ -196,7 +203,7 @@ mod tests {
     /// A schema keyword that this file does not know would be enforced in a cluster only.
     #[test]
     fn every_keyword_of_the_schemas_is_known_here() {
-        const KNOWN: [&str; 19] = [
+        const KNOWN: [&str; 20] = [
             "additionalProperties",
             "default",
             "description",
@@ -213,6 +220,7 @@ mod tests {
             "title",
             "type",
             "x-kubernetes-validations",
+            INT_OR_STRING,
             "x-kubernetes-preserve-unknown-fields",
             "x-kubernetes-list-type",
             "x-kubernetes-list-map-keys",

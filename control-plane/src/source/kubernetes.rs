@@ -9,18 +9,22 @@ mod client;
 mod failures;
 mod lists;
 mod resource;
+mod service;
 mod watch;
 
 use std::sync::Arc;
 
 pub use client::{ClientError, connect};
 use failures::Failures;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::watcher;
-use kube::{Client, Resource};
+use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use watch::Watches;
-use weir_proto::model::Kind;
+use weir_proto::model::{Kind, ResourceName};
 
 use super::{Batch, Source};
 use crate::api::{Backend, Pool};
@@ -68,6 +72,38 @@ impl KubernetesSource {
         watches.run(batches, self.failures(kind.as_str()), |told| resource::changes(kind, told)).await;
     }
 
+    async fn watch_services(&self, batches: mpsc::Sender<Batch>) {
+        let mut watches = Watches::new();
+        for namespace in &self.namespaces {
+            let api: Api<DeserializeGuard<Service>> = self.api(namespace.as_deref());
+            watches.add(api, config(), namespace.clone(), |name, object| {
+                service::guarded(&name, object, service::service)
+            });
+        }
+        watches.run(batches, self.failures("Service"), service::service_changes).await;
+    }
+
+    async fn watch_slices(&self, batches: mpsc::Sender<Batch>) {
+        let mut watches = Watches::new();
+        let config = config().labels(service::SERVICE_NAME);
+        for namespace in &self.namespaces {
+            let api: Api<DeserializeGuard<EndpointSlice>> = self.api(namespace.as_deref());
+            let reduce = |name: ResourceName, object| service::guarded(&name, object, service::slice);
+            watches.add(api, config.clone(), namespace.clone(), reduce);
+        }
+        watches.run(batches, self.failures("EndpointSlice"), service::slice_changes).await;
+    }
+
+    fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
     fn failures(&self, kind: &'static str) -> Failures {
         Failures::new(kind, self.metrics.watch_failures(kind))
     }
@@ -84,7 +120,7 @@ impl Source for KubernetesSource {
         let all = async {
             let pools = self.watch::<Pool>(Kind::Pool, batches.clone());
             let backends = self.watch::<Backend>(Kind::Backend, batches.clone());
-            tokio::join!(pools, backends);
+            tokio::join!(pools, backends, self.watch_services(batches.clone()), self.watch_slices(batches.clone()));
         };
         tokio::select! {
             () = stop.cancelled() => {}

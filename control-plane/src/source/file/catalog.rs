@@ -327,6 +327,7 @@ mod tests {
             Event::Apply(Given::Broken(key, _)) => format!("?{}", key.name.name()),
             Event::Delete(key) => format!("-{}", key.name.name()),
             Event::Reset(kind, all) | Event::ResetIn(kind, _, all) => format!("{kind}={}", all.len()),
+            Event::Service(event) => format!("{event:?}"),
             Event::Hidden(Keep::All) => "hidden=all".into(),
             Event::Hidden(Keep::Only(keys)) => format!("hidden={}", keys.len()),
             Event::Problems(_, findings) => findings.iter().map(|f| format!("!{f}")).collect::<Vec<_>>().join("\n"),
