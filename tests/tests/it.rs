@@ -6,6 +6,9 @@ mod it {
     mod bad_requests;
     mod bad_resources;
     mod balance;
+    mod chart_admission;
+    mod chart_apply;
+    mod chart_render;
     mod chart_values;
     mod command;
     mod examples;

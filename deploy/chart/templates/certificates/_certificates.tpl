@@ -6,6 +6,12 @@
 {{- end }}
 {{- end }}
 
+{{- /* Annotations of what runs before the release is made or changed. */}}
+{{- define "weir.certificates.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade,pre-rollback
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{- /* What the issuer may do. RBAC cannot limit `create` to names. */}}
 {{- define "weir.certificates.rules" -}}
 - apiGroups: [""]

@@ -25,6 +25,9 @@
 {{- if and $plane.namespaces (not .Values.tls.enabled) }}
 {{- fail "dataPlane.namespaces: needs tls.enabled, since it is their certificate that limits proxies to namespaces" }}
 {{- end }}
+{{- if not $plane.listeners }}
+{{- fail "dataPlane.listeners: a proxy needs at least one" }}
+{{- end }}
 {{- $names := dict }}
 {{- $ports := dict "9900" "its admin port" }}
 {{- range $plane.listeners }}
