@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod dns;
 pub mod eventually;
 pub mod full;
+pub mod image;
 pub mod kube;
 pub mod kubelet;
 pub mod load;

@@ -16,6 +16,7 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod images;
     mod kubelet;
     mod kubernetes;
     mod monitoring;

@@ -186,6 +186,12 @@ const VARIANTS: &[Variant] = &[
         &[],
     ),
     variant(
+        "monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.labels.release=prometheus",
+        &["PrometheusRule/weir"],
+        &[],
+    ),
+    variant("monitoring.dashboards.enabled=true,monitoring.dashboards.labels.a=b", &["ConfigMap/weir-dashboards"], &[]),
+    variant(
         "controlPlane.podLabels.a=b,controlPlane.podAnnotations.a=b,controlPlane.nodeSelector.a=b,controlPlane.priorityClassName=system-cluster-critical,controlPlane.tolerations[0].operator=Exists,controlPlane.extraEnv[0].name=A,controlPlane.extraArgs={--log-format=text},controlPlane.serviceAccount.annotations.a=b,image.pullSecrets[0].name=a,image.registry=r.example,commonLabels.team=a",
         &["Deployment/weir-control-plane"],
         &[],

@@ -126,3 +126,16 @@ async fn the_definitions_go_with_the_release_if_they_are_not_to_be_kept() {
     assert!(!rendered.text.contains("helm.sh/resource-policy"));
     assert!(rendered.names().contains(&"CustomResourceDefinition/pools.weir.dev".to_owned()));
 }
+
+/// The files of deploy/dashboards, which other tests hold to the metrics.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn dashboards_and_alerts_are_those_of_deploy() {
+    let all = "--set=monitoring.dashboards.enabled=true,monitoring.prometheusRule.enabled=true";
+    let rendered = render(&Kube::shared().await, "weir-system", &[all]).await.unwrap();
+    let source = |name: &str| fs::read_to_string(repository().join("deploy/dashboards").join(name)).unwrap();
+    let alerts: Value = serde_yaml::from_str(&source("alerts.yaml")).unwrap();
+    assert_eq!(rendered.object("PrometheusRule/weir")["spec"], alerts);
+    let dashboard = rendered.object("ConfigMap/weir-dashboards")["data"]["weir.json"].as_str().unwrap();
+    assert_eq!(dashboard.trim(), source("weir.json").trim());
+}
