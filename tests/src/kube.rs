@@ -17,6 +17,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+use crate::eventually;
 use crate::manifest::repository;
 use cluster::Cluster;
 pub use namespace::Namespace;
@@ -127,10 +128,19 @@ impl Kube {
     }
 
     async fn apply_crds(&self) {
-        let folder = repository().join("deploy/crds");
-        let file = folder.to_str().expect("a path of text");
+        self.define(&repository().join("deploy/crds")).await;
+    }
+
+    /// Applies CustomResourceDefinitions, a file or a folder of them, and waits until they are in force.
+    ///
+    /// # Panics
+    /// If the API server refuses them.
+    pub async fn define(&self, definitions: &Path) {
+        let file = definitions.to_str().expect("a path of text");
         self.kubectl(&["apply", "--server-side", "-f", file]).await.expect("definitions that are accepted");
-        self.kubectl(&["wait", "--for=condition=Established", "-f", file]).await.expect("definitions in force");
+        // It fails, instead of waiting, while there are no conditions yet.
+        let wait = ["wait", "--for=condition=Established", "-f", file];
+        eventually("definitions are in force", async || self.kubectl(&wait).await.ok()).await;
     }
 }
 

@@ -36,9 +36,7 @@ async fn install_foreign_kinds(kube: &Kube) {
     for (name, folder, files) in FOREIGN {
         let folder = module(name).join(folder);
         for file in files {
-            let file = folder.join(file).display().to_string();
-            kube.kubectl(&["apply", "--server-side", "-f", &file]).await.unwrap();
-            kube.kubectl(&["wait", "--for=condition=Established", "-f", &file]).await.unwrap();
+            kube.define(&folder.join(file)).await;
         }
     }
 }
