@@ -10,7 +10,7 @@ use divan::Bencher;
 use weir_data_plane::discovery::report::Reports;
 use weir_data_plane::health::{HealthClock, TransitionSink};
 use weir_data_plane::pool::runtime::Environment;
-use weir_data_plane::pool::{Pool, PoolRuntime};
+use weir_data_plane::pool::{Pool, PoolRuntime, Target};
 use weir_data_plane::stats::ProcessStats;
 use weir_data_plane::stats::families::Families;
 use weir_data_plane::table::Table;
@@ -40,7 +40,7 @@ fn pool(number: usize, environment: &Environment) -> Arc<Pool> {
     let config = Arc::new(model::Pool::new(name.clone()));
     let runtime = PoolRuntime::new(config.clone(), environment.clone());
     let address = |number| ([10, 0, 0, 1], number + 1).into();
-    runtime.set_members((0..BACKENDS_PER_POOL).map(|n| (backend(&name, n), address(n))).collect());
+    runtime.set_members((0..BACKENDS_PER_POOL).map(|n| Target::new(backend(&name, n), address(n))).collect());
     runtime.shards.of(0).request_duration.observe(Duration::from_millis(3));
     runtime.shards.of(0).upstream_duration.observe(Duration::from_millis(3));
     for member in runtime.members() {
@@ -64,6 +64,7 @@ fn metrics(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn report_without_a_change(bencher: Bencher<'_, '_>) {
     let (table, reports) = (table(), Reports::default());
-    reports.refresh(&table);
-    bencher.bench(|| reports.refresh(&table));
+    let names: Vec<ResourceName> = table.pools.iter().map(|pool| pool.config.name.clone()).collect();
+    reports.refresh(&table, &names);
+    bencher.bench(|| reports.refresh(&table, &names));
 }

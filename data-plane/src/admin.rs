@@ -226,7 +226,7 @@ mod tests {
             "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
             "backends": [{
                 "name": "b001", "address": "127.0.0.1:1001", "state": "Up", "since": null, "reason": "",
-                "enabled": true, "weight": 3, "fails": 0, "lastFailure": null, "connections": 0,
+                "enabled": true, "weight": 3, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
                 "inFlight": {"current": 1, "max": 1, "total": 1},
             }],
         });

@@ -115,12 +115,12 @@ pub(crate) mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::pool::Endpoint;
     use crate::pool::runtime::tests::targets;
+    use crate::pool::{Endpoint, Origin, Target};
 
     /// Candidates `b000`, `b001`, ... of these weights.
     pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
-        let of = |(backend, address): (Arc<weir_proto::model::Backend>, _)| Candidate {
+        let of = |Target { origin: Origin { backend, .. }, address }| Candidate {
             endpoint: Arc::new(Endpoint::new(backend.name.clone(), address, 1)),
             weight: backend.weight,
         };

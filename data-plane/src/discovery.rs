@@ -4,6 +4,7 @@
 //! disk, [`report`] tells the control plane about endpoints.
 
 pub mod apply;
+mod backends;
 pub mod cache;
 pub mod chunks;
 pub mod client;

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod endpoint;
+pub mod member;
 pub mod members;
 pub mod runtime;
 pub mod status;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use weir_proto::model;
 
 pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use member::{Member, Origin, Target};
 pub use runtime::PoolRuntime;
 pub use view::{Candidate, View};
 

@@ -81,8 +81,21 @@ impl Session {
     /// # Panics
     /// If it does not answer.
     pub async fn deliver(&mut self, upserts: Vec<Resource>) -> Vec<Rejection> {
+        self.send(Delta { upserts, ..Delta::default() }).await
+    }
+
+    /// Takes these resources away in one delta.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn remove(&mut self, resources: &[Resource]) {
+        let removed = resources.iter().filter_map(|resource| resource.key.clone()).collect();
+        self.send(Delta { removed, ..Delta::default() }).await;
+    }
+
+    async fn send(&mut self, delta: Delta) -> Vec<Rejection> {
         self.nonce += 1;
-        let delta = Delta { nonce: self.nonce, upserts, last: true, ..Delta::default() };
+        let delta = Delta { nonce: self.nonce, last: true, ..delta };
         self.deltas.send(Ok(delta)).await.expect("a proxy that listens");
         loop {
             if let Body::Answer(Answer { nonce, rejected }) = self.next().await {
@@ -135,6 +148,35 @@ pub fn backend(name: &str, pool: &str, address: SocketAddr) -> Resource {
     let (name, address) = (full_name(name), address.to_string());
     let body = pb::Backend { pool: pool.to_owned(), address, weight: 1, enabled: true, ..pb::Backend::default() };
     resource(&Key::backend(name), resource::Body::Backend(body))
+}
+
+/// A Backend of [`NAMESPACE`] that names a Service, as it goes over the wire.
+///
+/// # Panics
+/// If a name is none.
+pub fn service_backend(name: &str, pool: &str) -> Resource {
+    let name = full_name(name);
+    let pool = pool.to_owned();
+    let body = pb::Backend { pool, weight: 1, enabled: true, from_service: true, ..pb::Backend::default() };
+    resource(&Key::backend(name), resource::Body::Backend(body))
+}
+
+/// An endpoint of a Service, as it goes over the wire.
+pub fn endpoint(address: SocketAddr) -> pb::ServiceEndpoint {
+    pb::ServiceEndpoint { address: address.to_string(), ..pb::ServiceEndpoint::default() }
+}
+
+/// One that is about to go.
+pub fn terminating(address: SocketAddr) -> pb::ServiceEndpoint {
+    pb::ServiceEndpoint { terminating: true, ..endpoint(address) }
+}
+
+/// The endpoints of the Service that a Backend of [`NAMESPACE`] names, as they go over the wire.
+///
+/// # Panics
+/// If the name is none.
+pub fn endpoints(backend: &str, endpoints: Vec<pb::ServiceEndpoint>) -> Resource {
+    resource(&Key::endpoints(full_name(backend)), resource::Body::Endpoints(pb::Endpoints { endpoints }))
 }
 
 fn full_name(name: &str) -> ResourceName {

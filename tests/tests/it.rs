@@ -24,6 +24,7 @@ mod it {
     mod readme;
     mod repository;
     mod routing;
+    mod service;
     mod snapshot;
     mod state;
     mod stop;

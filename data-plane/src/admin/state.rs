@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::pool::members::Member;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::Status;
-use crate::pool::{Endpoint, Pool};
+use crate::pool::{Endpoint, Member, Pool};
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge};
 use crate::table::Table;
@@ -62,6 +61,7 @@ struct BackendState {
     reason: &'static str,
     enabled: bool,
     weight: u32,
+    labels: BTreeMap<String, String>,
     fails: u32,
     last_failure: Option<LastFailure>,
     connections: u64,
@@ -114,18 +114,19 @@ impl Dropped {
 
 impl BackendState {
     fn read(member: &Member) -> Self {
-        let Member { backend, endpoint } = member;
-        let status = member.status();
+        let Member { origin, endpoint } = member;
+        let (backend, status) = (&origin.backend, member.status());
         let Endpoint { address, in_flight, .. } = &**endpoint;
         let Status { state, since, fails, last_failure } = status;
         Self {
             name: backend.name.name().to_owned(),
             address: address.to_string(),
+            reason: status.reason(),
             state: state.as_str(),
             since: text(since),
-            reason: status.reason().map(Reason::as_str).unwrap_or_default(),
             enabled: backend.enabled,
             weight: backend.weight,
+            labels: origin.labels(),
             fails,
             last_failure: last_failure.map(|(time, reason)| LastFailure { time: text(time), reason: reason.as_str() }),
             connections: endpoint.connections(),

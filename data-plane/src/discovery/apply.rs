@@ -1,16 +1,16 @@
 //! Applies deltas: decodes and validates off the request path, keeps what it holds, swaps the table once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 use weir_proto::convert::{self, Decoded};
-use weir_proto::model::{Address, Backend, Endpoints, Key, Kind, ResourceName};
+use weir_proto::model::{Key, Kind, ResourceName};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
-use crate::pool::members::Target;
+use super::backends::Backends;
 use crate::pool::runtime::Environment;
 use crate::pool::{Pool, PoolRuntime};
 use crate::table::{TableHandle, build};
@@ -31,15 +31,21 @@ pub struct Rejected {
 pub struct Applier {
     versions: BTreeMap<Key, Version>,
     pools: BTreeMap<ResourceName, Arc<Pool>>,
-    backends: BTreeMap<ResourceName, Arc<Backend>>,
-    /// By the name of their Backend, whether it exists or not.
-    endpoints: BTreeMap<ResourceName, Endpoints>,
-    /// Backends of each pool that is named by one, whether the pool exists or not.
-    by_pool: HashMap<ResourceName, BTreeSet<ResourceName>>,
-    resolved: HashMap<String, Vec<IpAddr>>,
+    backends: Backends,
     listeners: Vec<String>,
     table: TableHandle,
     environment: Environment,
+}
+
+/// What became of a delta.
+#[derive(Debug)]
+pub struct Applied {
+    /// What was refused, and is not held: the version held before, if any, stays in force.
+    pub rejected: Vec<Rejected>,
+    /// Pools that came, went or have other endpoints.
+    pub pools: BTreeSet<ResourceName>,
+    /// The DNS names in use, if they are others than before; after the first delta in any case.
+    pub names: Option<BTreeSet<String>>,
 }
 
 /// What one delta touched.
@@ -57,19 +63,15 @@ impl Applier {
         Self {
             versions: BTreeMap::new(),
             pools: BTreeMap::new(),
-            backends: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
-            by_pool: HashMap::new(),
-            resolved: HashMap::new(),
+            backends: Backends::default(),
             listeners,
             table,
             environment,
         }
     }
 
-    /// Applies upserts and removals together and makes the result live. What is refused is returned and
-    /// not held: the version held before, if any, stays in force.
-    pub fn apply(&mut self, upserts: Vec<pb::Resource>, removed: Vec<pb::Key>) -> Vec<Rejected> {
+    /// Applies upserts and removals together and makes the result live.
+    pub fn apply(&mut self, upserts: Vec<pb::Resource>, removed: Vec<pb::Key>) -> Applied {
         // The first delta makes a table of it even if it is empty.
         let mut touched = Touched { routes: self.table.load().listeners.is_empty(), ..Touched::default() };
         let rejected: Vec<Rejected> = upserts.into_iter().filter_map(|r| self.upsert(r, &mut touched).err()).collect();
@@ -79,36 +81,20 @@ impl Applier {
                 Err(error) => warn!(%error, "a removal names no resource"),
             }
         }
-        self.go_live(touched);
-        rejected
+        self.go_live(&touched);
+        let gone = touched.removed.iter().map(|pool| pool.config.name.clone());
+        Applied { rejected, pools: touched.members.into_iter().chain(gone).collect(), names: self.backends.new_names() }
     }
 
-    /// Takes the addresses of a DNS name; true if they are others than before.
-    pub fn resolve(&mut self, name: &str, addresses: Vec<IpAddr>) -> bool {
-        if self.resolved.get(name) == Some(&addresses) {
-            return false;
+    /// Takes the addresses of a DNS name; gives the pools that have other endpoints now.
+    pub fn resolve(&mut self, name: &str, addresses: Vec<IpAddr>) -> BTreeSet<ResourceName> {
+        let members = self.backends.resolve(name, addresses.clone());
+        if !members.is_empty() {
+            info!(name, ?addresses, "resolved");
         }
-        info!(name, ?addresses, "resolved");
-        self.resolved.insert(name.to_owned(), addresses);
-        let named = |b: &&Arc<Backend>| matches!(&b.address, Address::Name(n, _) if n == name);
-        let members = self.backends.values().filter(named).map(|b| b.pool.clone()).collect();
-        self.go_live(Touched { members, ..Touched::default() });
-        true
-    }
-
-    /// The DNS names in use.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        let name = |b: &Arc<Backend>| match &b.address {
-            Address::Name(name, _) => Some(name.clone()),
-            Address::Socket(_) | Address::Service => None,
-        };
-        self.backends.values().filter_map(name).collect()
-    }
-
-    /// Forgets the addresses of all other names.
-    pub fn forget_names(&mut self, in_use: &BTreeSet<String>) {
-        self.resolved.retain(|name, _| in_use.contains(name));
+        let touched = Touched { members, ..Touched::default() };
+        self.go_live(&touched);
+        touched.members
     }
 
     /// What is held, for a new stream.
@@ -127,7 +113,7 @@ impl Applier {
             let body = match key.kind {
                 Kind::Pool => (&*self.pools.get(&key.name)?.config).into(),
                 Kind::Backend => (&**self.backends.get(&key.name)?).into(),
-                Kind::Endpoints => self.endpoints.get(&key.name)?.into(),
+                Kind::Endpoints => (&self.backends.endpoints(&key.name)?).into(),
             };
             Some(pb::Resource { key: Some(key.into()), version: version.to_wire(), body: Some(body) })
         };
@@ -146,8 +132,8 @@ impl Applier {
         let body = body.ok_or_else(|| reject("body: is missing or of a kind unknown to this version".into()))?;
         match convert::decode(&key, body).map_err(|e| reject(e.to_string()))? {
             Decoded::Pool(pool) => self.put_pool(Arc::new(*pool), touched),
-            Decoded::Backend(backend) => self.put_backend(Arc::new(*backend), touched),
-            Decoded::Endpoints(endpoints) => self.put_endpoints(*endpoints, touched),
+            Decoded::Backend(backend) => self.backends.put(Arc::new(*backend), &mut touched.members),
+            Decoded::Endpoints(endpoints) => self.backends.put_endpoints(*endpoints, &mut touched.members),
         }
         self.versions.insert(key, held);
         Ok(())
@@ -169,24 +155,6 @@ impl Applier {
         self.pools.insert(name, Arc::new(Pool::new(config, runtime)));
     }
 
-    fn put_backend(&mut self, backend: Arc<Backend>, touched: &mut Touched) {
-        let (name, pool) = (backend.name.clone(), backend.pool.clone());
-        if let Some(previous) = self.backends.insert(name.clone(), backend) {
-            self.unlink(&name, &previous.pool, touched);
-        }
-        self.by_pool.entry(pool.clone()).or_default().insert(name);
-        touched.members.insert(pool);
-    }
-
-    fn put_endpoints(&mut self, endpoints: Endpoints, touched: &mut Touched) {
-        touched.members.extend(self.pool_of(&endpoints.name));
-        self.endpoints.insert(endpoints.name.clone(), endpoints);
-    }
-
-    fn pool_of(&self, backend: &ResourceName) -> Option<ResourceName> {
-        self.backends.get(backend).map(|backend| backend.pool.clone())
-    }
-
     fn remove(&mut self, key: &Key, touched: &mut Touched) {
         self.versions.remove(key);
         match key.kind {
@@ -196,59 +164,22 @@ impl Applier {
                     touched.routes = true;
                 }
             }
-            Kind::Backend => {
-                if let Some(backend) = self.backends.remove(&key.name) {
-                    self.unlink(&key.name, &backend.pool, touched);
-                }
-            }
-            Kind::Endpoints => {
-                if self.endpoints.remove(&key.name).is_some() {
-                    touched.members.extend(self.pool_of(&key.name));
-                }
-            }
+            Kind::Backend => self.backends.remove(&key.name, &mut touched.members),
+            Kind::Endpoints => self.backends.remove_endpoints(&key.name, &mut touched.members),
         }
-    }
-
-    fn unlink(&mut self, backend: &ResourceName, pool: &ResourceName, touched: &mut Touched) {
-        if let Some(backends) = self.by_pool.get_mut(pool) {
-            backends.remove(backend);
-            if backends.is_empty() {
-                self.by_pool.remove(pool);
-            }
-        }
-        touched.members.insert(pool.clone());
     }
 
     /// What pools gain goes first: a pool in the new table never lacks the endpoints that came with it. What
     /// they lose goes last: until the swap, nobody else may have it.
-    fn go_live(&self, touched: Touched) {
+    fn go_live(&self, touched: &Touched) {
         let pools = touched.members.iter().filter_map(|name| self.pools.get(name));
-        let losing: Vec<_> = pools.filter(|pool| pool.runtime.add_members(self.targets(&pool.config.name))).collect();
+        let targets = |pool: &Arc<Pool>| self.backends.targets(&pool.config.name);
+        let losing: Vec<_> = pools.filter(|pool| pool.runtime.add_members(targets(pool))).collect();
         if touched.routes {
             let next = build::build(&self.pools, &self.listeners, &self.table.load());
             self.table.store(Arc::new(next));
         }
-        losing.iter().for_each(|pool| pool.runtime.set_members(self.targets(&pool.config.name)));
+        losing.iter().for_each(|pool| pool.runtime.set_members(targets(pool)));
         touched.removed.iter().for_each(|pool| pool.runtime.retire());
-    }
-
-    fn targets(&self, pool: &ResourceName) -> Vec<Target> {
-        let names = self.by_pool.get(pool).into_iter().flatten();
-        let backends = names.filter_map(|name| self.backends.get(name));
-        backends.flat_map(|b| self.addresses(b).into_iter().map(|address| (b.clone(), address))).collect()
-    }
-
-    fn addresses(&self, backend: &Backend) -> Vec<SocketAddr> {
-        match &backend.address {
-            Address::Socket(address) => vec![*address],
-            Address::Name(name, port) => {
-                let ips = self.resolved.get(name).into_iter().flatten();
-                ips.map(|ip| SocketAddr::new(*ip, *port)).collect()
-            }
-            Address::Service => {
-                let endpoints = self.endpoints.get(&backend.name).into_iter().flat_map(|e| &e.endpoints);
-                endpoints.map(|endpoint| endpoint.address).collect()
-            }
-        }
     }
 }

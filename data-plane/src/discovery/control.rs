@@ -11,7 +11,7 @@ use tracing::warn;
 use weir_proto::pb;
 use weir_proto::version::Version;
 
-use super::apply::{Applier, Rejected};
+use super::apply::{Applied, Applier, Rejected};
 use super::cache::Cache;
 use super::handle::Request;
 use super::report::Reports;
@@ -86,7 +86,7 @@ impl Control {
                 Event::Resolved(resolved) => self.resolve(resolved),
                 Event::Transition(transition) => self.outbox.reports.note(&transition, &self.table.load()),
                 Event::WriteDue => self.write(),
-                Event::DrainCheck => self.outbox.reports.refresh(&self.table.load()),
+                Event::DrainCheck => self.outbox.reports.check_draining(&self.table.load()),
                 Event::Stop => break,
             }
         }
@@ -132,18 +132,13 @@ impl Control {
 
     fn apply(&mut self, delta: pb::Delta) -> Vec<Rejected> {
         let pb::Delta { nonce: _, upserts, removed, last: _, snapshot_version } = delta;
-        let rejected = self.applier.apply(upserts, removed);
+        let Applied { rejected, pools, names } = self.applier.apply(upserts, removed);
         self.note_version(&snapshot_version);
-        let names = self.applier.names();
-        self.applier.forget_names(&names);
-        self.outbox.starting.live(&names);
-        self.outbox.names.send_if_modified(|known| {
-            *known != names && {
-                *known = names;
-                true
-            }
-        });
-        self.outbox.reports.refresh(&self.table.load());
+        if let Some(names) = names {
+            self.outbox.starting.live(&names);
+            self.outbox.names.send_replace(names);
+        }
+        self.outbox.reports.refresh(&self.table.load(), &pools);
         rejected
     }
 
@@ -157,8 +152,9 @@ impl Control {
 
     fn resolve(&mut self, resolved: Resolved) {
         let Resolved { name, addresses } = resolved;
-        if addresses.is_some_and(|addresses| self.applier.resolve(&name, addresses)) {
-            self.outbox.reports.refresh(&self.table.load());
+        if let Some(addresses) = addresses {
+            let pools = self.applier.resolve(&name, addresses);
+            self.outbox.reports.refresh(&self.table.load(), &pools);
         }
         self.outbox.starting.answered(&name);
     }

@@ -3,7 +3,7 @@
 //! Level, not edge: each endpoint's newest state is kept here, and which of them the stream has not sent
 //! yet. A stream that is slow, or down, costs no memory and finds the truth when it comes back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use weir_proto::model::{Key, ResourceName};
 use weir_proto::pb;
 
 use crate::health::Transition;
-use crate::pool::members::Member;
+use crate::pool::Member;
 use crate::pool::status::{EndpointState, Status};
 use crate::reason::Reason;
 use crate::table::Table;
@@ -37,20 +37,31 @@ type Endpoint = (ResourceName, SocketAddr);
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<Endpoint, Known>,
+    /// The endpoints that a pool had when it was last looked at.
+    by_pool: HashMap<ResourceName, Vec<Endpoint>>,
+    /// Pools that had draining endpoints then.
+    draining: BTreeSet<ResourceName>,
     /// Of the known ones, and of those that are gone; sorted, so that reports are.
     unsent: BTreeSet<Endpoint>,
     /// The next report replaces all before.
     full: bool,
-    /// Counts the refreshes.
-    round: u64,
 }
 
-/// What is known of an endpoint.
-#[derive(Debug)]
-struct Known {
-    reading: Reading,
-    /// The refresh that saw it last.
-    round: u64,
+/// What is known of an endpoint: one reading a pool. A Backend that moved may drain in one and serve in another.
+#[derive(Debug, Default)]
+struct Known(Vec<(ResourceName, Reading)>);
+
+impl Known {
+    /// What it does for the pool that it serves counts.
+    fn reading(&self) -> Option<Reading> {
+        let serves = |(_, reading): &&(ResourceName, Reading)| reading.state != EndpointState::Draining;
+        self.0.iter().find(serves).or(self.0.first()).map(|(_, reading)| *reading)
+    }
+
+    fn set(&mut self, pool: &ResourceName, reading: Option<Reading>) {
+        self.0.retain(|(known, _)| known != pool);
+        self.0.extend(reading.map(|reading| (pool.clone(), reading)));
+    }
 }
 
 /// What the wire carries of an endpoint's status.
@@ -71,26 +82,34 @@ impl From<Status> for Reading {
 }
 
 impl Reports {
-    /// Notes every endpoint of `table`, and which are gone.
-    pub fn refresh(&self, table: &Table) {
-        let members = table.pools.iter().flat_map(|pool| pool.runtime.members());
-        // A Backend that moved may drain in one pool and serve in another: what it does now counts.
-        let (draining, active): (Vec<_>, Vec<_>) = members.partition(|member| member.endpoint.is_retired());
-        self.update(|state| state.replace(&active, &draining));
+    /// Notes every endpoint that `pools` have in `table`, and which are gone.
+    pub fn refresh<'a>(&self, table: &Table, pools: impl IntoIterator<Item = &'a ResourceName>) {
+        self.update(|state| {
+            for name in pools {
+                let members = table.pool(name).map(|pool| pool.runtime.members());
+                state.replace(name, &members.unwrap_or_default());
+            }
+        });
     }
 
     /// Notes the new state of one endpoint.
     pub fn note(&self, transition: &Transition, table: &Table) {
         let Some(pool) = table.pool(&transition.pool) else { return };
         if let Some(member) = pool.runtime.members().into_iter().find(|m| m.endpoint.id == transition.endpoint.id) {
-            self.update(|state| state.put(&member));
+            self.update(|state| state.put(&transition.pool, &id(&member), Some(member.status().into())));
         }
     }
 
     /// Whether an endpoint drains: nobody tells when it is done, so someone must look again.
     #[must_use]
     pub fn draining(&self) -> bool {
-        self.0.state.lock().known.values().any(|known| known.reading.state == EndpointState::Draining)
+        !self.0.state.lock().draining.is_empty()
+    }
+
+    /// Looks again at the pools with endpoints that drain.
+    pub fn check_draining(&self, table: &Table) {
+        let pools = self.0.state.lock().draining.clone();
+        self.refresh(table, &pools);
     }
 
     /// Makes the next report a full one, as a new stream needs.
@@ -132,41 +151,56 @@ impl State {
         self.full || !self.unsent.is_empty()
     }
 
-    fn put(&mut self, member: &Member) {
-        let (reading, round) = (Reading::from(member.status()), self.round);
-        let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
-        match self.known.get_mut(&endpoint) {
-            Some(known) if known.reading == reading => known.round = round,
-            _ => {
-                self.unsent.insert(endpoint.clone());
-                self.known.insert(endpoint, Known { reading, round });
-            }
+    /// Notes what an endpoint does for a pool; `None` = it has gone from it.
+    fn put(&mut self, pool: &ResourceName, endpoint: &Endpoint, reading: Option<Reading>) {
+        let known = self.known.entry(endpoint.clone()).or_default();
+        let before = known.reading();
+        known.set(pool, reading);
+        let now = known.reading();
+        if now.is_none() {
+            self.known.remove(endpoint);
+        }
+        if now != before {
+            self.unsent.insert(endpoint.clone());
         }
     }
 
-    fn replace(&mut self, active: &[Member], draining: &[Member]) {
-        self.round += 1;
-        active.iter().for_each(|member| self.put(member));
-        for member in draining {
-            let endpoint = (member.endpoint.backend.clone(), member.endpoint.address);
-            if self.known.get(&endpoint).is_none_or(|known| known.round != self.round) {
-                self.put(member);
-            }
+    /// Notes all members that a pool has.
+    fn replace(&mut self, pool: &ResourceName, members: &[Member]) {
+        let before = self.by_pool.remove(pool).unwrap_or_default();
+        let mut readings: BTreeMap<Endpoint, Reading> = BTreeMap::new();
+        // The pool's own order is that active members go first.
+        for member in members {
+            readings.entry(id(member)).or_insert_with(|| member.status().into());
         }
-        let gone = self.known.extract_if(|_, known| known.round != self.round);
-        self.unsent.extend(gone.map(|(endpoint, _)| endpoint));
+        for gone in before.iter().filter(|endpoint| !readings.contains_key(endpoint)) {
+            self.put(pool, gone, None);
+        }
+        readings.iter().for_each(|(endpoint, reading)| self.put(pool, endpoint, Some(*reading)));
+        if readings.values().any(|reading| reading.state == EndpointState::Draining) {
+            self.draining.insert(pool.clone());
+        } else {
+            self.draining.remove(pool);
+        }
+        if !readings.is_empty() {
+            self.by_pool.insert(pool.clone(), readings.into_keys().collect());
+        }
     }
 
     fn take(&mut self) -> pb::Report {
         let rest = self.unsent.iter().nth(CHUNK).cloned();
         let rest = rest.map(|first| self.unsent.split_off(&first)).unwrap_or_default();
         let due = std::mem::replace(&mut self.unsent, rest);
-        let report = |endpoint: &Endpoint| match self.known.get(endpoint) {
-            Some(known) => report(endpoint, known.reading),
+        let report = |endpoint: &Endpoint| match self.known.get(endpoint).and_then(Known::reading) {
+            Some(reading) => report(endpoint, reading),
             None => gone(endpoint),
         };
         pb::Report { endpoints: due.iter().map(report).collect(), full: std::mem::take(&mut self.full) }
     }
+}
+
+fn id(member: &Member) -> Endpoint {
+    (member.endpoint.backend.clone(), member.endpoint.address)
 }
 
 fn report(endpoint: &Endpoint, reading: Reading) -> pb::EndpointReport {
@@ -199,7 +233,7 @@ fn wire_state(state: EndpointState) -> pb::EndpointState {
         EndpointState::Up => pb::EndpointState::Up,
         EndpointState::Ejected => pb::EndpointState::Ejected,
         EndpointState::Disabled => pb::EndpointState::Disabled,
-        EndpointState::Draining => pb::EndpointState::Draining,
+        EndpointState::Terminating | EndpointState::Draining => pb::EndpointState::Draining,
     }
 }
 
@@ -221,10 +255,10 @@ mod tests {
     }
 
     impl Fixture {
-        fn new(weights: &[u32]) -> Self {
+        fn new(name: &str, weights: &[u32]) -> Self {
             let (transitions, receiver) = TransitionSink::new();
             let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
-            let config = Arc::new(Config::new("a/pool".parse().unwrap()));
+            let config = Arc::new(Config::new(name.parse().unwrap()));
             let runtime = PoolRuntime::new(config.clone(), environment);
             runtime.set_members(targets(weights));
             let table = Table { pools: vec![Arc::new(Pool::new(config, runtime))], ..Table::default() };
@@ -233,6 +267,10 @@ mod tests {
 
         fn runtime(&self) -> &PoolRuntime {
             &self.table.pools[0].runtime
+        }
+
+        fn refresh(&self) {
+            self.reports.refresh(&self.table, [&self.runtime().name]);
         }
 
         /// Names and states of the next report, and whether it is full.
@@ -245,8 +283,8 @@ mod tests {
 
     #[test]
     fn t2_a_stream_begins_with_a_full_report_and_then_gets_changes_only() {
-        let mut f = Fixture::new(&[1, 1]);
-        f.reports.refresh(&f.table);
+        let mut f = Fixture::new("a/pool", &[1, 1]);
+        f.refresh();
         f.reports.restart();
         let up = pb::EndpointState::Up;
         assert_eq!(f.next(), (true, vec![("b000".into(), up), ("b001".into(), up)]));
@@ -262,53 +300,54 @@ mod tests {
 
     #[test]
     fn an_equal_table_has_nothing_to_report() {
-        let f = Fixture::new(&[1]);
+        let f = Fixture::new("a/pool", &[1]);
         f.runtime().fail(&f.runtime().members()[0].endpoint, Reason::Reset);
-        f.reports.refresh(&f.table);
+        f.refresh();
         assert_eq!(f.next().1.len(), 1);
-        f.reports.refresh(&f.table);
+        f.refresh();
         assert_eq!(f.next(), (false, vec![]));
     }
 
     #[test]
     fn s6_a_removed_endpoint_is_draining_and_then_gone() {
-        let f = Fixture::new(&[1, 1]);
-        f.reports.refresh(&f.table);
+        let f = Fixture::new("a/pool", &[1, 1]);
+        f.refresh();
         let _ = f.next();
         let running = InFlight::start(f.runtime().members()[1].endpoint.clone(), 0);
         f.runtime().set_members(targets(&[1]));
-        f.reports.refresh(&f.table);
+        f.refresh();
         assert!(f.reports.draining());
         assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Draining)]);
         drop(running);
-        f.reports.refresh(&f.table);
+        f.refresh();
         assert!(!f.reports.draining());
         assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Gone)]);
     }
 
     #[test]
     fn a_backend_that_drains_in_one_pool_and_serves_in_another_is_up() {
-        let (f, other) = (Fixture::new(&[1]), Fixture::new(&[]));
+        let (f, other) = (Fixture::new("a/pool", &[1]), Fixture::new("a/zoo", &[]));
+        let names = [&f, &other].map(|f| f.runtime().name.clone());
         let running = InFlight::start(f.runtime().members()[0].endpoint.clone(), 0);
-        f.reports.refresh(&f.table);
+        f.refresh();
         let _ = f.next();
         f.runtime().set_members(vec![]);
         other.runtime().set_members(targets(&[1]));
         let pools = [&f, &other].map(|f| f.table.pools[0].clone()).into();
         let table = Table { pools, ..Table::default() };
         for _ in 0..2 {
-            f.reports.refresh(&table);
+            f.reports.refresh(&table, &names);
             assert!(f.next().1.iter().all(|(_, state)| *state == pb::EndpointState::Up));
         }
-        f.reports.refresh(&table);
-        assert_eq!(f.next().1, []);
         drop(running);
+        f.reports.check_draining(&table);
+        assert_eq!(f.next().1, []);
     }
 
     #[test]
     fn a_large_report_is_cut_and_only_its_first_part_is_full() {
-        let f = Fixture::new(&vec![1; CHUNK + 1]);
-        f.reports.refresh(&f.table);
+        let f = Fixture::new("a/pool", &vec![1; CHUNK + 1]);
+        f.refresh();
         f.reports.restart();
         let (first, second) = (f.reports.take(), f.reports.take());
         assert_eq!((first.full, first.endpoints.len()), (true, CHUNK));
@@ -317,7 +356,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_change_is_woken() {
-        let f = Fixture::new(&[1]);
+        let f = Fixture::new("a/pool", &[1]);
         let waiting = tokio::spawn({
             let reports = f.reports.clone();
             async move { reports.changed().await }

@@ -179,7 +179,7 @@ impl Node {
     fn backends(&self, pool: &str) -> Vec<String> {
         let table = self.table.load();
         let Some(pool) = table.pool(&pool.parse().unwrap()) else { return Vec::new() };
-        pool.runtime.members().iter().map(|m| m.backend.name.name().to_owned()).collect()
+        pool.runtime.members().iter().map(|m| m.endpoint.backend.name().to_owned()).collect()
     }
 }
 
@@ -264,6 +264,45 @@ async fn s1_s4_a_bad_resource_is_refused_by_name_and_its_last_good_version_stays
     drop(stream);
     let held = control.stream().await.subscribe().await.held;
     assert!(held.iter().all(|held| held.version != vec![7; 16]), "a refused version is not held");
+}
+
+fn service(backend: &str, ports: &[u16]) -> pb::Resource {
+    let endpoint = |port: &u16| model::ServiceEndpoint {
+        address: ([127, 0, 0, 1], *port).into(),
+        terminating: false,
+        labels: Default::default(),
+    };
+    let name: model::ResourceName = backend.parse().unwrap();
+    let endpoints = model::Endpoints { name: name.clone(), endpoints: ports.iter().map(endpoint).collect() };
+    resource(Key::endpoints(name), (&endpoints).into())
+}
+
+fn service_backend(name: &str, pool: &str) -> pb::Resource {
+    let mut resource = backend(name, pool, "127.0.0.1:1");
+    if let Some(pb::resource::Body::Backend(backend)) = &mut resource.body {
+        backend.address.clear();
+        backend.from_service = true;
+    }
+    resource
+}
+
+#[tokio::test]
+async fn c5_s5_endpoints_alone_change_their_pool_and_no_route() {
+    let mut control = ControlPlane::start().await;
+    let node = Node::start(control.address, None);
+    let mut stream = control.stream().await;
+    stream.subscribe().await;
+    let all = vec![service("a/x", &[1, 2]), service_backend("a/x", "a/web"), pool("a/web")];
+    assert_eq!(stream.deliver(all, vec![]).await, vec![]);
+    let (table, members) = (node.table.load_full(), || node.table.load().pools[0].runtime.members());
+    let first = members();
+    (0..3).for_each(|_| table.pools[0].runtime.fail(&first[1].endpoint, Reason::Timeout));
+    assert_eq!(stream.deliver(vec![service("a/x", &[2, 3])], vec![]).await, vec![]);
+    assert!(Arc::ptr_eq(&table, &node.table.load_full()), "the very same table");
+    assert_eq!(members().iter().map(|member| member.endpoint.address.port()).collect::<Vec<_>>(), [2, 3]);
+    assert!(Arc::ptr_eq(&members()[0].endpoint, &first[1].endpoint) && !members()[0].is_up(), "with all its state");
+    stream.deliver(vec![], vec![(&Key::endpoints("a/x".parse().unwrap())).into()]).await;
+    assert!(members().is_empty() && Arc::ptr_eq(&table, &node.table.load_full()));
 }
 
 #[tokio::test]

@@ -4,30 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_proto::model::{self, ResourceName};
+use weir_proto::model::ResourceName;
 
-use super::Endpoint;
 use super::totals::Totals;
-
-/// An endpoint and the Backend it comes from.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// Configuration; swapped.
-    pub backend: Arc<model::Backend>,
-    /// Run-time state; survives.
-    pub endpoint: Arc<Endpoint>,
-}
-
-impl Member {
-    /// Whether health lets requests go to it. A person's word (`enabled`) is not health.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        !self.endpoint.outlier.lock().is_ejected()
-    }
-}
-
-/// What a pool shall have: a Backend and one address it stands for.
-pub type Target = (Arc<model::Backend>, SocketAddr);
+use super::{Endpoint, Member, Origin, Target};
 
 /// Endpoints of a pool, those that left included while requests to them run.
 #[derive(Debug, Default)]
@@ -45,18 +25,16 @@ impl Members {
     /// address are: it keeps all its state. One that comes back while draining is taken up again. Gives those
     /// that came up, as a person enabled them.
     pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) -> Vec<Arc<Endpoint>> {
-        targets.sort_by(|a, b| (&a.0.name, a.1).cmp(&(&b.0.name, b.1)));
-        targets.dedup_by(|a, b| (&a.0.name, a.1) == (&b.0.name, b.1));
+        targets.sort_by(|a, b| place(a).cmp(&place(b)));
+        targets.dedup_by(|a, b| place(a) == place(b));
         let all = self.active.drain(..).chain(self.draining.drain(..));
         let mut old: HashMap<_, _> = all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address), m)).collect();
         let mut came_up = Vec::new();
-        for (backend, address) in targets {
-            let member = match old.remove(&(backend.name.clone(), address)) {
-                Some(member) => keep(member, backend, &mut came_up),
-                None => {
-                    let endpoint = Arc::new(Endpoint::new(backend.name.clone(), address, workers));
-                    Member { backend, endpoint }
-                }
+        for Target { origin, address } in targets {
+            let name = &origin.backend.name;
+            let member = match old.remove(&(name.clone(), address)) {
+                Some(member) => keep(member, origin, &mut came_up),
+                None => Member { endpoint: Arc::new(Endpoint::new(name.clone(), address, workers)), origin },
             };
             self.active.push(member);
         }
@@ -66,16 +44,19 @@ impl Members {
         came_up
     }
 
-    /// Changes `targets` so that no member leaves and none that takes requests stops; true if one would have.
+    /// Changes `targets` so that no member leaves and none of first choice is one no longer; true if one would
+    /// have.
     pub fn keep_in(&self, targets: &mut Vec<Target>) -> bool {
-        let mut places: HashMap<_, _> =
-            targets.iter().enumerate().map(|(i, (backend, address))| ((backend.name.clone(), *address), i)).collect();
+        let at = |(i, target): (usize, &Target)| ((target.origin.backend.name.clone(), target.address), i);
+        let mut places: HashMap<_, _> = targets.iter().enumerate().map(at).collect();
         let mut loses = false;
-        for Member { backend, endpoint } in &self.active {
-            let kept = (backend.clone(), endpoint.address);
-            match places.remove(&(backend.name.clone(), endpoint.address)) {
+        for Member { origin, endpoint } in &self.active {
+            let kept = Target { origin: origin.clone(), address: endpoint.address };
+            match places.remove(&(origin.backend.name.clone(), endpoint.address)) {
                 None => targets.push(kept),
-                Some(place) if takes_requests(backend) && !takes_requests(&targets[place].0) => targets[place] = kept,
+                Some(place) if origin.is_first_choice() && !targets[place].origin.is_first_choice() => {
+                    targets[place] = kept;
+                }
                 Some(_) => continue,
             }
             loses = true;
@@ -98,25 +79,29 @@ impl Members {
     }
 }
 
-fn takes_requests(backend: &model::Backend) -> bool {
-    backend.enabled && backend.weight > 0
+fn place(target: &Target) -> (&ResourceName, SocketAddr) {
+    (&target.origin.backend.name, target.address)
 }
 
-/// The same endpoint under a new version of its Backend. Enabling it zeroes its counters (H6).
-fn keep(old: Member, backend: Arc<model::Backend>, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
-    let Member { backend: before, endpoint } = old;
-    if backend.enabled && !before.enabled && endpoint.outlier.lock().reset() {
+/// The same endpoint after a change of its Backend or Service. Enabling it zeroes its counters (H6).
+fn keep(old: Member, origin: Origin, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
+    let Member { origin: before, endpoint } = old;
+    let (enabled, was_enabled) = (origin.backend.enabled, before.backend.enabled);
+    if enabled && !was_enabled && endpoint.outlier.lock().reset() {
         came_up.push(endpoint.clone());
     }
-    if backend.enabled != before.enabled {
+    if enabled != was_enabled || origin.is_terminating() != before.is_terminating() {
         endpoint.changed_state();
     }
     endpoint.set_retired(false);
-    Member { backend, endpoint }
+    Member { origin, endpoint }
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_proto::model;
+
+    use super::super::member::tests::of_service;
     use super::*;
 
     fn target(name: &str, port: u16) -> Target {
@@ -129,7 +114,7 @@ mod tests {
             enabled: true,
             labels: Default::default(),
         };
-        (Arc::new(backend), address)
+        Target::new(Arc::new(backend), address)
     }
 
     #[test]
@@ -147,16 +132,35 @@ mod tests {
     fn s5_members_that_take_requests_are_kept_in() {
         let mut members = Members::default();
         let mut off = target("off", 4);
-        Arc::make_mut(&mut off.0).enabled = false;
+        Arc::make_mut(&mut off.origin.backend).enabled = false;
         members.replace(vec![target("stays", 1), target("goes", 2), target("turned-off", 3), off], 1);
         let mut turned_off = target("turned-off", 3);
-        Arc::make_mut(&mut turned_off.0).weight = 0;
+        Arc::make_mut(&mut turned_off.origin.backend).weight = 0;
         let mut targets = vec![target("stays", 1), turned_off, target("off", 4), target("comes", 5)];
         assert!(members.keep_in(&mut targets));
-        let enabled = |(backend, address): &Target| (address.port(), takes_requests(backend));
+        let enabled = |target: &Target| (target.address.port(), target.origin.takes_requests());
         assert_eq!(targets.iter().map(enabled).collect::<Vec<_>>(), [1, 3, 4, 5, 2].map(|port| (port, true)));
         members.replace(targets.clone(), 1);
         assert!(!members.keep_in(&mut targets));
+    }
+
+    #[test]
+    fn s5_an_endpoint_stays_first_choice_until_the_others_are_there() {
+        let mut members = Members::default();
+        members.replace(vec![of_service(target("web", 1), false, "a")], 1);
+        let mut targets = vec![of_service(target("web", 1), true, "a"), of_service(target("web", 2), false, "a")];
+        assert!(members.keep_in(&mut targets));
+        assert!(targets.iter().all(|target| target.origin.is_first_choice()));
+    }
+
+    #[test]
+    fn c5_an_endpoint_that_begins_to_terminate_keeps_its_state() {
+        let mut members = Members::default();
+        members.replace(vec![of_service(target("web", 1), false, "a")], 1);
+        let first = members.active[0].endpoint.clone();
+        members.replace(vec![of_service(target("web", 1), true, "a")], 1);
+        assert!(Arc::ptr_eq(&members.active[0].endpoint, &first) && !first.is_retired());
+        assert!(members.active[0].origin.is_terminating());
     }
 
     #[test]

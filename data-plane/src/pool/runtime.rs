@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use weir_proto::model::{self, ResourceName};
 
 use super::budget::RetryBudget;
-use super::members::{Member, Members, Target};
+use super::members::Members;
 use super::totals::Totals;
-use super::{Endpoint, View};
+use super::{Endpoint, Member, Target, View};
 use crate::health::{HealthClock, Transition, TransitionSink};
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge, Histogram, Sharded};
@@ -209,7 +209,7 @@ pub(crate) mod tests {
                 enabled: true,
                 labels: Default::default(),
             };
-            (Arc::new(backend), address)
+            Target::new(Arc::new(backend), address)
         };
         weights.iter().enumerate().map(target).collect()
     }
@@ -269,7 +269,7 @@ pub(crate) mod tests {
         let endpoint = eject(&f.pool, 0);
         let with = |enabled: bool| {
             let mut all = targets(&[1, 1, 1, 1]);
-            Arc::make_mut(&mut all[0].0).enabled = enabled;
+            Arc::make_mut(&mut all[0].origin.backend).enabled = enabled;
             f.pool.set_members(all);
         };
         with(false);

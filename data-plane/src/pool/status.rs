@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::members::Member;
+use super::Member;
 use crate::reason::Reason;
 
 /// State of an endpoint, the same word in JSON and in reports.
@@ -15,6 +15,8 @@ pub enum EndpointState {
     Ejected,
     /// Taken out by hand.
     Disabled,
+    /// About to leave its pool, as its Service says: no new requests while any other is up.
+    Terminating,
     /// Left its pool; finishes what runs.
     Draining,
 }
@@ -33,39 +35,42 @@ pub struct Status {
 }
 
 impl EndpointState {
-    /// The word.
+    /// The word; for people both ways of leaving are one.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Up => "Up",
             Self::Ejected => "Ejected",
             Self::Disabled => "Disabled",
-            Self::Draining => "Draining",
+            Self::Terminating | Self::Draining => "Draining",
         }
     }
 }
 
 impl Status {
-    /// Why the endpoint is not up; `None` if it is up or draining.
+    /// Why the endpoint is not up, in a word; empty if it is up, or has left its pool.
     #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> &'static str {
         match self.state {
-            EndpointState::Up | EndpointState::Draining => None,
-            EndpointState::Disabled => Some(Reason::Disabled),
-            EndpointState::Ejected => self.last_failure.map(|(_, reason)| reason),
+            EndpointState::Up | EndpointState::Draining => "",
+            EndpointState::Terminating => "terminating",
+            EndpointState::Disabled => Reason::Disabled.as_str(),
+            EndpointState::Ejected => self.last_failure.map(|(_, reason)| reason.as_str()).unwrap_or_default(),
         }
     }
 }
 
 impl Member {
-    /// Reads the endpoint's state.
+    /// Reads the endpoint's state. That an endpoint about to leave fails too is no news.
     #[must_use]
     pub fn status(&self) -> Status {
         let outlier = self.endpoint.outlier.lock();
         let state = if self.endpoint.is_retired() {
             EndpointState::Draining
-        } else if !self.backend.enabled {
+        } else if !self.origin.backend.enabled {
             EndpointState::Disabled
+        } else if self.origin.is_terminating() {
+            EndpointState::Terminating
         } else if outlier.is_ejected() {
             EndpointState::Ejected
         } else {
@@ -88,12 +93,13 @@ mod tests {
     use weir_proto::model::PassiveHealth;
 
     use super::*;
-    use crate::pool::Endpoint;
+    use crate::pool::member::tests::of_service;
     use crate::pool::runtime::tests::targets;
+    use crate::pool::{Endpoint, Target};
 
     fn member() -> Member {
-        let (backend, address) = targets(&[1]).remove(0);
-        Member { endpoint: Arc::new(Endpoint::new(backend.name.clone(), address, 1)), backend }
+        let Target { origin, address } = targets(&[1]).remove(0);
+        Member { endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1)), origin }
     }
 
     fn eject(member: &Member) {
@@ -105,7 +111,7 @@ mod tests {
     fn a_new_endpoint_is_up_without_a_failure() {
         let status = member().status();
         assert_eq!((status.state, status.fails, status.last_failure), (EndpointState::Up, 0, None));
-        assert_eq!(status.reason(), None);
+        assert_eq!(status.reason(), "");
     }
 
     #[test]
@@ -113,7 +119,7 @@ mod tests {
         let member = member();
         eject(&member);
         let status = member.status();
-        assert_eq!((status.state, status.reason()), (EndpointState::Ejected, Some(Reason::Reset)));
+        assert_eq!((status.state, status.reason()), (EndpointState::Ejected, "reset"));
         let (at, _) = status.last_failure.unwrap();
         assert!(at.duration_until(Timestamp::now()).as_secs() < 60);
     }
@@ -122,12 +128,21 @@ mod tests {
     fn h6_disabled_hides_ejected_and_draining_hides_both() {
         let mut member = member();
         eject(&member);
-        Arc::make_mut(&mut member.backend).enabled = false;
-        assert_eq!(
-            (member.status().state, member.status().reason()),
-            (EndpointState::Disabled, Some(Reason::Disabled))
-        );
+        Arc::make_mut(&mut member.origin.backend).enabled = false;
+        assert_eq!((member.status().state, member.status().reason()), (EndpointState::Disabled, "disabled"));
         member.endpoint.set_retired(true);
         assert_eq!(member.status().state, EndpointState::Draining);
+    }
+
+    #[test]
+    fn s6_a_terminating_endpoint_is_draining_for_people_whether_it_fails_or_not() {
+        let mut member = member();
+        member.origin = of_service(targets(&[1]).remove(0), true, "a").origin;
+        for _ in 0..2 {
+            let status = member.status();
+            assert_eq!((status.state, status.state.as_str()), (EndpointState::Terminating, "Draining"));
+            assert_eq!(status.reason(), "terminating");
+            eject(&member);
+        }
     }
 }

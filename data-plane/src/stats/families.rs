@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::health::{HealthClock, TransitionSink};
+    use crate::pool::Target;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{Pool, PoolRuntime};
@@ -123,7 +124,7 @@ mod tests {
     fn t1_workers_and_endpoints_of_a_backend_add_up() {
         let pool = pool("a/web", &[1]);
         let mut two = targets(&[1]);
-        two.push((two[0].0.clone(), "127.0.0.1:9".parse().unwrap()));
+        two.push(Target { address: "127.0.0.1:9".parse().unwrap(), ..two[0].clone() });
         pool.runtime.set_members(two);
         let families = families(vec![pool.clone()]);
         has(&families, r#"weir_backend_up{backend="b000",pool="a/web"} 2"#);

@@ -1,10 +1,9 @@
 //! Series of one pool.
 
-use crate::pool::members::Member;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::EndpointState;
 use crate::pool::totals::Totals;
-use crate::pool::{Pool, PoolRuntime};
+use crate::pool::{Member, Pool, PoolRuntime};
 use crate::reason::Reason;
 use crate::stats::{Counter, Histogram};
 

@@ -1,0 +1,111 @@
+//! One endpoint of a pool: what users and the Service say of it, and what it does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use weir_proto::model::{Backend, ServiceEndpoint};
+
+use super::Endpoint;
+
+/// Where an endpoint comes from. Configuration; swapped.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Its Backend.
+    pub backend: Arc<Backend>,
+    /// What the Service says of this endpoint alone, if the Backend names one.
+    pub service: Option<Arc<ServiceEndpoint>>,
+}
+
+/// An endpoint of a pool.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Configuration; swapped.
+    pub origin: Origin,
+    /// Run-time state; survives.
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// What a pool shall have: one of the addresses that a Backend stands for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Why it shall have it.
+    pub origin: Origin,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Origin {
+    /// Whether users let requests go to it. Their word is not health.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.backend.enabled && self.backend.weight > 0
+    }
+
+    /// Whether it is about to go: it is asked only when nobody else of the pool is up.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.service.as_ref().is_some_and(|endpoint| endpoint.terminating)
+    }
+
+    /// Whether it is among the first to be asked.
+    #[must_use]
+    pub fn is_first_choice(&self) -> bool {
+        self.takes_requests() && !self.is_terminating()
+    }
+
+    /// The labels of the Backend, and over them those of the endpoint alone.
+    #[must_use]
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let own = self.service.iter().flat_map(|endpoint| &endpoint.labels);
+        self.backend.labels.iter().chain(own).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+impl Member {
+    /// Whether health lets requests go to it.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        !self.endpoint.outlier.lock().is_ejected()
+    }
+}
+
+impl Target {
+    /// An address of the Backend itself.
+    #[must_use]
+    pub fn new(backend: Arc<Backend>, address: SocketAddr) -> Self {
+        Self { origin: Origin { backend, service: None }, address }
+    }
+
+    /// One of the endpoints of the Service that the Backend names.
+    #[must_use]
+    pub fn of_service(backend: Arc<Backend>, endpoint: Arc<ServiceEndpoint>) -> Self {
+        Self { address: endpoint.address, origin: Origin { backend, service: Some(endpoint) } }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::pool::runtime::tests::targets;
+
+    /// The target as an endpoint of a Service.
+    pub(crate) fn of_service(target: Target, terminating: bool, zone: &str) -> Target {
+        let labels = [("zone".to_owned(), zone.to_owned())].into();
+        Target::of_service(
+            target.origin.backend,
+            Arc::new(ServiceEndpoint { address: target.address, terminating, labels }),
+        )
+    }
+
+    #[test]
+    fn labels_of_the_endpoint_go_over_those_of_its_backend() {
+        let mut target = targets(&[1]).remove(0);
+        let labels = |zone: &str| {
+            BTreeMap::from([("tier", "gold"), ("zone", zone)].map(|(key, value)| (key.to_owned(), value.to_owned())))
+        };
+        Arc::make_mut(&mut target.origin.backend).labels = labels("a");
+        assert_eq!(target.origin.labels(), labels("a"));
+        assert_eq!(of_service(target, false, "b").origin.labels(), labels("b"));
+    }
+}
