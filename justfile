@@ -27,6 +27,10 @@ promise id:
 soak:
     WEIR_TEST_SOAK=60 cargo test -p weir-tests --test it s5_ -- --nocapture
 
+# A Kubernetes API for tests, until ctrl-d; see CONTRIBUTING.md.
+cluster dir="/tmp/weir-cluster":
+    go run -C tests/cluster . up --dir {{ dir }}
+
 # CPU per request beside nginx.
 bench:
     tests/bench/run

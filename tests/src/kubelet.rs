@@ -84,6 +84,12 @@ impl Kubelet {
         self.node.record(pod).map(|record| record.output()).unwrap_or_default()
     }
 
+    /// What all pods wrote so far, for the messages of tests that fail.
+    pub fn outputs(&self) -> String {
+        let records = self.node.records();
+        records.iter().map(|(pod, record)| format!("== {pod}\n{}", record.output())).collect()
+    }
+
     /// How the probes of a pod went so far.
     pub fn probes(&self, pod: &str) -> Probes {
         self.node.record(pod).map(|record| record.probes()).unwrap_or_default()

@@ -33,12 +33,19 @@ fn finish_props(props: &mut JSONSchemaProps) {
     props.format = props.format.take().filter(|format| !format.starts_with("uint"));
     // A field left out is the same as none: `null` is refused as for every other field.
     props.nullable = None;
+    // The lines of a paragraph are those of the source; `kubectl explain` breaks its own.
+    props.description = props.description.take().map(|text| joined(&text));
     for child in props.properties.iter_mut().flat_map(|children| children.values_mut()) {
         finish_props(child);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = props.items.as_mut() {
         finish_props(items);
     }
+}
+
+/// Each paragraph on one line.
+fn joined(text: &str) -> String {
+    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
 fn manifest_schema(kind: Kind) -> Value {

@@ -1,6 +1,6 @@
 //! The commands of people: kubectl and helm.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -68,7 +68,7 @@ impl Kube {
     }
 
     /// The file of one of the cluster's programs, such as `kubectl`.
-    pub fn program(&self, name: &str) -> impl AsRef<Path> + AsRef<std::ffi::OsStr> + use<> {
+    pub fn program(&self, name: &str) -> PathBuf {
         self.place.description.bin.join(name)
     }
 }

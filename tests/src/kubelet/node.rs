@@ -68,6 +68,11 @@ impl Node {
         self.records.lock().get(pod).cloned()
     }
 
+    /// What is known about every pod that runs or ran here.
+    pub(super) fn records(&self) -> BTreeMap<String, Arc<Record>> {
+        self.records.lock().clone()
+    }
+
     /// What a pod with this address has around it.
     pub(super) fn surroundings(&self, address: impl ToString) -> Surroundings {
         Surroundings {
