@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use serde_yaml::Value;
 use weir_tests::Kube;
-use weir_tests::chart::{Rendered, render};
+use weir_tests::chart::{RELEASE, Rendered, folder, render};
 
 /// Go modules that hold definitions of kinds which the chart can make objects of: folder, and files in it.
 const FOREIGN: [(&str, &str, &[&str]); 2] = [
@@ -286,4 +286,36 @@ async fn create_pod(kube: &Kube, namespace: &str, template: &Value) -> anyhow::R
     std::fs::write(&file, serde_yaml::to_string(&pod)?)?;
     let file = file.display().to_string();
     kube.kubectl(&["create", "--dry-run=server", "--namespace", namespace, "-f", &file]).await
+}
+
+/// What Helm prints at the end: the first resources are taken, and the commands are about what there is.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn the_notes_are_right_for_the_values() {
+    let kube = Kube::shared().await;
+    kube.crds().await;
+    let namespace = kube.namespace().await;
+    for values in ["dataPlane.kind=Deployment", "dataPlane.kind=DaemonSet,fullnameOverride=edge,tls.enabled=false"] {
+        let values = format!("--set={values},watchNamespaces={{{}}}", &*namespace);
+        let names = render(&kube, &namespace, &[&values]).await.unwrap().names();
+        let notes = notes(&kube, &namespace, &values).await;
+        let (_, manifest) = notes.split_once("<<'END'\n").unwrap();
+        let (manifest, _) = manifest.split_once("\nEND\n").unwrap();
+        assert!(notes.contains(&format!("kubectl apply --namespace {} ", &*namespace)), "{notes}");
+        kube.apply_in(&namespace, manifest).await.unwrap();
+        let objects: Vec<_> =
+            notes.split_whitespace().filter(|word| word.contains("/weir-") || word.contains("/edge-")).collect();
+        assert_eq!(objects.len(), 2, "{notes}");
+        for object in objects {
+            assert!(names.iter().any(|name| name.to_lowercase() == object), "{object} is not in {names:?}");
+        }
+        assert_eq!(notes.contains("WARNING: tls.enabled is false"), values.contains("tls.enabled=false"), "{notes}");
+    }
+}
+
+async fn notes(kube: &Kube, namespace: &str, values: &str) -> String {
+    let chart = folder();
+    let install = ["install", RELEASE, chart.to_str().unwrap(), "--namespace", namespace, "--dry-run=client", values];
+    let said = kube.helm(&install).await.unwrap();
+    said.split_once("NOTES:\n").unwrap().1.to_owned()
 }
