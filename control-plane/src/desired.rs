@@ -262,7 +262,10 @@ impl Desired {
         let address = object.and_then(address);
         let mut verdict = Verdict { in_force, address, generation, invalid: Vec::new(), reference: None };
         match (self.index.broken(key), refusal) {
-            (Some(findings), _) => verdict.invalid = findings.to_vec(),
+            (Some(broken), _) => {
+                verdict.generation = broken.generation;
+                verdict.invalid = broken.findings.clone();
+            }
             (None, None) => object.map(|_| ())?,
             (None, Some(Refusal::Invalid(invalid))) => verdict.invalid.push(finding(invalid)),
             (None, Some(Refusal::Reference(problem, invalid))) => verdict.reference = Some((problem, finding(invalid))),

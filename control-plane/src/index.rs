@@ -18,7 +18,7 @@ pub struct Index {
     /// The last version of each resource that keeps its schema.
     objects: BTreeMap<Key, Object>,
     /// Resources whose newest version does not even keep its schema.
-    broken: BTreeMap<Key, Vec<Finding>>,
+    broken: BTreeMap<Key, Broken>,
     /// Pool -> the resources that name it: by `inherit`, or as the Pool of a Backend.
     users: References<Key>,
     /// Service -> the Backends that name it.
@@ -28,6 +28,15 @@ pub struct Index {
     /// What may be there without our knowing.
     hidden: Keep,
     dirty: BTreeSet<Key>,
+}
+
+/// The newest version of a resource, which breaks its schema.
+#[derive(Debug, PartialEq)]
+pub struct Broken {
+    /// Its `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
 }
 
 impl Index {
@@ -63,8 +72,8 @@ impl Index {
 
     /// Why the newest version of a resource breaks its schema.
     #[must_use]
-    pub fn broken(&self, key: &Key) -> Option<&[Finding]> {
-        self.broken.get(key).map(Vec::as_slice)
+    pub fn broken(&self, key: &Key) -> Option<&Broken> {
+        self.broken.get(key)
     }
 
     /// Whether there is such a resource, usable or not.
@@ -101,8 +110,10 @@ impl Index {
     fn give(&mut self, given: Given) -> bool {
         match given {
             Given::Object(object) => self.give_object(object),
-            Given::Broken(key, findings) => {
-                let changed = self.broken.insert(key.clone(), findings.clone()) != Some(findings);
+            Given::Broken { key, generation, findings } => {
+                let broken = Broken { generation, findings };
+                let changed = self.broken.get(&key) != Some(&broken);
+                self.broken.insert(key.clone(), broken);
                 if changed {
                     self.touch(&key);
                 }
@@ -262,9 +273,13 @@ mod tests {
         let mut index = synced();
         index.apply(Event::Apply(pool("a", "{weight: 2}")));
         let finding = Finding { place: None, key: None, field: "spec".into(), message: "bad".into() };
-        assert!(index.apply(Event::Apply(Given::Broken(key("Pool", "a"), vec![finding]))));
+        assert!(index.apply(Event::Apply(Given::Broken {
+            key: key("Pool", "a"),
+            generation: Some(2),
+            findings: vec![finding]
+        })));
         assert_eq!(index.pool(&"default/a".parse().unwrap()).unwrap().weight, Some(2));
-        assert!(index.broken(&key("Pool", "a")).is_some());
+        assert_eq!(index.broken(&key("Pool", "a")).unwrap().generation, Some(2));
         assert!(index.apply(Event::Apply(pool("a", "{weight: 2}"))), "mended");
         assert_eq!(index.broken(&key("Pool", "a")), None);
     }

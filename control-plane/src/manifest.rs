@@ -127,8 +127,10 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
 /// but may be older or newer than this program.
 pub(crate) fn from_cluster(key: Key, generation: Option<i64>, mut body: Value) -> Given {
     drop_nulls(&mut body);
-    let spec = body["spec"].take();
-    let manifest = json!({"metadata": {"name": key.name.name()}, "spec": spec});
+    let mut manifest = json!({"metadata": {"name": key.name.name()}});
+    if let Some(spec) = body.get_mut("spec") {
+        manifest["spec"] = spec.take();
+    }
     let mut wrong = breaches(key.kind, &manifest);
     if wrong.is_empty() {
         match read_spec(key.kind, manifest) {
@@ -139,7 +141,7 @@ pub(crate) fn from_cluster(key: Key, generation: Option<i64>, mut body: Value) -
     let finding =
         |w: structure::Wrong| Finding { place: None, key: Some(key.clone()), field: w.field, message: w.message };
     let findings = wrong.into_iter().map(finding).collect();
-    Given::Broken(key, findings)
+    Given::Broken { key, generation, findings }
 }
 
 /// Every rule of its schema that a manifest breaks.

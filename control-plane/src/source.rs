@@ -45,7 +45,14 @@ pub enum Given {
     /// Usable.
     Object(Object),
     /// Known by name, but broken: its last good version, if any, stays in force.
-    Broken(Key, Vec<Finding>),
+    Broken {
+        /// Which resource.
+        key: Key,
+        /// `metadata.generation` of the broken version; none outside a cluster.
+        generation: Option<i64>,
+        /// What is wrong; never empty.
+        findings: Vec<Finding>,
+    },
 }
 
 impl Given {
@@ -54,7 +61,7 @@ impl Given {
     pub fn key(&self) -> &Key {
         match self {
             Self::Object(object) => &object.key,
-            Self::Broken(key, _) => key,
+            Self::Broken { key, .. } => key,
         }
     }
 
@@ -63,7 +70,7 @@ impl Given {
     pub fn place(&self) -> Option<Place> {
         match self {
             Self::Object(object) => object.origin.as_ref().map(|origin| origin.place("")),
-            Self::Broken(_, findings) => findings.first()?.place.clone(),
+            Self::Broken { findings, .. } => findings.first()?.place.clone(),
         }
     }
 }

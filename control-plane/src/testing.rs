@@ -65,7 +65,7 @@ fn given(kind: &str, name: &str, spec: &str) -> Given {
     let text = format!("apiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
     match manifest::read(&Path::new("test.yaml").into(), &text).remove(0) {
         Manifest::Good(object) => Given::Object(object),
-        Manifest::Broken { key, findings } => Given::Broken(key, findings),
+        Manifest::Broken { key, findings } => Given::Broken { key, generation: None, findings },
         Manifest::Unknown { findings, .. } => panic!("{findings:?}"),
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     fn object(given: Given) -> Object {
         match given {
             Given::Object(object) => object,
-            Given::Broken(_, findings) => panic!("{findings:?}"),
+            Given::Broken { findings, .. } => panic!("{findings:?}"),
         }
     }
 

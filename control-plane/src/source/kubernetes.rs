@@ -10,6 +10,8 @@ mod failures;
 mod lists;
 mod resource;
 mod service;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

@@ -237,7 +237,7 @@ impl File {
         for manifest in manifest::read(path, text) {
             match manifest {
                 Manifest::Good(object) => self.give(Given::Object(object)),
-                Manifest::Broken { key, findings } => self.give(Given::Broken(key, findings)),
+                Manifest::Broken { key, findings } => self.give(Given::Broken { key, generation: None, findings }),
                 Manifest::Unknown { hides, findings } => {
                     hidden = hidden.or(hides);
                     self.problems.extend(findings);
@@ -324,7 +324,7 @@ mod tests {
     fn short(event: &Event) -> String {
         match event {
             Event::Apply(Given::Object(object)) => format!("+{}", object.key.name.name()),
-            Event::Apply(Given::Broken(key, _)) => format!("?{}", key.name.name()),
+            Event::Apply(Given::Broken { key, .. }) => format!("?{}", key.name.name()),
             Event::Delete(key) => format!("-{}", key.name.name()),
             Event::Reset(kind, all) | Event::ResetIn(kind, _, all) => format!("{kind}={}", all.len()),
             Event::Service(event) => format!("{event:?}"),
