@@ -26,7 +26,7 @@ use crate::publish::Publisher;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::source::any::{AnySource, OpenError};
-use crate::status::{Board, LineSink, Sources, StatusSink, report};
+use crate::status::{Board, Cluster, LineSink, Sources, StatusSink, report};
 
 /// Batches of changes on their way to the publisher.
 const BATCHES: usize = 64;
@@ -34,9 +34,6 @@ const BATCHES: usize = 64;
 /// A proxy that is gone without a word is noticed within the sum of both.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
-
-/// Changes of statuses within this time are told together.
-const GATHER: Duration = Duration::from_millis(20);
 
 /// After this a client that does not let go is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -94,6 +91,8 @@ pub struct Bound {
     grpc_listener: TcpListener,
     admin_listener: TcpListener,
     source: AnySource,
+    /// Where statuses are written, if resources come from there.
+    cluster: Option<Cluster>,
     publisher: Publisher,
     sources: Sources,
     metrics: Arc<Metrics>,
@@ -108,10 +107,11 @@ type Tls = (Arc<tls::Current<ServerConfig>>, tls::Follower<ServerConfig>);
 /// # Errors
 /// Names the flag, folder or cluster that is wrong.
 pub async fn bind(config: Config) -> Result<Bound, Error> {
-    let Config { source, grpc, grpc_tls, admin } = config;
+    let Config { source, grpc, grpc_tls, admin, lease } = config;
     let metrics = Arc::new(Metrics::new()?);
     let tls = grpc_tls.map(|folder| open_tls(folder, &metrics)).transpose()?;
     let source = AnySource::open(source, metrics.clone()).await?;
+    let cluster = source.kubernetes().map(|source| Cluster::new(source, lease, metrics.clone()));
     let (grpc_listener, grpc) = listen(grpc).await?;
     let (admin_listener, admin) = listen(admin).await?;
     let board = Arc::new(Board::default());
@@ -121,7 +121,7 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
     };
     let nodes = Arc::new(Nodes::new(metrics.clone()));
     let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
-    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics, tls })
+    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, cluster, publisher, sources, metrics, tls })
 }
 
 fn open_tls(folder: PathBuf, metrics: &Metrics) -> Result<Tls, Error> {
@@ -146,12 +146,22 @@ impl Bound {
         self.sources.snapshot.clone()
     }
 
-    /// Serves until `stop` is cancelled; what is wrong with resources goes to the log.
+    /// Serves until `stop` is cancelled; what is wrong with resources goes to the log, and in a cluster into their
+    /// statuses.
     ///
     /// # Errors
     /// If a part fails while it should run.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        self.run_with(LineSink::log(), stop).await
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let Some(cluster) = self.cluster.take() else { return self.run_with(LineSink::log(), stop).await };
+        let stop = stop.child_token();
+        let (sink, writer) = cluster.start(LineSink::log(), stop.clone());
+        let serving = async {
+            let result = self.run_with(sink, stop.clone()).await;
+            stop.cancel();
+            result
+        };
+        let (result, ()) = tokio::join!(Box::pin(serving), Box::pin(writer));
+        result
     }
 
     /// As [`Bound::run`], with each change of a status going to `sink`.
@@ -159,7 +169,8 @@ impl Bound {
     /// # Errors
     /// As for [`Bound::run`].
     pub async fn run_with(self, sink: impl StatusSink, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, admin, grpc_listener, admin_listener, source, publisher, sources, metrics, tls } = self;
+        let Self { grpc, admin, grpc_listener, admin_listener, source, cluster: _, publisher, sources, metrics, tls } =
+            self;
         tracing::info!(%grpc, %admin, "control plane listens");
         // Ends every task, also when one of them fails.
         let stop = stop.child_token();
@@ -167,7 +178,7 @@ impl Bound {
         let (to_publisher, batches) = mpsc::channel(BATCHES);
         spawn(&mut tasks, "source", source.run(to_publisher, stop.clone()));
         spawn(&mut tasks, "publisher", publisher.run(batches));
-        spawn(&mut tasks, "status", report(sources.clone(), sink, GATHER, stop.clone()));
+        spawn(&mut tasks, "status", report(sources.clone(), sink, stop.clone()));
         let admin = admin::Admin::new(sources.clone(), metrics.clone());
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
         let Sources { board: _, nodes, snapshot } = sources;

@@ -12,6 +12,9 @@ const GRPC: &str = "--grpc";
 /// Flag of the admin address.
 const ADMIN: &str = "--admin";
 
+/// Name of the Lease.
+const LEASE: &str = "weir-control-plane";
+
 const EXAMPLES: &str = "\
 Examples:
   Watch the resources of a cluster, all of them or those of two namespaces; in a pod by its service account,
@@ -39,6 +42,9 @@ pub struct Cli {
     /// Where to listen.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// The Lease.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
     /// The log.
     #[command(flatten)]
     pub telemetry: telemetry::LogArgs,
@@ -73,6 +79,26 @@ pub struct ListenArgs {
     /// Address for people and probes: /metrics, /healthz, /readyz, /api/v1/proxies, /api/v1/resources.
     #[arg(long, env = "WEIR_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9801")]
     pub admin: SocketAddr,
+}
+
+/// Which replica writes statuses and Events in a cluster: the one that holds a Lease.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct LeaseArgs {
+    /// Namespace of the Lease that the writer of statuses holds [default: the service account's, or KUBECONFIG's]
+    #[arg(long, env = "WEIR_LEASE_NAMESPACE", value_name = "NS", value_parser = namespace, conflicts_with = "folder")]
+    pub lease_namespace: Option<String>,
+    /// Name of that Lease; replicas of one installation have the same.
+    #[arg(long, env = "WEIR_LEASE_NAME", value_name = "NAME", default_value = LEASE)]
+    pub lease_name: String,
+    /// Who we are in that Lease and in Events [default: the host name]
+    #[arg(long, env = "WEIR_POD_NAME", value_name = "NAME")]
+    pub pod_name: Option<String>,
+}
+
+impl Default for LeaseArgs {
+    fn default() -> Self {
+        Self { lease_namespace: None, lease_name: LEASE.to_owned(), pod_name: None }
+    }
 }
 
 /// An address to listen on, and the flag that sets it, which errors name.
@@ -117,6 +143,8 @@ pub struct Config {
     pub grpc_tls: Option<PathBuf>,
     /// For people and probes.
     pub admin: Listen,
+    /// Which replica writes statuses, in a cluster.
+    pub lease: LeaseArgs,
 }
 
 impl Config {
@@ -128,6 +156,7 @@ impl Config {
             grpc: Listen { flag: GRPC, address: grpc },
             grpc_tls: None,
             admin: Listen { flag: ADMIN, address: admin },
+            lease: LeaseArgs::default(),
         }
     }
 }
@@ -138,6 +167,7 @@ impl Cli {
     pub fn config(&self) -> Config {
         let mut config = Config::new(self.source.config(), self.listen.grpc, self.listen.admin);
         config.grpc_tls.clone_from(&self.listen.grpc_tls);
+        config.lease.clone_from(&self.lease);
         config
     }
 }

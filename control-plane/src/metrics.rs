@@ -32,7 +32,10 @@ pub struct Metrics {
     pub propagation: Histogram,
     /// Proxies turned away, by reason.
     pub refused_proxies: IntCounterVec,
+    /// 1 = this replica writes statuses.
+    pub status_writer: IntGauge,
     deltas: IntCounterVec,
+    status_patches: IntCounterVec,
     nacks: IntCounterVec,
     resources: IntGaugeVec,
     sent_resources: IntCounterVec,
@@ -50,15 +53,23 @@ impl Metrics {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let kinds = Kind::ALL.map(Kind::as_str);
         let kind: Label<'_> = ("kind", &kinds);
+        let given = Kind::GIVEN.map(Kind::as_str);
         let propagation = HistogramOpts::new("weir_propagation_seconds", "Time from a resource's change to its ack.");
         Ok(Self {
-            proxies_connected: register(&registry, IntGauge::new("weir_proxies_connected", "Proxies connected now.")?)?,
+            proxies_connected: gauge(&registry, "weir_proxies_connected", "Proxies connected now.")?,
             propagation: register(&registry, Histogram::with_opts(propagation.buckets(SECONDS.to_vec()))?)?,
             refused_proxies: counters(
                 &registry,
                 "weir_refused_proxies_total",
                 "Proxies turned away for what their certificate lacks.",
                 &[("reason", &Refusal::REASONS)],
+            )?,
+            status_writer: gauge(&registry, "weir_status_writer", "1 if this replica writes statuses, else 0.")?,
+            status_patches: counters(
+                &registry,
+                "weir_status_patches_total",
+                "Statuses written into objects of the cluster.",
+                &[("kind", &given), ("result", &["ok", "error"])],
             )?,
             deltas: counters(
                 &registry,
@@ -119,6 +130,12 @@ impl Metrics {
         }
     }
 
+    /// Counts an attempt to write a status.
+    pub(crate) fn patched(&self, kind: Kind, is_ok: bool) {
+        let result = if is_ok { "ok" } else { "error" };
+        self.status_patches.with_label_values(&[kind.as_str(), result]).inc();
+    }
+
     /// The failed lists and watches of a kind.
     pub(crate) fn watch_failures(&self, kind: &str) -> IntCounter {
         self.watch_failures.with_label_values(&[kind])
@@ -162,6 +179,10 @@ fn combinations<'a>(labels: &[Label<'a>]) -> Vec<Vec<&'a str>> {
         let longer = |shorter: &Vec<&'a str>| values.iter().map(|value| [&shorter[..], &[value]].concat()).collect();
         all.iter().flat_map(|shorter| -> Vec<_> { longer(shorter) }).collect()
     })
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    register(registry, IntGauge::new(name, help)?)
 }
 
 fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {

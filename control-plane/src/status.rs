@@ -1,14 +1,21 @@
 //! What is said about each resource: its conditions, and who is told.
 
 mod board;
+mod cluster;
+mod document;
+mod events;
 mod health;
 mod merged;
 mod observed;
+mod patcher;
 mod reporter;
 mod sink;
 mod statuses;
+mod wanted;
+mod writer;
 
 pub use board::Board;
+pub(crate) use cluster::Cluster;
 pub use health::{BackendHealth, EndpointHealth, EndpointState, PoolHealth};
 pub use merged::Transition;
 pub(crate) use merged::{EndpointDown, Merged, Told};
@@ -153,6 +160,11 @@ pub struct ConditionState {
     pub message: String,
 }
 
+impl Programmed {
+    /// Reason of the condition if a proxy refuses the version.
+    pub(crate) const REJECTED: &str = "Rejected";
+}
+
 impl Status {
     /// Accepted, ResolvedRefs, Programmed.
     #[must_use]
@@ -182,7 +194,7 @@ fn programmed(verdict: &Verdict, state: &Programmed) -> ConditionState {
         _ if verdict.in_force.is_none() => (false, "NotAccepted"),
         Some((node, why)) => {
             message = format!("{message}; refused by {node}: {why}");
-            (false, "Rejected")
+            (false, Programmed::REJECTED)
         }
         None if *total == 0 => (false, "NoProxies"),
         None if programmed < total => (false, "Pending"),

@@ -54,6 +54,15 @@ impl AnySource {
             }
         }
     }
+
+    /// If it is that of a cluster.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&KubernetesSource> {
+        match self {
+            Self::Kubernetes(source) => Some(source),
+            Self::Folder(_) => None,
+        }
+    }
 }
 
 impl Source for AnySource {

@@ -26,11 +26,12 @@ use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use watch::Watches;
-use weir_proto::model::{Kind, ResourceName};
+use weir_proto::model::{Key, Kind, ResourceName};
 
 use super::{Batch, Source};
 use crate::api::{Backend, Pool};
 use crate::metrics::Metrics;
+use crate::status::Observed;
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -41,6 +42,7 @@ pub struct KubernetesSource {
     client: Client,
     /// Each watched by itself; one `None` = the whole cluster.
     namespaces: Vec<Option<Arc<str>>>,
+    observed: Arc<Observed>,
     metrics: Arc<Metrics>,
 }
 
@@ -56,7 +58,7 @@ impl KubernetesSource {
     pub fn new(client: Client, namespaces: &[String], metrics: Arc<Metrics>) -> Self {
         let each = namespaces.iter().map(|namespace| Some(Arc::from(namespace.as_str())));
         let namespaces = if namespaces.is_empty() { vec![None] } else { each.collect() };
-        Self { client, namespaces, metrics }
+        Self { client, namespaces, observed: Arc::default(), metrics }
     }
 
     /// The way to the API server.
@@ -65,13 +67,22 @@ impl KubernetesSource {
         &self.client
     }
 
+    /// The statuses that objects were last seen with.
+    #[must_use]
+    pub fn observed(&self) -> &Arc<Observed> {
+        &self.observed
+    }
+
     async fn watch<K: Resource<DynamicType = ()>>(&self, kind: Kind, batches: mpsc::Sender<Batch>) {
         let mut watches = Watches::new();
         for namespace in &self.namespaces {
             let api = resource::endpoint::<K>(self.client.clone(), namespace.as_deref());
-            watches.add(api, config(), namespace.clone(), move |name, object| resource::reduce(kind, name, object));
+            let observed = self.observed.clone();
+            let reduce = move |name, object| resource::reduce(Key { kind, name }, object, &observed);
+            watches.add(api, config(), namespace.clone(), reduce);
         }
-        watches.run(batches, self.failures(kind.as_str()), |told| resource::changes(kind, told)).await;
+        let changes = |told| resource::changes(kind, told, &self.observed);
+        watches.run(batches, self.failures(kind.as_str()), changes).await;
     }
 
     async fn watch_services(&self, batches: mpsc::Sender<Batch>) {

@@ -2,7 +2,7 @@
 //! whoever wrote it. Compact: of a status there is a digest, and the times that a new one must keep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::Notify;
 use weir_proto::model::{Key, Kind, ResourceName};
 
 use crate::api::condition::ConditionType;
-use crate::api::status::EndpointStatus;
-use crate::api::{Backend, Pool};
+use crate::api::status::{BackendStatus, EndpointStatus, PoolStatus};
 
 /// Written by the source and by the writer of statuses; cheap to share.
 #[derive(Debug, Default)]
@@ -41,21 +42,39 @@ pub struct Seen {
     resource_version: u64,
     /// Of the status; `None` = it has none.
     digest: Option<u64>,
-    /// By type: whether it holds, and since when, in seconds.
-    conditions: [Option<(bool, i64)>; ConditionType::ALL.len()],
+    /// By type.
+    conditions: [Option<SeenCondition>; ConditionType::ALL.len()],
     /// State and since when, in seconds.
     endpoints: Box<[(SocketAddr, Box<str>, i64)]>,
 }
 
+/// What is kept of a condition.
+#[derive(Debug, PartialEq, Eq)]
+struct SeenCondition {
+    holds: bool,
+    /// In seconds.
+    since: i64,
+    /// A hash of what it says.
+    said: u64,
+}
+
 impl Observed {
-    /// The source has seen a Pool.
-    pub fn saw_pool(&self, pool: &Pool) {
-        self.saw(Kind::Pool, &pool.metadata, |uid, version| Seen::of_pool(pool, uid, version));
+    /// An object is seen, with what its `status` says.
+    pub fn saw(&self, key: &Key, metadata: &ObjectMeta, status: Option<&Value>) {
+        let seen = Arc::new(Seen::new(key.kind, metadata, status));
+        if self.state.lock().take(key, seen) {
+            self.changed.notify_one();
+        }
     }
 
-    /// The source has seen a Backend.
-    pub fn saw_backend(&self, backend: &Backend) {
-        self.saw(Kind::Backend, &backend.metadata, |uid, version| Seen::of_backend(backend, uid, version));
+    /// An object was written, and is now like this. One that is gone meanwhile does not come back by that.
+    pub(super) fn wrote(&self, key: &Key, metadata: &ObjectMeta, status: Option<&Value>) {
+        let seen = Arc::new(Seen::new(key.kind, metadata, status));
+        let mut state = self.state.lock();
+        let is_there = state.seen.get(key).is_some_and(|old| old.uid == seen.uid);
+        if is_there && state.take(key, seen) {
+            self.changed.notify_one();
+        }
     }
 
     /// The object is deleted.
@@ -63,9 +82,10 @@ impl Observed {
         self.state.lock().seen.remove(key);
     }
 
-    /// After a list: of this kind there is nothing else.
-    pub fn retain(&self, kind: Kind, there: &BTreeSet<Key>) {
-        self.state.lock().seen.retain(|key, _| key.kind != kind || there.contains(key));
+    /// After a list, of a namespace or of all: of this kind there is nothing else.
+    pub fn retain(&self, kind: Kind, namespace: Option<&str>, is_there: impl Fn(&ResourceName) -> bool) {
+        let is_listed = |key: &Key| key.kind == kind && namespace.is_none_or(|n| n == key.name.namespace());
+        self.state.lock().seen.retain(|key, _| !is_listed(key) || is_there(&key.name));
     }
 
     /// An object as it was last seen.
@@ -84,23 +104,13 @@ impl Observed {
             self.changed.notified().await;
         }
     }
-
-    fn saw(&self, kind: Kind, metadata: &ObjectMeta, seen: impl FnOnce(Box<str>, u64) -> Seen) {
-        let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
-        let Ok(name) = ResourceName::new(namespace.unwrap_or_default(), name.unwrap_or_default()) else { return };
-        let version = metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default();
-        let seen = seen(metadata.uid.as_deref().unwrap_or_default().into(), version);
-        if self.state.lock().take(Key { kind, name }, seen) {
-            self.changed.notify_one();
-        }
-    }
 }
 
 impl State {
     /// Whether this is news. What is older than what is known of the same object is none: a watch and the
     /// answers to our own patches come in any order.
-    fn take(&mut self, key: Key, seen: Seen) -> bool {
-        let old = self.seen.get(&key);
+    fn take(&mut self, key: &Key, seen: Arc<Seen>) -> bool {
+        let old = self.seen.get(key);
         let is_same = |old: &&Arc<Seen>| old.uid == seen.uid;
         if old.filter(is_same).is_some_and(|old| old.resource_version > seen.resource_version) {
             return false;
@@ -109,24 +119,42 @@ impl State {
         if is_news {
             self.changed.insert(key.clone());
         }
-        self.seen.insert(key, Arc::new(seen));
+        self.seen.insert(key.clone(), seen);
         is_news
     }
 }
 
 impl Seen {
-    fn of_pool(pool: &Pool, uid: Box<str>, resource_version: u64) -> Self {
-        let conditions = pool.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        let digest = pool.status.as_ref().map(digest);
-        Self { uid, resource_version, digest, conditions: times(conditions), endpoints: Box::default() }
+    /// What cannot be read is as good as no status: it will be written anew.
+    fn new(kind: Kind, metadata: &ObjectMeta, status: Option<&Value>) -> Self {
+        let mut seen = Self {
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            resource_version: metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default(),
+            digest: None,
+            conditions: Default::default(),
+            endpoints: Box::default(),
+        };
+        match kind {
+            Kind::Pool => seen.read_pool(status),
+            Kind::Backend => seen.read_backend(status),
+            Kind::Endpoints => {}
+        }
+        seen
     }
 
-    fn of_backend(backend: &Backend, uid: Box<str>, resource_version: u64) -> Self {
-        let conditions = backend.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        let endpoints = backend.status.as_ref().map_or(&[][..], |status| &status.endpoints);
-        let digest = backend.status.as_ref().map(digest);
-        let endpoints = endpoints.iter().filter_map(endpoint).collect();
-        Self { uid, resource_version, digest, conditions: times(conditions), endpoints }
+    fn read_pool(&mut self, status: Option<&Value>) {
+        let Some(mut status) = read::<PoolStatus>(status) else { return };
+        status.conditions.retain(is_ours);
+        self.digest = Some(digest(&status));
+        self.conditions = conditions(&status.conditions);
+    }
+
+    fn read_backend(&mut self, status: Option<&Value>) {
+        let Some(mut status) = read::<BackendStatus>(status) else { return };
+        status.conditions.retain(is_ours);
+        self.digest = Some(digest(&status));
+        self.conditions = conditions(&status.conditions);
+        self.endpoints = status.endpoints.iter().filter_map(endpoint).collect();
     }
 
     /// Whether its status is equal to this one.
@@ -138,8 +166,21 @@ impl Seen {
     /// Since when a condition has the status that it has, if that is this one.
     #[must_use]
     pub fn condition_since(&self, kind: ConditionType, holds: bool) -> Option<Timestamp> {
-        let (held, since) = self.conditions[kind as usize]?;
-        Timestamp::from_second(since).ok().filter(|_| held == holds)
+        let condition = self.conditions[kind as usize].as_ref().filter(|condition| condition.holds == holds)?;
+        Timestamp::from_second(condition.since).ok()
+    }
+
+    /// Whether a condition holds; `None` = it is not there.
+    #[must_use]
+    pub fn holds(&self, kind: ConditionType) -> Option<bool> {
+        self.conditions[kind as usize].as_ref().map(|condition| condition.holds)
+    }
+
+    /// Whether a condition says this already.
+    #[must_use]
+    pub fn says(&self, kind: ConditionType, reason: &str, message: &str) -> bool {
+        let condition = self.conditions[kind as usize].as_ref();
+        condition.is_some_and(|condition| condition.said == said(kind, reason, message))
     }
 
     /// Since when an endpoint has the state that it has, if that is this one.
@@ -150,12 +191,32 @@ impl Seen {
     }
 }
 
-fn times(conditions: &[Condition]) -> [Option<(bool, i64)>; ConditionType::ALL.len()] {
+fn read<T: DeserializeOwned>(status: Option<&Value>) -> Option<T> {
+    T::deserialize(status?).ok()
+}
+
+/// Others may have put conditions of their own beside ours.
+fn is_ours(condition: &Condition) -> bool {
+    ConditionType::ALL.iter().any(|kind| kind.as_str() == condition.type_)
+}
+
+fn conditions(conditions: &[Condition]) -> [Option<SeenCondition>; ConditionType::ALL.len()] {
     ConditionType::ALL.map(|kind| {
         let condition = conditions.iter().find(|condition| condition.type_ == kind.as_str())?;
         let Time(since) = &condition.last_transition_time;
-        Some((condition.status == "True", since.as_second()))
+        let said = said(kind, &condition.reason, &condition.message);
+        Some(SeenCondition { holds: condition.status == "True", since: since.as_second(), said })
     })
+}
+
+/// A hash of what a condition says; of Programmed without its message, in which numbers come and go.
+fn said(kind: ConditionType, reason: &str, message: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    reason.hash(&mut hasher);
+    if kind != ConditionType::Programmed {
+        message.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn endpoint(status: &EndpointStatus) -> Option<(SocketAddr, Box<str>, i64)> {
@@ -189,18 +250,13 @@ impl io::Write for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::status::PoolStatus;
     use crate::testing::key;
 
-    fn pool(uid: &str, version: u64, status: Option<PoolStatus>) -> Pool {
-        let metadata = ObjectMeta {
-            namespace: Some("default".into()),
-            name: Some("a".into()),
-            uid: Some(uid.into()),
-            resource_version: Some(version.to_string()),
-            ..ObjectMeta::default()
-        };
-        Pool { metadata, spec: crate::api::PoolSpec::default(), status }
+    fn saw(observed: &Observed, uid: &str, version: u64, status: Option<PoolStatus>) {
+        let metadata =
+            ObjectMeta { uid: Some(uid.into()), resource_version: Some(version.to_string()), ..ObjectMeta::default() };
+        let status = status.map(|status| serde_json::to_value(status).unwrap());
+        observed.saw(&key("Pool", "a"), &metadata, status.as_ref());
     }
 
     fn status(priority: i32, accepted: &str, since: i64) -> PoolStatus {
@@ -218,7 +274,7 @@ mod tests {
     #[test]
     fn a_status_is_known_again_by_its_content_with_the_times_it_has() {
         let observed = Observed::default();
-        observed.saw_pool(&pool("u", 5, Some(status(7, "True", 60))));
+        saw(&observed, "u", 5, Some(status(7, "True", 60)));
         let seen = observed.get(&key("Pool", "a")).unwrap();
         assert!(seen.has(&status(7, "True", 60)) && !seen.has(&status(8, "True", 60)));
         let since = |holds| seen.condition_since(ConditionType::Accepted, holds);
@@ -229,35 +285,36 @@ mod tests {
     #[test]
     fn what_comes_late_is_passed_over_unless_it_is_of_another_object() {
         let observed = Observed::default();
-        observed.saw_pool(&pool("u", 5, Some(status(7, "True", 60))));
-        observed.saw_pool(&pool("u", 4, None));
+        saw(&observed, "u", 5, Some(status(7, "True", 60)));
+        saw(&observed, "u", 4, None);
         assert!(observed.get(&key("Pool", "a")).unwrap().has(&status(7, "True", 60)));
-        observed.saw_pool(&pool("other", 4, None));
+        saw(&observed, "other", 4, None);
         assert!(!observed.get(&key("Pool", "a")).unwrap().has(&status(7, "True", 60)));
     }
 
     #[tokio::test]
     async fn a_new_object_and_another_status_are_news_and_another_spec_is_none() {
         let observed = Observed::default();
-        observed.saw_pool(&pool("u", 1, None));
+        saw(&observed, "u", 1, None);
         assert_eq!(observed.changes().await, [key("Pool", "a")].into());
-        observed.saw_pool(&pool("u", 2, None));
+        saw(&observed, "u", 2, None);
         assert!(observed.state.lock().changed.is_empty());
-        observed.saw_pool(&pool("u", 3, Some(status(1, "True", 0))));
+        saw(&observed, "u", 3, Some(status(1, "True", 0)));
         assert_eq!(observed.changes().await, [key("Pool", "a")].into());
-        observed.saw_pool(&pool("v", 4, Some(status(1, "True", 0))));
+        saw(&observed, "v", 4, Some(status(1, "True", 0)));
         assert_eq!(observed.changes().await, [key("Pool", "a")].into());
     }
 
     #[test]
     fn what_is_gone_is_forgotten() {
         let observed = Observed::default();
-        observed.saw_pool(&pool("u", 1, None));
-        observed.retain(Kind::Backend, &BTreeSet::new());
+        saw(&observed, "u", 1, None);
+        observed.retain(Kind::Backend, None, |_| false);
+        observed.retain(Kind::Pool, Some("other"), |_| false);
         assert!(observed.get(&key("Pool", "a")).is_some());
-        observed.retain(Kind::Pool, &BTreeSet::new());
+        observed.retain(Kind::Pool, Some("default"), |_| false);
         assert!(observed.get(&key("Pool", "a")).is_none());
-        observed.saw_pool(&pool("u", 1, None));
+        saw(&observed, "u", 1, None);
         observed.gone(&key("Pool", "a"));
         assert!(observed.get(&key("Pool", "a")).is_none());
     }

@@ -2,15 +2,14 @@
 //! nothing while nothing changes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Sources, StatusSink, Statuses, Update};
 use crate::finding::Finding;
 
-/// Tells `sink` each change of a status until stopped; changes within the time `gather` are told together.
-pub(crate) async fn report(sources: Sources, mut sink: impl StatusSink, gather: Duration, stop: CancellationToken) {
+/// Tells `sink` each change of a status until stopped.
+pub(crate) async fn report<S: StatusSink>(sources: Sources, mut sink: S, stop: CancellationToken) {
     let mut reporter = Reporter::default();
     let mut board = sources.board.changes();
     let mut nodes = sources.nodes.changes();
@@ -25,7 +24,7 @@ pub(crate) async fn report(sources: Sources, mut sink: impl StatusSink, gather: 
             _ = nodes.changed() => {}
             _ = snapshot.changed() => {}
         }
-        tokio::time::sleep(gather).await;
+        tokio::time::sleep(S::GATHER).await;
         // Whatever came meanwhile is looked at now, and no reason to look again.
         board.mark_unchanged();
         nodes.mark_unchanged();

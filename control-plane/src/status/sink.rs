@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_proto::model::Key;
 
@@ -36,6 +37,9 @@ pub enum Update {
 
 /// Takes each change of a status.
 pub trait StatusSink: Send + 'static {
+    /// Changes within this time are told together.
+    const GATHER: Duration = Duration::from_millis(20);
+
     /// Tells one change.
     fn write(&mut self, update: Update) -> impl Future<Output = ()> + Send;
 }

@@ -5,11 +5,12 @@
 
 use kube::core::{ApiResource, DynamicObject, Resource};
 use kube::{Api, Client};
-use weir_proto::model::{Key, Kind, ResourceName};
+use weir_proto::model::{Key, Kind};
 
 use super::lists::Told;
 use crate::manifest;
 use crate::source::{Changes, Event, Given};
+use crate::status::Observed;
 
 /// Where the API server has the resources of a kind.
 pub(super) fn endpoint<K: Resource<DynamicType = ()>>(client: Client, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -20,17 +21,28 @@ pub(super) fn endpoint<K: Resource<DynamicType = ()>>(client: Client, namespace:
     }
 }
 
-/// What is kept of a resource: all but its metadata and status.
-pub(super) fn reduce(kind: Kind, name: ResourceName, object: DynamicObject) -> Given {
-    manifest::from_cluster(Key { kind, name }, object.metadata.generation, object.data)
+/// What is kept of a resource: all but its metadata and status, which are noted elsewhere.
+pub(super) fn reduce(key: Key, object: DynamicObject, observed: &Observed) -> Given {
+    observed.saw(&key, &object.metadata, object.data.get("status"));
+    manifest::from_cluster(key, object.metadata.generation, object.data)
 }
 
 /// What is told of a kind.
-pub(super) fn changes(kind: Kind, told: Told<Given>) -> Changes {
-    vec![match told {
-        Told::Applied((_, given)) => Event::Apply(given),
-        Told::Gone(name) => Event::Delete(Key { kind, name }),
-        Told::All(None, all) => Event::Reset(kind, all.into_values().collect()),
-        Told::All(Some(namespace), all) => Event::ResetIn(kind, namespace, all.into_values().collect()),
-    }]
+pub(super) fn changes(kind: Kind, told: Told<Given>, observed: &Observed) -> Changes {
+    match told {
+        Told::Applied((_, given)) => vec![Event::Apply(given)],
+        Told::Gone(name) => {
+            let key = Key { kind, name };
+            observed.gone(&key);
+            vec![Event::Delete(key)]
+        }
+        Told::All(namespace, all) => {
+            observed.retain(kind, namespace.as_deref(), |name| all.contains_key(name));
+            let all = all.into_values().collect();
+            vec![match namespace {
+                None => Event::Reset(kind, all),
+                Some(namespace) => Event::ResetIn(kind, namespace, all),
+            }]
+        }
+    }
 }
