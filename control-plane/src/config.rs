@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use weir_proto::model::name::check_namespace;
 use weir_proto::process::telemetry;
 
+use crate::issue::IssueArgs;
+
 /// Flag of the gRPC address.
 const GRPC: &str = "--grpc";
 /// Flag of the admin address.
@@ -34,8 +36,11 @@ Examples:
 
 /// Serves Weir's resources to its proxies.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "weir-control-plane", version, about, after_help = EXAMPLES)]
+#[command(name = "weir-control-plane", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Where resources come from.
     #[command(flatten)]
     pub source: SourceArgs,
@@ -48,6 +53,13 @@ pub struct Cli {
     /// The log.
     #[command(flatten)]
     pub telemetry: telemetry::LogArgs,
+}
+
+/// What else the program can do.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Make and renew the certificates by which both planes know each other
+    IssueCertificates(IssueArgs),
 }
 
 /// Where resources come from.
@@ -182,11 +194,28 @@ mod tests {
     fn flags_are_consistent_and_each_has_a_variable() {
         let command = Cli::command();
         command.clone().debug_assert();
-        let flags = command.get_arguments().filter(|a| !["help", "version"].contains(&a.get_id().as_str()));
-        for flag in flags {
+        let commands = [&command].into_iter().chain(command.get_subcommands());
+        let flags = commands.flat_map(clap::Command::get_arguments);
+        for flag in flags.filter(|a| !["help", "version"].contains(&a.get_id().as_str())) {
             let variable = format!("WEIR_{}", flag.get_id().as_str().to_uppercase());
             assert_eq!(flag.get_env().and_then(|v| v.to_str()), Some(variable.as_str()));
         }
+    }
+
+    #[test]
+    fn certificates_go_into_secrets_or_into_a_folder() {
+        let issue = |more: &[&str]| {
+            let common = ["weir-control-plane", "issue-certificates", "--dns-name", "a.test", "--allow-namespace", "*"];
+            Cli::try_parse_from([&common, more].concat()).map(|_| ()).map_err(|error| error.exit_code())
+        };
+        let secrets = ["--namespace=weir", "--ca-secret=a", "--control-plane-secret=b", "--data-plane-secret=c"];
+        assert_eq!(issue(&secrets), Ok(()));
+        assert_eq!(issue(&["--dir", "tls"]), Ok(()));
+        assert_eq!(issue(&secrets[1..]), Err(2));
+        assert_eq!(issue(&[]), Err(2));
+        assert_eq!(issue(&["--dir", "tls", "--namespace", "weir"]), Err(2));
+        assert_eq!(issue(&["--dir", "tls", "--allow-namespace", "Shop"]), Err(2));
+        assert_eq!(issue(&["--dir", "tls", "--dns-name", "a/b"]), Err(2));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod finding;
 pub mod held;
 pub mod index;
+pub mod issue;
 pub mod keep;
 pub mod lease;
 pub mod manifest;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use weir_control_plane::app;
-use weir_control_plane::config::Cli;
+use weir_control_plane::config::{Cli, Command};
+use weir_control_plane::{app, issue};
 use weir_proto::process::{shutdown, telemetry};
 
 /// The client of the cluster says at each attempt what the source says once.
@@ -24,5 +24,10 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<()> {
     telemetry::init_with(cli.telemetry.log_format, LOG)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(async { Ok(app::bind(cli.config()).await?.run(shutdown::on_signal()?).await?) })
+    runtime.block_on(async {
+        match &cli.command {
+            Some(Command::IssueCertificates(args)) => Ok(issue::run(args).await?),
+            None => Ok(app::bind(cli.config()).await?.run(shutdown::on_signal()?).await?),
+        }
+    })
 }

@@ -121,7 +121,7 @@ impl Discovery {
         let applier = Applier::new(listeners, table.clone(), environment);
         let (connector, certificates) = connector(tls, &stats)?;
         let dns = Dns::new(dns_server)?;
-        let names = if dns_server.is_some() { Names::Server(dns.clone()) } else { Names::System };
+        let names = if dns_server.is_some() { Names::Server(Box::new(dns.clone())) } else { Names::System };
         let targets = Targets::new(control_planes, names, SmallRng::seed_from_u64(seed.wrapping_add(2)));
         let link = Link { node_id, control: handle, reports: reports.clone(), stats: stats.clone() };
         let client = Client::new(targets, connector, link);

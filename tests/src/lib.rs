@@ -3,6 +3,7 @@
 //!
 //! Nothing here asserts what Weir does; that is in `tests/it/`.
 
+pub mod authority;
 pub mod backend;
 pub mod chart;
 pub mod client;
@@ -19,6 +20,8 @@ pub mod metrics;
 pub mod program;
 pub mod prometheus;
 pub mod raw;
+pub mod relay;
+pub mod replica;
 pub mod scripted;
 
 pub use backend::{Backend, Behaviour, Reply};
@@ -32,4 +35,6 @@ pub use kubelet::Kubelet;
 pub use load::Load;
 pub use prometheus::Prometheus;
 pub use raw::RawClient;
+pub use relay::Relay;
+pub use replica::Replica;
 pub use scripted::Scripted;

@@ -17,11 +17,14 @@ mod it {
     mod headers;
     mod health;
     mod images;
+    mod issue;
     mod kubelet;
     mod kubernetes;
     mod monitoring;
+    mod mtls;
     mod nack;
     mod readme;
+    mod replicas;
     mod repository;
     mod routing;
     mod service;

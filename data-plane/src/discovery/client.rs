@@ -144,7 +144,7 @@ impl Client {
         }
         for candidate in candidates {
             let mut progress = Progress::default();
-            let Err(error) = self.stream(&candidate, &mut progress).await;
+            let Err(error) = Box::pin(self.stream(&candidate, &mut progress)).await; // large, and rare
             lost.note(&candidate, &error, progress.opened.is_some());
             if let Some(since) = progress.opened {
                 return progress.delivered && !error.is_takeover() && since.elapsed() >= LASTS;

@@ -33,7 +33,7 @@ pub(super) enum Names {
     /// The system, with all it is configured for.
     System,
     /// A DNS server that was named.
-    Server(Dns),
+    Server(Box<Dns>),
 }
 
 /// Where there may be control planes.

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use weir_tests::manifest::{example, web};
 use weir_tests::program::{Program, run};
-use weir_tests::{Backend, Load, eventually, get};
+use weir_tests::{Backend, Load, Replica, eventually, get};
 
 /// Flags that let a command choose free ports.
 const FREE_PORTS: [&str; 6] = [
@@ -165,18 +165,17 @@ async fn s2_kill_9_of_the_control_plane_fails_no_request_and_a_restart_sends_onl
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yaml");
     fs::write(&file, web("", &[a.address(), b.address()])).unwrap();
-    let control = ControlPlane::start(folder.path().to_str().unwrap(), "127.0.0.1:0").await;
-    let proxy = weir_tests::DataPlane::builder(control.grpc).start().await;
+    let control = Replica::start(folder.path(), "127.0.0.1:0", &[]).await;
+    let proxy = weir_tests::DataPlane::builder(control.grpc()).start().await;
     let load = Load::start(proxy.address(), 4);
-    let grpc = control.grpc.to_string();
-    control.program.kill().await;
+    let grpc = control.grpc().to_string();
+    control.kill().await;
     let served = a.requests();
     eventually("requests go on", async || (a.requests() > served + 500).then_some(())).await;
 
     fs::write(&file, web("", &[b.address()]).replace("web-1", "web-2")).unwrap();
-    let control = ControlPlane::start(folder.path().to_str().unwrap(), &grpc).await;
-    eventually("the proxy is back", async || (control.metric("weir_proxies_connected").await == 1.0).then_some(()))
-        .await;
+    let control = Replica::start(folder.path(), &grpc, &[]).await;
+    control.has_proxies(1.0).await;
     eventually("web-1 is gone", async || {
         let state = get(proxy.admin(), "/api/v1/pools/test/web").await.ok()?.json();
         (state["backends"].as_array()?.len() == 1).then_some(())
@@ -186,29 +185,4 @@ async fn s2_kill_9_of_the_control_plane_fails_no_request_and_a_restart_sends_onl
     assert_eq!(tally.failures, Vec::<String>::new());
     assert_eq!(control.metric("weir_sent_resources_total").await, 1.0, "one removal, and nothing else");
     proxy.stop().await;
-}
-
-/// A real control plane in a process of its own.
-struct ControlPlane {
-    program: Program,
-    grpc: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl ControlPlane {
-    async fn start(folder: &str, grpc: &str) -> Self {
-        let program =
-            Program::start("weir-control-plane", &["--folder", folder, "--grpc", grpc, "--admin", "127.0.0.1:0"]);
-        let line = program.line("grpc=").await;
-        Self { grpc: address_after(&line, "grpc="), admin: address_after(&line, "admin="), program }
-    }
-
-    async fn metric(&self, name: &str) -> f64 {
-        let text = get(self.admin, "/metrics").await.unwrap().text();
-        weir_tests::metrics::samples(&text, name).iter().map(|(_, value)| value).sum()
-    }
-}
-
-fn address_after(line: &str, label: &str) -> SocketAddr {
-    line.split_once(label).unwrap().1.split_whitespace().next().unwrap().parse().unwrap()
 }

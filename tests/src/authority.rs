@@ -1,0 +1,89 @@
+//! Certificates of every sort, good and bad.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+
+/// A certificate authority of a test.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// The year in which certificates end that are not over.
+pub const YEAR: i32 = 2100;
+
+impl Authority {
+    /// A new one.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// A control plane's certificate for 127.0.0.1, good until a year.
+    #[must_use]
+    pub fn server(&self, until: i32) -> Pair {
+        let address = SanType::IpAddress([127, 0, 0, 1].into());
+        self.sign(vec![address], ExtendedKeyUsagePurpose::ServerAuth, until)
+    }
+
+    /// A proxy's certificate for these namespaces (`*` for all), good until a year.
+    ///
+    /// # Panics
+    /// If a namespace cannot be part of a URI.
+    #[must_use]
+    pub fn client(&self, namespaces: &[&str], until: i32) -> Pair {
+        let uri = |namespace: &&str| format!("weir://namespaces/{namespace}").try_into().expect("ASCII");
+        let uris = namespaces.iter().map(uri).map(SanType::URI).collect();
+        self.sign(uris, ExtendedKeyUsagePurpose::ClientAuth, until)
+    }
+
+    fn sign(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose, until: i32) -> Pair {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.subject_alt_names = names;
+        params.extended_key_usages = vec![usage];
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Pair { certificate, key: key.serialize_pem() }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pair {
+    /// Writes it into a folder, with the authorities that its holder believes.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn write(&self, folder: &Path, believed: &[&Authority]) {
+        let bundle: String = believed.iter().map(|authority| authority.certificate.as_str()).collect();
+        let files = [("tls.crt", &self.certificate), ("tls.key", &self.key), ("ca.crt", &bundle)];
+        for (name, text) in files {
+            let new = folder.join(format!(".{name}"));
+            fs::write(&new, text).and_then(|()| fs::rename(&new, folder.join(name))).expect("a folder to write to");
+        }
+    }
+}

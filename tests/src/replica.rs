@@ -1,0 +1,76 @@
+//! A control plane in a process of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::metrics::samples;
+use crate::program::Program;
+use crate::{eventually, get};
+
+/// A `weir-control-plane` that watches a folder; killed when dropped.
+#[derive(Debug)]
+pub struct Replica {
+    program: Program,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Replica {
+    /// Starts one with this gRPC address and these flags besides.
+    pub async fn start(folder: &Path, grpc: &str, more: &[&str]) -> Self {
+        let folder = folder.to_str().expect("a path of text");
+        let flags = ["--folder", folder, "--grpc", grpc, "--admin", "127.0.0.1:0"];
+        let program = Program::start("weir-control-plane", &[&flags[..], more].concat());
+        let line = program.line("grpc=").await;
+        Self { grpc: address_after(&line, "grpc="), admin: address_after(&line, "admin="), program }
+    }
+
+    /// Where proxies connect.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.program.output()
+    }
+
+    /// Waits for a line of its log in which `text` occurs.
+    pub async fn line(&self, text: &str) -> String {
+        self.program.line(text).await
+    }
+
+    /// The sum over all samples of a metric.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn metric(&self, name: &str) -> f64 {
+        self.samples(name).await.iter().map(|(_, value)| value).sum()
+    }
+
+    /// The samples of a metric.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn samples(&self, name: &str) -> Vec<(String, f64)> {
+        samples(&get(self.admin, "/metrics").await.expect("an admin that answers").text(), name)
+    }
+
+    /// Waits until so many proxies are connected.
+    pub async fn has_proxies(&self, count: f64) {
+        eventually(&format!("{count} proxies are connected"), async || {
+            (self.metric("weir_proxies_connected").await == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Kills it as `kill -9` does, and waits for its end.
+    pub async fn kill(self) {
+        self.program.kill().await;
+    }
+}
+
+fn address_after(line: &str, label: &str) -> SocketAddr {
+    let text = line.split_once(label).expect("an address in the log").1;
+    text.split_whitespace().next().and_then(|text| text.parse().ok()).expect("an address")
+}
