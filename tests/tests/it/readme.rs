@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use weir_tests::Backend;
 use weir_tests::manifest::repository;
 use weir_tests::program::{free_address, program, run};
+use weir_tests::{Backend, Kube, Kubelet};
 
 /// The blocks of a language, in order.
 fn blocks(language: &str) -> Vec<String> {
@@ -49,6 +50,40 @@ async fn every_command_of_the_readme_runs() {
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("failed    0"), "the demo's summary: {text}");
     assert!(text.ends_with("web-1"), "the answer to curl: {text}");
+}
+
+/// As [`every_command_of_the_readme_runs`], those that need a cluster: with real helm and kubectl, and running pods.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a cluster of its own: tests/run builds it"]
+async fn every_cluster_command_of_the_readme_runs() {
+    let kube = Kube::start().await;
+    let _kubelet = Kubelet::start(&kube, "weir-system").await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("shop")).unwrap();
+    fs::write(folder.path().join("shop/web.yaml"), &blocks("yaml")[0]).unwrap();
+    symlink(repository().join("deploy"), folder.path().join("deploy")).unwrap();
+    let output = cluster_shell(&kube, &blocks("bash").concat(), folder.path()).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    for resource in ["pool.weir.dev/web ", "backend.weir.dev/web-1 ", "backend.weir.dev/web-2 "] {
+        assert!(text.lines().any(|line| line.starts_with(resource)), "no {resource}in {text}");
+    }
+}
+
+/// With the cluster's own helm and kubectl, and nothing of the user's set-up.
+async fn cluster_shell(kube: &Kube, script: &str, folder: &Path) -> Output {
+    let kubectl = kube.program("kubectl");
+    let programs = AsRef::<Path>::as_ref(&kubectl).parent().unwrap().display();
+    tokio::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder)
+        .env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap()))
+        .env("KUBECONFIG", kube.kubeconfig())
+        .env("HOME", folder)
+        .output()
+        .await
+        .unwrap()
 }
 
 fn shell(script: &str, folder: &Path) -> Output {
