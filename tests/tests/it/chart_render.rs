@@ -6,6 +6,7 @@ use serde_yaml::Value;
 use weir_tests::Kube;
 use weir_tests::chart::{RELEASE, folder, render};
 use weir_tests::manifest::repository;
+use weir_tests::program::run;
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run starts it"]
@@ -91,6 +92,24 @@ async fn the_grace_period_holds_all_of_the_drain() {
 fn arguments(container: &Value) -> Vec<String> {
     let arguments = container["args"].as_sequence().unwrap();
     arguments.iter().map(|argument| argument.as_str().unwrap().to_owned()).collect()
+}
+
+/// With `--help` behind them, the program reads all arguments, names what it does not know, and ends.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn the_programs_know_every_argument_of_their_containers() {
+    let every = "--set=dataPlane.workers=2,dataPlane.accessLog=true,dataPlane.namespaces={shop},watchNamespaces={shop}";
+    let rendered = render(&Kube::shared().await, "weir-system", &[every]).await.unwrap();
+    assert_eq!(rendered.pods().len(), 4);
+    for (owner, pod) in rendered.pods() {
+        let container = &pod["spec"]["containers"][0];
+        let image = container["image"].as_str().unwrap();
+        let (program, _) = image.split_once(':').unwrap();
+        let arguments = [arguments(container), vec!["--help".to_owned()]].concat();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output = run(program, &arguments);
+        assert!(output.status.success(), "{owner}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// The files of deploy/crds, which other tests hold to the types, and nothing else; also out of a package.
