@@ -31,9 +31,9 @@ soak:
 cluster dir="/tmp/weir-cluster":
     go run -C tests/cluster . up --dir {{ dir }}
 
-# CPU per request beside nginx.
-bench:
-    tests/bench/run
+# CPU per request beside nginx; or other parts, for example `just bench control`.
+bench *parts:
+    tests/bench/run {{ parts }}
 
 # Write deploy/crds/ anew from the Rust types.
 crds:

@@ -22,12 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     compile_encoded(descriptors)
 }
 
-/// The server once more, with a Delta of resources that are encoded already (`src/encoded.rs`).
+/// The service once more, with a Delta of resources that are encoded already (`src/encoded.rs`).
 fn compile_encoded(descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&env::var("OUT_DIR")?).join("encoded");
     fs::create_dir_all(&folder)?;
     tonic_prost_build::configure()
-        .build_client(false)
         .build_transport(false)
         .extern_path(".weir.v1.Delta", "crate::encoded::Delta")
         .extern_path(".weir.v1", "crate::pb")

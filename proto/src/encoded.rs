@@ -1,11 +1,11 @@
-//! The server's side of the stream, for resources that are encoded already: a control plane encodes a resource
-//! once, whatever the number of proxies that get it.
+//! The stream, for those who pass resources on without looking into them: a control plane encodes a resource once,
+//! whatever the number of proxies that get it.
 
 use bytes::Bytes;
 
 use crate::pb;
 
-pub use generated::discovery_server;
+pub use generated::{discovery_client, discovery_server};
 
 /// As [`pb::Delta`], and the same on the wire; each upsert is an encoded [`pb::Resource`].
 #[derive(Clone, PartialEq, prost::Message)]

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
+use weir_proto::age::come_of_age;
 use weir_proto::pb::node_message::Body;
 use weir_proto::{encoded, pb};
 
@@ -26,9 +27,6 @@ const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
 /// it by and by.
 const AGE: Duration = Duration::from_secs(30 * 60);
 const AGE_SPREAD: RangeInclusive<f64> = 0.9..=1.1;
-
-/// What the last words say then.
-const OLD: &str = "the stream is old: connect again, to any replica";
 
 type ToNode = mpsc::Sender<Result<encoded::Delta, Status>>;
 
@@ -100,7 +98,7 @@ impl Session {
                 () = self.context.stop.cancelled() => return Err(Status::unavailable("the control plane stops")),
                 () = self.node.replaced().cancelled() => return Err(Status::aborted("the node opened another stream")),
                 // Not while an answer is on its way: it would be lost, and the delta sent once more.
-                () = &mut old, if self.ledger.is_idle() => return Err(Status::unavailable(OLD)),
+                () = &mut old, if self.ledger.is_idle() => return Err(come_of_age()),
                 message = from_node.try_next() => match message? {
                     Some(message) => self.hear(message)?,
                     None => return Ok(()),
@@ -182,7 +180,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_stream::wrappers::ReceiverStream;
     use tokio_util::sync::CancellationToken;
-    use tonic::Code;
+    use weir_proto::age::is_come_of_age;
 
     use super::*;
     use crate::discovery::Nodes;
@@ -234,7 +232,7 @@ mod tests {
         let (start, nonce) = (Instant::now(), stream.delta().await);
         stream.ack(nonce).await;
         let status = stream.running.await.unwrap().unwrap_err();
-        assert_eq!((status.code(), status.message()), (Code::Unavailable, OLD));
+        assert!(is_come_of_age(&status), "{status}");
         let age = start.elapsed().as_secs_f64() / AGE.as_secs_f64();
         assert!((0.89..1.11).contains(&age), "{age}");
     }
@@ -249,7 +247,7 @@ mod tests {
         tokio::time::sleep(AGE * 2).await;
         assert!(!stream.running.is_finished());
         stream.ack(second).await;
-        assert_eq!(stream.running.await.unwrap().unwrap_err().code(), Code::Unavailable);
+        assert!(is_come_of_age(&stream.running.await.unwrap().unwrap_err()));
     }
 
     #[test]
