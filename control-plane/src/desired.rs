@@ -29,8 +29,9 @@ use crate::translate;
 #[derive(Debug, Default)]
 pub struct Desired {
     index: Index,
-    /// The Pools in force, with what they inherit merged in: what others inherit from them.
-    pools: BTreeMap<ResourceName, PoolSpec>,
+    /// The Pools in force, with what they inherit merged in: what others inherit from them. One that inherits
+    /// nothing is that of the index.
+    pools: BTreeMap<ResourceName, Arc<PoolSpec>>,
     /// The Backends in force, each with its Pool.
     backends: BTreeMap<ResourceName, ResourceName>,
     /// Refused resources without a version in force: the last good one, if there is one, is with the proxies.
@@ -129,9 +130,11 @@ impl Desired {
     }
 
     /// The merged specification and the message of a Pool.
-    fn judge_pool(&self, name: &ResourceName, spec: &PoolSpec) -> Result<(PoolSpec, Body), Refusal> {
-        let base = spec.inherit.as_ref().map(|base| self.base(name, base)).transpose()?;
-        let merged = translate::merged(spec, base);
+    fn judge_pool(&self, name: &ResourceName, spec: &Arc<PoolSpec>) -> Result<(Arc<PoolSpec>, Body), Refusal> {
+        let merged = match &spec.inherit {
+            Some(base) => Arc::new(translate::merged(spec, self.base(name, base)?)),
+            None => spec.clone(),
+        };
         let body = translate::pool(&Key::pool(name.clone()), &merged)?;
         Ok((merged, body))
     }
@@ -139,7 +142,7 @@ impl Desired {
     fn base(&self, name: &ResourceName, base: &str) -> Result<&PoolSpec, Refusal> {
         let base = name.sibling(base).map_err(|e| Invalid::new("spec.inherit", e))?;
         let problem = || self.absent(&base, "spec.inherit", RefProblem::BaseNotFound, RefProblem::BaseRefused);
-        self.pools.get(&base).ok_or_else(problem)
+        self.pools.get(&base).map(Arc::as_ref).ok_or_else(problem)
     }
 
     /// Why a Pool that is named is not in force.
@@ -153,7 +156,7 @@ impl Desired {
     fn settle_pool(
         &mut self,
         name: &ResourceName,
-        result: Option<Result<(PoolSpec, Body), Refusal>>,
+        result: Option<Result<(Arc<PoolSpec>, Body), Refusal>>,
         outcome: &mut Outcome,
     ) {
         let key = Key::pool(name.clone());
@@ -170,7 +173,7 @@ impl Desired {
             }
             Some(Err(refusal)) => Some(refusal),
         };
-        let in_force = self.pools.get(name).map(translate::in_force);
+        let in_force = self.pools.get(name).map(|spec| translate::in_force(spec));
         self.note(&key, in_force.is_some());
         outcome.verdicts.push((key.clone(), self.verdict(&key, refusal, in_force)));
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::sync::Arc;
 
 use weir_proto::model::{Key, Kind, ResourceName};
 
@@ -90,7 +91,7 @@ impl Index {
 
     /// The specification of a Pool.
     #[must_use]
-    pub fn pool(&self, name: &ResourceName) -> Option<&PoolSpec> {
+    pub fn pool(&self, name: &ResourceName) -> Option<&Arc<PoolSpec>> {
         match &self.objects.get(&Key::pool(name.clone()))?.spec {
             Spec::Pool(spec) => Some(spec),
             Spec::Backend(_) => None,

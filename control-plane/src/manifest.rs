@@ -207,8 +207,8 @@ fn read_name(value: &Value) -> Result<ResourceName, BadName> {
 fn read_spec(kind: Kind, mut value: Value) -> Result<Spec, serde_json::Error> {
     let spec = value["spec"].take();
     Ok(match kind {
-        Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
-        Kind::Backend => Spec::Backend(serde_json::from_value(spec)?),
+        Kind::Pool => Spec::Pool(Arc::new(serde_json::from_value(spec)?)),
+        Kind::Backend => Spec::Backend(Arc::new(serde_json::from_value(spec)?)),
         Kind::Endpoints => return Err(serde_json::Error::custom("users do not write this kind")),
     })
 }

@@ -30,13 +30,13 @@ pub struct Object {
     pub origin: Option<Arc<Origin>>,
 }
 
-/// The specification of one kind.
+/// The specification of one kind, shared by all who look at it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spec {
     /// Of a Pool.
-    Pool(Box<PoolSpec>),
+    Pool(Arc<PoolSpec>),
     /// Of a Backend.
-    Backend(Box<BackendSpec>),
+    Backend(Arc<BackendSpec>),
 }
 
 /// A resource that is there, with or without a usable body.

@@ -23,7 +23,7 @@ pub(crate) fn pool(name: &str, spec: &str) -> Given {
 /// The specification of a Pool.
 pub(crate) fn pool_spec(spec: &str) -> PoolSpec {
     match pool("any", spec) {
-        Given::Object(Object { spec: Spec::Pool(spec), .. }) => *spec,
+        Given::Object(Object { spec: Spec::Pool(spec), .. }) => Arc::unwrap_or_clone(spec),
         other => panic!("{other:?}"),
     }
 }

@@ -17,11 +17,9 @@ use crate::status::InForce;
 
 /// A specification whose gaps are filled from its base, itself already merged.
 #[must_use]
-pub fn merged(own: &PoolSpec, base: Option<&PoolSpec>) -> PoolSpec {
+pub fn merged(own: &PoolSpec, base: &PoolSpec) -> PoolSpec {
     let mut merged = own.clone();
-    if let Some(base) = base {
-        merged.fill(base);
-    }
+    merged.fill(base);
     merged
 }
 
@@ -230,21 +228,21 @@ mod tests {
         let expected = spec(
             "{inherit: base, priority: 7, timeouts: {read: 1s, write: 6s}, listeners: [c], retry: {causes: [reset]}}",
         );
-        assert_eq!(merged(&own, Some(&base)), expected);
+        assert_eq!(merged(&own, &base), expected);
     }
 
     #[test]
     fn an_empty_list_is_a_value_of_its_own() {
         let base = spec("{match: [{methods: [GET]}], retry: {causes: [reset]}}");
-        let merged = merged(&spec("{match: [], retry: {causes: []}}"), Some(&base));
+        let merged = merged(&spec("{match: [], retry: {causes: []}}"), &base);
         assert_eq!((merged.rules, merged.retry.unwrap().causes), (Some(vec![]), Some(vec![])));
     }
 
     #[test]
     fn a_pool_that_turns_to_another_method_leaves_the_hash_behind() {
         let base = spec("{balance: {method: Hash, hash: {source: Cookie, name: id}}}");
-        let other = merged(&spec("{balance: {method: Random}}"), Some(&base));
+        let other = merged(&spec("{balance: {method: Random}}"), &base);
         assert_eq!(other.balance, spec("{balance: {method: Random}}").balance);
-        assert_eq!(merged(&spec("{}"), Some(&base)).balance, base.balance);
+        assert_eq!(merged(&spec("{}"), &base).balance, base.balance);
     }
 }
