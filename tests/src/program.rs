@@ -70,8 +70,17 @@ impl Program {
     /// # Panics
     /// If it cannot be started.
     pub fn start_file(file: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(file, arguments, &[])
+    }
+
+    /// As [`Program::start_file`], with these variables besides.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_in(file: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
         let mut child = AsyncCommand::new(file)
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::metrics::samples;
-use crate::program::Program;
-use crate::{eventually, get};
+use crate::program::{Program, program};
+use crate::{Kube, eventually, get};
 
-/// A `weir-control-plane` that watches a folder; killed when dropped.
+/// A `weir-control-plane`; killed when dropped.
 #[derive(Debug)]
 pub struct Replica {
     program: Program,
@@ -16,11 +16,23 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts one with this gRPC address and these flags besides.
+    /// Starts one that watches a folder, with this gRPC address and these flags besides.
     pub async fn start(folder: &Path, grpc: &str, more: &[&str]) -> Self {
         let folder = folder.to_str().expect("a path of text");
         let flags = ["--folder", folder, "--grpc", grpc, "--admin", "127.0.0.1:0"];
-        let program = Program::start("weir-control-plane", &[&flags[..], more].concat());
+        Self::of(Program::start("weir-control-plane", &[&flags[..], more].concat())).await
+    }
+
+    /// Starts one that watches a namespace of a cluster, in which its Lease is too.
+    pub async fn in_cluster(kube: &Kube, namespace: &str, pod: &str) -> Self {
+        let addresses = ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let names = ["--namespace", namespace, "--lease-namespace", namespace, "--pod-name", pod];
+        let flags = [&addresses[..], &names].concat();
+        let variables = [("KUBECONFIG", kube.kubeconfig())];
+        Self::of(Program::start_in(&program("weir-control-plane"), &flags, &variables)).await
+    }
+
+    async fn of(program: Program) -> Self {
         let line = program.line("grpc=").await;
         Self { grpc: address_after(&line, "grpc="), admin: address_after(&line, "admin="), program }
     }
@@ -62,6 +74,12 @@ impl Replica {
             (self.metric("weir_proxies_connected").await == count).then_some(())
         })
         .await;
+    }
+
+    /// Stops it by SIGTERM, and gives the exit code.
+    pub async fn stop(mut self) -> i32 {
+        self.program.signal("TERM");
+        self.program.exit_code().await
     }
 
     /// Kills it as `kill -9` does, and waits for its end.

@@ -20,6 +20,7 @@ mod it {
     mod issue;
     mod kubelet;
     mod kubernetes;
+    mod kubernetes_status;
     mod monitoring;
     mod mtls;
     mod nack;

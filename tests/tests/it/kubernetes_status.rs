@@ -1,0 +1,252 @@
+//! S1, S4, H7 in a cluster: what `kubectl get` and `kubectl describe` say, and which replica writes it.
+
+use std::time::Duration;
+
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+use weir_tests::kube::Namespace;
+use weir_tests::{Backend, DataPlane, Kube, Replica, Reply, eventually, get};
+
+struct World {
+    kube: Kube,
+    namespace: Namespace,
+}
+
+impl World {
+    async fn new() -> Self {
+        let kube = Kube::shared().await;
+        kube.crds().await;
+        Self { namespace: kube.namespace().await, kube }
+    }
+
+    async fn replica(&self, pod: &str) -> Replica {
+        Replica::in_cluster(&self.kube, &self.namespace, pod).await
+    }
+
+    async fn apply(&self, manifests: &str) {
+        self.kube.apply_in(&self.namespace, manifests).await.unwrap();
+    }
+
+    async fn kubectl(&self, arguments: &[&str]) -> String {
+        self.kube.kubectl(&[arguments, &["--namespace", &self.namespace]].concat()).await.unwrap()
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("weir.dev", "v1alpha1", kind));
+        Api::namespaced_with(self.kube.client(), &self.namespace, &resource)
+    }
+
+    async fn object(&self, kind: &str, name: &str) -> Value {
+        serde_json::to_value(self.api(kind).get(name).await.unwrap()).unwrap()
+    }
+
+    /// Waits until an object is as wanted.
+    async fn becomes(&self, kind: &str, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let object = async || Some(self.object(kind, name).await).filter(&wanted);
+        eventually(&format!("{kind} {name} is as wanted"), object).await
+    }
+
+    /// Reason and note of each Event about an object, in order.
+    async fn events(&self, name: &str) -> Vec<String> {
+        let about = format!("regarding.name={name}");
+        let list = self.kubectl(&["get", "events.v1.events.k8s.io", "--field-selector", &about, "-o", "json"]).await;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let mut events: Vec<&Value> = list["items"].as_array().unwrap().iter().collect();
+        events.sort_by_key(|event| event["eventTime"].as_str().unwrap());
+        let text =
+            |event: &&Value| format!("{} {} {}", word(event, "type"), word(event, "reason"), word(event, "note"));
+        events.iter().map(text).collect()
+    }
+}
+
+fn word<'a>(event: &'a Value, field: &str) -> &'a str {
+    event[field].as_str().unwrap_or_default()
+}
+
+fn manifest(kind: &str, name: &str, spec: &str) -> String {
+    format!("---\napiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+fn has(kind: &'static str, status: &'static str, reason: &'static str) -> impl Fn(&Value) -> bool {
+    move |object| condition(object, kind).is_some_and(|c| c["status"] == status && c["reason"] == reason)
+}
+
+/// The words of each line, without the age.
+fn table(text: &str) -> Vec<Vec<&str>> {
+    text.lines().filter(|line| !line.is_empty()).map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn s4_kubectl_get_shows_what_is_up_and_what_is_in_force() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    let server = Backend::start("web-1").await;
+    let address = server.address().to_string();
+    world
+        .apply(&manifest("Pool", "base", "priority: 7, balance: {method: Random}, match: [{hosts: [none.example]}]"))
+        .await;
+    world.apply(&manifest("Pool", "web", "inherit: base, match: []")).await;
+    world.apply(&manifest("Backend", "web-1", &format!("pool: web, address: '{address}', weight: 3"))).await;
+    let _proxy = DataPlane::builder(replica.grpc()).start().await;
+    world.becomes("Backend", "web-1", |object| object["status"]["state"] == "Up").await;
+    world.becomes("Pool", "web", |object| object["status"]["backends"]["summary"] == "1/1").await;
+
+    let pools = world.kubectl(&["get", "pools"]).await;
+    let pools = table(&pools);
+    assert_eq!(pools[0], ["NAME", "UP/TOTAL", "METHOD", "PRIORITY", "PROGRAMMED", "AGE"]);
+    assert_eq!(pools[1][..5], ["base", "0/0", "Random", "7", "True"]);
+    assert_eq!(pools[2][..5], ["web", "1/1", "Random", "7", "True"]);
+    let backends = world.kubectl(&["get", "be", "-o", "wide"]).await;
+    let backends = table(&backends);
+    assert_eq!(backends[0][..6], ["NAME", "POOL", "ADDRESS", "WEIGHT", "STATE", "AGE"]);
+    assert_eq!(backends[0][6..], ["ENDPOINTS", "PROXIES", "MESSAGE"]);
+    assert_eq!(backends[1][..5], ["web-1", "web", &address, "3", "Up"]);
+    assert_eq!(backends[1][6..], ["1/1", "1/1"]);
+    let both = world.kubectl(&["get", "weir"]).await;
+    assert!(both.contains("pool.weir.dev/web ") && both.contains("backend.weir.dev/web-1 "), "{both}");
+
+    let web = world.becomes("Pool", "web", has("Programmed", "True", "Programmed")).await;
+    assert_eq!(condition(&web, "Programmed").unwrap()["message"], "on 1 of 1 proxies");
+    assert_eq!(web["status"]["observedGeneration"], web["metadata"]["generation"]);
+    let endpoint = world.object("Backend", "web-1").await["status"]["endpoints"][0].clone();
+    assert_eq!(
+        (&endpoint["address"], &endpoint["proxiesUp"], &endpoint["proxiesTotal"]),
+        (&json!(address), &json!(1), &json!(1))
+    );
+}
+
+/// Kind, spec, the condition that does not hold, its reason, and part of its message.
+const MISTAKES: [(&str, &str, &str, &str, &str); 7] = [
+    ("Pool", "match: [{path: {type: Regex, value: 'a('}}]", "Accepted", "Invalid", "spec.match[0].path.value: "),
+    ("Pool", "match: [{hosts: ['a.*.b']}]", "Accepted", "Invalid", "spec.match[0].hosts[0]: "),
+    ("Pool", "balance: {method: Hash}", "Accepted", "Invalid", "spec.balance.hash: "),
+    ("Pool", "inherit: nobody", "ResolvedRefs", "BaseNotFound", "spec.inherit: there is no Pool"),
+    ("Pool", "inherit: wrong-4", "ResolvedRefs", "InheritCircle", "spec.inherit: "),
+    ("Backend", "pool: nobody, address: '10.0.0.1:80'", "ResolvedRefs", "PoolNotFound", "spec.pool: there is no Pool"),
+    ("Backend", "pool: good, address: '300.1.1.1:80'", "Accepted", "Invalid", "spec.address: "),
+];
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn s1_r2_a_mistake_that_only_weir_can_know_is_in_its_own_status_within_a_second_and_an_event() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    writes(&replica).await;
+    world.apply(&manifest("Pool", "good", "priority: 1")).await;
+    let mut times = Vec::new();
+    for (i, (kind, spec, condition_type, reason, message)) in MISTAKES.into_iter().enumerate() {
+        let name = format!("wrong-{i}");
+        world.apply(&manifest(kind, &name, spec)).await;
+        let start = Instant::now();
+        let object = world.becomes(kind, &name, has(condition_type, "False", reason)).await;
+        times.push(start.elapsed());
+        let told = condition(&object, condition_type).unwrap()["message"].as_str().unwrap();
+        assert!(told.starts_with(message), "{name}: {told:?}");
+        assert!(has("Programmed", "False", "NotAccepted")(&object));
+        eventually("an Event tells it", async || {
+            let events = world.events(&name).await;
+            events.iter().any(|event| event.starts_with(&format!("Warning {reason} {message}"))).then_some(())
+        })
+        .await;
+    }
+    times.sort();
+    assert!(times[times.len() / 2] < Duration::from_secs(1), "{times:?}");
+    world.becomes("Pool", "good", has("Accepted", "True", "Accepted")).await;
+
+    world.apply(&manifest("Pool", "wrong-0", "match: [{path: {type: Regex, value: 'a'}}]")).await;
+    world.becomes("Pool", "wrong-0", has("Accepted", "True", "Accepted")).await;
+    let healed = async || world.events("wrong-0").await.iter().any(|e| e.starts_with("Normal Accepted")).then_some(());
+    eventually("it heals, and an Event says so", healed).await;
+}
+
+/// Waits until a replica writes statuses.
+async fn writes(replica: &Replica) {
+    let writes = async || (replica.metric("weir_status_writer").await == 1.0).then_some(());
+    eventually("it writes statuses", writes).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn s4_a_replica_that_is_killed_is_replaced_as_writer_and_nothing_is_written_twice() {
+    let world = World::new().await;
+    let first = world.replica("a").await;
+    writes(&first).await;
+    let second = world.replica("b").await;
+    world.apply(&(manifest("Pool", "web", "priority: 1") + &manifest("Pool", "odd", "inherit: nobody"))).await;
+    let mut before = Vec::new();
+    for (name, reason) in [("web", "ResolvedRefs"), ("odd", "BaseNotFound")] {
+        let status = if name == "web" { "True" } else { "False" };
+        before.push(world.becomes("Pool", name, has("ResolvedRefs", status, reason)).await);
+    }
+    first.kill().await;
+    let start = Instant::now();
+    writes(&second).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    world.apply(&manifest("Pool", "new", "priority: 1")).await;
+    world.becomes("Pool", "new", has("Accepted", "True", "Accepted")).await;
+    assert_eq!([world.object("Pool", "web").await, world.object("Pool", "odd").await], before[..], "untouched");
+    assert_eq!(second.metric("weir_status_patches_total").await, 1.0, "that of the new one");
+    assert_eq!(world.events("odd").await.len(), 1, "told once");
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn s4_a_replica_that_ends_hands_over_at_once_and_a_restart_writes_nothing() {
+    let world = World::new().await;
+    let first = world.replica("a").await;
+    writes(&first).await;
+    world.apply(&manifest("Pool", "web", "priority: 1")).await;
+    let before = world.becomes("Pool", "web", has("Accepted", "True", "Accepted")).await;
+    let second = world.replica("a").await;
+    assert_eq!(first.stop().await, 0);
+    timeout(Duration::from_secs(4), writes(&second)).await.expect("at once");
+    world.apply(&manifest("Pool", "web", "priority: 2")).await;
+    let after = world.becomes("Pool", "web", |object| object["status"]["priority"] == 2).await;
+    assert_eq!(second.metric("weir_status_patches_total").await, 1.0);
+    let time = |object| condition(object, "Accepted").unwrap()["lastTransitionTime"].clone();
+    assert_eq!(time(&before), time(&after), "it was accepted all the time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn h7_down_and_up_are_in_the_status_and_an_event_each_and_disabling_is_none() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    writes(&replica).await;
+    let server = Backend::start("web-1").await;
+    let spec = |more: &str| format!("pool: web, address: '{}'{more}", server.address());
+    world.apply(&manifest("Pool", "web", "health: {passive: {maxFails: 1, failTimeout: 1s, statuses: [5xx]}}")).await;
+    world.apply(&manifest("Backend", "web-1", &spec(""))).await;
+    let proxy = DataPlane::builder(replica.grpc()).start().await;
+    let state =
+        async |word: &'static str| world.becomes("Backend", "web-1", move |o| o["status"]["state"] == word).await;
+    state("Up").await;
+    server.set(Reply::status(500));
+    get(proxy.address(), "/").await.unwrap();
+    let down = state("Ejected").await;
+    let endpoint = &down["status"]["endpoints"][0];
+    assert_eq!((&endpoint["state"], &endpoint["lastFailure"]), (&json!("Ejected"), &json!("bad_response")));
+    world.becomes("Pool", "web", |object| object["status"]["backends"]["summary"] == "0/1").await;
+    server.set(Reply::text("web-1"));
+    state("Up").await;
+    let events = async || Some(world.events("web-1").await).filter(|events| events.len() == 2);
+    let events = eventually("two Events", events).await;
+    assert!(
+        events[0].starts_with("Warning EndpointDown ") && events[1].starts_with("Normal EndpointUp "),
+        "{events:?}"
+    );
+    world.apply(&manifest("Backend", "web-1", &spec(", enabled: false"))).await;
+    state("Disabled").await;
+    world.apply(&manifest("Backend", "web-1", &spec(""))).await;
+    state("Up").await;
+    assert_eq!(world.events("web-1").await.len(), 2);
+    let described = world.kubectl(&["describe", "backend", "web-1"]).await;
+    assert!(described.contains("EndpointDown") && described.contains("Proxies Up:"), "{described}");
+}
