@@ -22,6 +22,7 @@ pub mod program;
 pub mod prometheus;
 pub mod raw;
 pub mod relay;
+pub mod release;
 pub mod replica;
 pub mod scripted;
 

@@ -8,6 +8,7 @@ mod it {
     mod balance;
     mod chart_admission;
     mod chart_apply;
+    mod chart_release;
     mod chart_render;
     mod chart_values;
     mod command;

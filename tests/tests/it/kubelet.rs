@@ -135,3 +135,19 @@ async fn a_pod_that_is_not_restricted_is_refused() {
     let refusal = kube.apply_in(&namespace, pod).await.unwrap_err().to_string();
     assert!(refusal.contains("violates PodSecurity \"restricted"), "{refusal}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn networks_that_a_killed_test_left_behind_are_removed() {
+    let ip = |arguments: &str| {
+        let output = std::process::Command::new("ip").args(arguments.split(' ')).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    // No process has this id: it is above the highest one that Linux gives.
+    for left in ["link add weir-255 type bridge", "link set weir-255 alias 4194305", "netns add weir-255-2"] {
+        assert!(ip(left).0, "{left}");
+    }
+    let kube = Kube::shared().await;
+    let _kubelet = Kubelet::start(&kube, "default").await;
+    assert!(!ip("link show weir-255").0 && !ip("netns list").1.contains("weir-255-2"));
+}
