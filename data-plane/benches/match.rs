@@ -22,7 +22,7 @@ fn main() {
 fn matcher(count: usize, rule: impl Fn(usize) -> Rule) -> Matcher {
     let name = |i| ResourceName::new("bench", &format!("p{i}")).unwrap();
     let pools: Vec<Pool> = (0..count).map(|i| Pool { rules: vec![rule(i)], ..Pool::new(name(i)) }).collect();
-    Matcher::compile(&pools, None)
+    Matcher::compile(&pools)
 }
 
 fn find(bencher: Bencher<'_, '_>, matcher: &Matcher, host: &str, path: &str) {

@@ -149,7 +149,8 @@ mod tests {
         let runtime = PoolRuntime::new(config.clone(), environment);
         runtime.set_members(targets(&[1, 3]));
         let pool = Arc::new(Pool::new(config, runtime));
-        let table = Arc::new(ArcSwap::from_pointee(Table { pools: vec![pool.clone()], ..Table::default() }));
+        let table =
+            Arc::new(ArcSwap::from_pointee(Table { pools: [pool.clone()].into_iter().collect(), ..Table::default() }));
         let readiness = Readiness::default();
         let sources = Sources::new(&table, &Arc::new(ProcessStats::new(&[], 1)), &readiness);
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), sources).unwrap();

@@ -4,9 +4,13 @@
 //! in order (M6), equal ones are joined (M7), paths become a trie and regexes sets. A request then looks up
 //! its host, walks its path once, and judges only conditions of rules whose host and path hold already, so
 //! its cost hardly depends on how many rules there are (M9).
+//!
+//! A change of pools costs as little: the next matcher shares with the last one every host that the change does
+//! not concern.
 
 mod canonical;
 mod condition;
+mod group;
 pub mod host;
 mod path;
 mod prefix;
@@ -15,14 +19,17 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
-use weir_proto::model::{HostPattern, Pool, ResourceName};
+use weir_proto::model::{HostPattern, Pool};
 
-use self::canonical::HostRule;
+pub use self::canonical::RuleChain;
+
+use self::canonical::Edit;
+use self::group::Group;
 use self::host::HostMap;
-use self::rules::HostRules;
 
 /// What is looked at of a request.
 #[derive(Debug, Clone, Copy)]
@@ -39,60 +46,95 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// The pools that hold one rule (M7).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleChain {
-    /// The rule, with one host, in canonical text: no two rules of a matcher have the same, and a rule keeps
-    /// its own whatever becomes of the others.
-    pub key: Arc<str>,
-    /// Who holds it, in order of name.
-    pub pools: Vec<ResourceName>,
+/// Where a matcher has a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of its host, which the host keeps from matcher to matcher.
+    pub group: usize,
+    /// Place among the rules of this host, the best rule's first.
+    pub rule: usize,
 }
 
-impl RuleChain {
-    fn new(host: Option<&HostPattern>, HostRule { rule, pools }: HostRule) -> Self {
-        let host = host.map_or_else(|| "*".to_owned(), ToString::to_string);
-        Self { key: format!("{host} {}", rule.text).into(), pools: pools.into_iter().collect() }
-    }
+/// A pool that is another one than before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change<'a> {
+    /// What the last matcher knows of it; `None` = nothing.
+    pub before: Option<&'a Pool>,
+    /// What the next one shall know of it; `None` = nothing.
+    pub after: Option<&'a Pool>,
 }
 
 /// The compiled rules of one listener.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Matcher {
-    groups: HostMap<Group>,
-    chains: Vec<RuleChain>,
-}
-
-/// The rules of one host. Their chains follow each other, the best rule's first.
-#[derive(Debug)]
-struct Group {
-    first_chain: usize,
-    rules: Arc<HostRules>,
+    hosts: Arc<HostMap<usize>>,
+    /// By the numbers of `hosts`; `None` where a host has gone and no other has come.
+    groups: Vec<Option<Arc<Group>>>,
 }
 
 impl Matcher {
-    /// Compiles the rules of these pools, whose order does not matter. Hosts whose rules are those of
-    /// `previous` are shared with it, and so is every regex set that stays the same.
-    pub fn compile<'a>(pools: impl IntoIterator<Item = &'a Pool>, previous: Option<&Self>) -> Self {
-        let mut matcher = Self::default();
-        for (host, rules) in canonical::by_host(pools) {
-            let old = previous.and_then(|previous| previous.groups.get(host.as_ref())).map(|group| &group.rules);
-            let group = Group { first_chain: matcher.chains.len(), rules: HostRules::renew(&rules, old) };
-            matcher.chains.extend(rules.into_iter().map(|held| RuleChain::new(host.as_ref(), held)));
-            matcher.groups.insert(host, group);
+    /// Compiles the rules of these pools, whose order does not matter.
+    pub fn compile<'a>(pools: impl IntoIterator<Item = &'a Pool>) -> Self {
+        let all = pools.into_iter().map(|pool| Change { before: None, after: Some(pool) });
+        Self::default().changed(all).0
+    }
+
+    /// The matcher after these changes, and the numbers of the hosts that they concern. All other hosts are
+    /// shared, and so is every regex set that stays the same.
+    #[must_use]
+    pub fn changed<'a>(&self, changes: impl IntoIterator<Item = Change<'a>>) -> (Self, BTreeSet<usize>) {
+        let mut next = self.clone();
+        let edits = canonical::edits_by_host(changes).into_iter();
+        let concerned = edits.filter_map(|(host, edits)| next.edit(host.as_ref(), edits)).collect();
+        (next, concerned)
+    }
+
+    fn edit(&mut self, host: Option<&HostPattern>, edits: Vec<Edit>) -> Option<usize> {
+        let group = Group::edited(host, self.group_of(host), edits);
+        let number = match self.hosts.get(host) {
+            Some(number) => *number,
+            None if group.is_none() => return None,
+            None => self.free_number(),
+        };
+        match &group {
+            Some(_) if self.hosts.get(host).is_none() => Arc::make_mut(&mut self.hosts).insert(host, number),
+            Some(_) => {}
+            None => Arc::make_mut(&mut self.hosts).remove(host),
         }
-        matcher
+        self.groups[number] = group.map(Arc::new);
+        Some(number)
     }
 
-    /// Index into [`Matcher::chains`] of the best rule that holds for the request.
-    #[must_use]
-    pub fn find(&self, head: &Head<'_>) -> Option<usize> {
-        self.groups.levels(head.host).find_map(|group| Some(group.first_chain + group.rules.find(head)?))
+    fn free_number(&mut self) -> usize {
+        let free = self.groups.iter().position(Option::is_none);
+        free.unwrap_or_else(|| {
+            self.groups.push(None);
+            self.groups.len() - 1
+        })
     }
 
-    /// Every rule that there is, with the pools that hold it.
+    fn group_of(&self, host: Option<&HostPattern>) -> Option<&Group> {
+        self.hosts.get(host).and_then(|number| self.groups[*number].as_deref())
+    }
+
+    /// The best rule that holds for the request.
     #[must_use]
-    pub fn chains(&self) -> &[RuleChain] {
-        &self.chains
+    pub fn find(&self, head: &Head<'_>) -> Option<Place> {
+        self.hosts.levels(head.host).find_map(|&group| {
+            let rule = self.groups[group].as_ref()?.rules.find(head)?;
+            Some(Place { group, rule })
+        })
+    }
+
+    /// How many numbers of hosts there are.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The rules of the host of this number, the best first, with the pools that hold them.
+    #[must_use]
+    pub fn chains(&self, group: usize) -> &[Arc<RuleChain>] {
+        self.groups.get(group).and_then(Option::as_ref).map_or(&[], |group| &group.chains)
     }
 }

@@ -2,66 +2,59 @@
 
 pub mod build;
 pub mod chain;
+pub mod pools;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use weir_proto::model::ResourceName;
 
 pub use chain::Chain;
+pub use pools::Pools;
 
-use crate::matcher::{Head, Matcher};
-use crate::pool::Pool;
+use crate::matcher::{Head, Matcher, Place};
 
 /// One state of the configuration. Immutable; a request reads one table from its beginning to its end, so that
 /// match, retry and log agree. Only one that found nobody to try has a look at the live table.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// In the order of their names.
-    pub pools: Vec<Arc<Pool>>,
+    /// Every pool.
+    pub pools: Pools,
     /// One per listener, in the order of the listeners of this process.
-    pub listeners: Vec<Routes>,
+    pub listeners: Vec<Arc<Routes>>,
 }
 
 /// The rules of one listener.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// Finds the best rule.
-    pub matcher: Matcher,
+    matcher: Matcher,
     /// The chain of each of the matcher's rules.
-    pub chains: Vec<Chain>,
+    chains: Vec<Arc<[Arc<Chain>]>>,
 }
 
 impl Routes {
-    /// Index of the chain of the best rule for a request.
+    /// Where the best rule for a request is.
     #[must_use]
-    pub fn find(&self, head: &Head<'_>) -> Option<usize> {
+    pub fn find(&self, head: &Head<'_>) -> Option<Place> {
         self.matcher.find(head)
     }
 
-    /// Index of the chain of this rule, if a pool has it.
+    /// The chain of the rule at this place.
     #[must_use]
-    pub fn position(&self, rule: &str) -> Option<usize> {
-        self.chains.iter().position(|chain| &*chain.rule == rule)
+    pub fn chain(&self, place: Place) -> Option<&Arc<Chain>> {
+        self.chains.get(place.group)?.get(place.rule)
     }
-}
 
-impl Table {
-    /// The pool of this name.
+    /// The place of this rule, if a pool has it; most likely where it was in another table.
     #[must_use]
-    pub fn pool(&self, name: &ResourceName) -> Option<&Arc<Pool>> {
-        self.position(name).map(|index| &self.pools[index])
-    }
-
-    fn position(&self, name: &ResourceName) -> Option<usize> {
-        self.pools.binary_search_by(|pool| pool.config.name.cmp(name)).ok()
-    }
-
-    /// Cursors of all chains by rule, to be carried over.
-    fn cursors(&self) -> HashMap<&str, &Arc<std::sync::atomic::AtomicUsize>> {
-        let chains = self.listeners.iter().flat_map(|routes| &routes.chains);
-        chains.map(|chain| (&*chain.rule, &chain.cursor)).collect()
+    pub fn place(&self, rule: &str, likely: Place) -> Option<Place> {
+        if self.chain(likely).is_some_and(|chain| chain.rule() == rule) {
+            return Some(likely);
+        }
+        self.chains.iter().enumerate().find_map(|(group, chains)| {
+            let rule = chains.iter().position(|chain| chain.rule() == rule)?;
+            Some(Place { group, rule })
+        })
     }
 }
 

@@ -51,7 +51,7 @@ impl Page {
             Self::Healthy => reply(StatusCode::OK, TEXT, "ok\n"),
             Self::Ready => ready(&sources.readiness.missing()),
             Self::Pools => json(StatusCode::OK, &PoolsState::read(&sources.table.load_full())),
-            Self::Pool(name) => match sources.table.load_full().pool(name) {
+            Self::Pool(name) => match sources.table.load_full().pools.get(name) {
                 Some(pool) => json(StatusCode::OK, &PoolState::read(pool)),
                 None => not_found("no such pool"),
             },

@@ -13,7 +13,8 @@ use weir_proto::version::Version;
 use super::backends::Backends;
 use crate::pool::runtime::Environment;
 use crate::pool::{Pool, PoolRuntime};
-use crate::table::{TableHandle, build};
+use crate::table::build::{self, Changed};
+use crate::table::{Pools, TableHandle};
 
 /// A resource that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Rejected {
 #[derive(Debug)]
 pub struct Applier {
     versions: BTreeMap<Key, Version>,
-    pools: BTreeMap<ResourceName, Arc<Pool>>,
+    pools: Pools,
     backends: Backends,
     listeners: Vec<String>,
     table: TableHandle,
@@ -51,9 +52,8 @@ pub struct Applied {
 /// What one delta touched.
 #[derive(Debug, Default)]
 struct Touched {
-    routes: bool,
+    pools: Changed,
     members: BTreeSet<ResourceName>,
-    removed: Vec<Arc<Pool>>,
 }
 
 impl Applier {
@@ -62,7 +62,7 @@ impl Applier {
     pub fn new(listeners: Vec<String>, table: TableHandle, environment: Environment) -> Self {
         Self {
             versions: BTreeMap::new(),
-            pools: BTreeMap::new(),
+            pools: Pools::default(),
             backends: Backends::default(),
             listeners,
             table,
@@ -72,8 +72,7 @@ impl Applier {
 
     /// Applies upserts and removals together and makes the result live.
     pub fn apply(&mut self, upserts: Vec<pb::Resource>, removed: Vec<pb::Key>) -> Applied {
-        // The first delta makes a table of it even if it is empty.
-        let mut touched = Touched { routes: self.table.load().listeners.is_empty(), ..Touched::default() };
+        let mut touched = Touched::default();
         let rejected: Vec<Rejected> = upserts.into_iter().filter_map(|r| self.upsert(r, &mut touched).err()).collect();
         for key in removed {
             match Key::try_from(key) {
@@ -82,8 +81,9 @@ impl Applier {
             }
         }
         self.go_live(&touched);
-        let gone = touched.removed.iter().map(|pool| pool.config.name.clone());
-        Applied { rejected, pools: touched.members.into_iter().chain(gone).collect(), names: self.backends.new_names() }
+        let Touched { pools, mut members } = touched;
+        members.extend(pools.into_keys().filter(|name| self.pools.get(name).is_none()));
+        Applied { rejected, pools: members, names: self.backends.new_names() }
     }
 
     /// Takes the addresses of a DNS name; gives the pools that have other endpoints now.
@@ -140,19 +140,20 @@ impl Applier {
     }
 
     fn put_pool(&mut self, config: Arc<weir_proto::model::Pool>, touched: &mut Touched) {
-        touched.routes = true;
         let name = config.name.clone();
-        let runtime = match self.pools.get(&name) {
+        let previous = self.pools.get(&name);
+        touched.pools.entry(name.clone()).or_insert_with(|| previous.cloned());
+        let runtime = match previous {
             Some(previous) => {
                 previous.runtime.configure(config.clone());
                 previous.runtime.clone()
             }
             None => {
-                touched.members.insert(name.clone());
+                touched.members.insert(name);
                 PoolRuntime::new(config.clone(), self.environment.clone())
             }
         };
-        self.pools.insert(name, Arc::new(Pool::new(config, runtime)));
+        self.pools.insert(Arc::new(Pool::new(config, runtime)));
     }
 
     fn remove(&mut self, key: &Key, touched: &mut Touched) {
@@ -160,8 +161,7 @@ impl Applier {
         match key.kind {
             Kind::Pool => {
                 if let Some(pool) = self.pools.remove(&key.name) {
-                    touched.removed.push(pool);
-                    touched.routes = true;
+                    touched.pools.entry(key.name.clone()).or_insert(Some(pool));
                 }
             }
             Kind::Backend => self.backends.remove(&key.name, &mut touched.members),
@@ -172,14 +172,20 @@ impl Applier {
     /// What pools gain goes first: a pool in the new table never lacks the endpoints that came with it. What
     /// they lose goes last: until the swap, nobody else may have it.
     fn go_live(&self, touched: &Touched) {
+        let live = self.table.load();
         let pools = touched.members.iter().filter_map(|name| self.pools.get(name));
         let targets = |pool: &Arc<Pool>| self.backends.targets(&pool.config.name);
-        let losing: Vec<_> = pools.filter(|pool| pool.runtime.add_members(targets(pool))).collect();
-        if touched.routes {
-            let next = build::build(&self.pools, &self.listeners, &self.table.load());
+        // One pool whose endpoints alone are others: nobody gains what it loses.
+        let alone = touched.pools.is_empty() && touched.members.len() == 1;
+        let losing: Vec<_> = pools.filter(|pool| alone || pool.runtime.add_members(targets(pool))).collect();
+        // The first delta makes a table of it even if it is empty.
+        if !touched.pools.is_empty() || live.listeners.is_empty() {
+            let next = build::build(self.pools.clone(), &touched.pools, &self.listeners, &live);
             self.table.store(Arc::new(next));
         }
         losing.iter().for_each(|pool| pool.runtime.set_members(targets(pool)));
-        touched.removed.iter().for_each(|pool| pool.runtime.retire());
+        let before = touched.pools.values().flatten();
+        let removed = before.filter(|pool| self.pools.get(&pool.config.name).is_none());
+        removed.for_each(|pool| pool.runtime.retire());
     }
 }

@@ -86,7 +86,7 @@ impl Reports {
     pub fn refresh<'a>(&self, table: &Table, pools: impl IntoIterator<Item = &'a ResourceName>) {
         self.update(|state| {
             for name in pools {
-                let members = table.pool(name).map(|pool| pool.runtime.members());
+                let members = table.pools.get(name).map(|pool| pool.runtime.members());
                 state.replace(name, &members.unwrap_or_default());
             }
         });
@@ -94,7 +94,7 @@ impl Reports {
 
     /// Notes the new state of one endpoint.
     pub fn note(&self, transition: &Transition, table: &Table) {
-        let Some(pool) = table.pool(&transition.pool) else { return };
+        let Some(pool) = table.pools.get(&transition.pool) else { return };
         if let Some(member) = pool.runtime.members().into_iter().find(|m| m.endpoint.id == transition.endpoint.id) {
             self.update(|state| state.put(&transition.pool, &id(&member), Some(member.status().into())));
         }
@@ -261,12 +261,13 @@ mod tests {
             let config = Arc::new(Config::new(name.parse().unwrap()));
             let runtime = PoolRuntime::new(config.clone(), environment);
             runtime.set_members(targets(weights));
-            let table = Table { pools: vec![Arc::new(Pool::new(config, runtime))], ..Table::default() };
+            let table =
+                Table { pools: [Arc::new(Pool::new(config, runtime))].into_iter().collect(), ..Table::default() };
             Self { table, transitions: receiver, reports: Reports::default() }
         }
 
         fn runtime(&self) -> &PoolRuntime {
-            &self.table.pools[0].runtime
+            &self.table.pools.at(0).unwrap().runtime
         }
 
         fn refresh(&self) {
@@ -333,7 +334,7 @@ mod tests {
         let _ = f.next();
         f.runtime().set_members(vec![]);
         other.runtime().set_members(targets(&[1]));
-        let pools = [&f, &other].map(|f| f.table.pools[0].clone()).into();
+        let pools = [&f, &other].iter().flat_map(|f| f.table.pools.iter().cloned()).collect();
         let table = Table { pools, ..Table::default() };
         for _ in 0..2 {
             f.reports.refresh(&table, &names);

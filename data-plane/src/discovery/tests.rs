@@ -19,7 +19,7 @@ use weir_proto::version::Version;
 
 use super::*;
 use crate::health::{HealthClock, TransitionSink};
-use crate::pool::InFlight;
+use crate::pool::{InFlight, PoolRuntime};
 use crate::reason::Reason;
 use crate::table::Table;
 
@@ -176,9 +176,14 @@ impl Node {
         within(self.task).await.unwrap();
     }
 
+    /// The run-time state of the only pool.
+    fn runtime(&self) -> Arc<PoolRuntime> {
+        self.table.load().pools.iter().next().unwrap().runtime.clone()
+    }
+
     fn backends(&self, pool: &str) -> Vec<String> {
         let table = self.table.load();
-        let Some(pool) = table.pool(&pool.parse().unwrap()) else { return Vec::new() };
+        let Some(pool) = table.pools.get(&pool.parse().unwrap()) else { return Vec::new() };
         pool.runtime.members().iter().map(|m| m.endpoint.backend.name().to_owned()).collect()
     }
 }
@@ -294,9 +299,10 @@ async fn c5_s5_endpoints_alone_change_their_pool_and_no_route() {
     stream.subscribe().await;
     let all = vec![service("a/x", &[1, 2]), service_backend("a/x", "a/web"), pool("a/web")];
     assert_eq!(stream.deliver(all, vec![]).await, vec![]);
-    let (table, members) = (node.table.load_full(), || node.table.load().pools[0].runtime.members());
+    let (table, runtime) = (node.table.load_full(), node.runtime());
+    let members = || runtime.members();
     let first = members();
-    (0..3).for_each(|_| table.pools[0].runtime.fail(&first[1].endpoint, Reason::Timeout));
+    (0..3).for_each(|_| runtime.fail(&first[1].endpoint, Reason::Timeout));
     assert_eq!(stream.deliver(vec![service("a/x", &[2, 3])], vec![]).await, vec![]);
     assert!(Arc::ptr_eq(&table, &node.table.load_full()), "the very same table");
     assert_eq!(members().iter().map(|member| member.endpoint.address.port()).collect::<Vec<_>>(), [2, 3]);
@@ -381,7 +387,7 @@ async fn t2_each_stream_begins_with_a_full_report_and_transitions_follow() {
     let report = stream.report().await;
     assert!(report.full);
     assert_eq!(report.endpoints[0].state(), pb::EndpointState::Up);
-    let runtime = node.table.load().pools[0].runtime.clone();
+    let runtime = node.runtime();
     let endpoint = runtime.members()[0].endpoint.clone();
     (0..3).for_each(|_| runtime.fail(&endpoint, Reason::Timeout));
     let report = stream.report().await;
@@ -403,7 +409,7 @@ async fn s6_the_control_plane_learns_when_a_removed_backend_has_drained() {
     stream.subscribe().await;
     stream.deliver(web(), vec![]).await;
     assert!(stream.report().await.full);
-    let endpoint = node.table.load().pools[0].runtime.members()[0].endpoint.clone();
+    let endpoint = node.runtime().members()[0].endpoint.clone();
     let running = InFlight::start(endpoint, 0);
     stream.deliver(vec![], vec![(&Key::backend("a/web-1".parse().unwrap())).into()]).await;
     assert_eq!(stream.report().await.endpoints[0].state(), pb::EndpointState::Draining);

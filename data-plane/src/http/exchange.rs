@@ -15,7 +15,6 @@ use super::connection::ClientConnection;
 use crate::pool::{InFlight, Pool};
 use crate::reason::Reason;
 use crate::stats::access_log::Record;
-use crate::table::Table;
 use crate::worker::TableRef;
 
 /// Status under which a request counts whose client left before any answer, as in nginx.
@@ -38,6 +37,7 @@ pub struct Exchange {
     pub bytes: u64,
     /// What went wrong, if anything did.
     pub reason: Option<Reason>,
+    /// Its number in the table.
     pool: Option<usize>,
     status: Option<StatusCode>,
     upstream: Option<Duration>,
@@ -82,29 +82,29 @@ impl Exchange {
     /// The pool that the request is in.
     #[must_use]
     pub fn pool(&self) -> Option<&Arc<Pool>> {
-        self.pool.map(|index| pool_of(&self.table, index))
+        self.pool.and_then(|number| self.table.pools.at(number))
     }
 
-    /// Moves into the pool of this index, out of the one before.
-    pub fn enter_pool(&mut self, index: usize) {
-        self.return_to_pool(index);
-        let pool = pool_of(&self.table, index);
-        pool.runtime.shards.of(self.connection.worker.id).requests.increment();
+    /// Moves into the pool of this number, out of the one before.
+    pub fn enter_pool(&mut self, number: usize) {
+        self.return_to_pool(number);
+        if let Some(pool) = self.pool() {
+            pool.runtime.shards.of(self.connection.worker.id).requests.increment();
+        }
     }
 
     /// Moves into a pool that it was in before.
-    pub fn return_to_pool(&mut self, index: usize) {
-        if self.pool != Some(index) {
+    pub fn return_to_pool(&mut self, number: usize) {
+        if self.pool != Some(number) {
             self.leave_pool();
-            self.pool = Some(index);
-            pool_of(&self.table, index).runtime.in_flight.enter();
+            self.pool = Some(number);
+            self.pool().inspect(|pool| pool.runtime.in_flight.enter());
         }
     }
 
     fn leave_pool(&mut self) {
-        if let Some(index) = self.pool.take() {
-            pool_of(&self.table, index).runtime.in_flight.leave();
-        }
+        self.pool().inspect(|pool| pool.runtime.in_flight.leave());
+        self.pool = None;
     }
 
     /// Notes the head of the upstream's response, which came `after` the choice of its endpoint.
@@ -160,10 +160,6 @@ impl Exchange {
         }
         self.connection.worker.shared.log.record(record);
     }
-}
-
-fn pool_of(table: &Table, index: usize) -> &Arc<Pool> {
-    &table.pools[index]
 }
 
 impl Drop for Exchange {

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::response::ReplyBody;
 use super::{answer, key, reply};
 use crate::balance::{Choice, Tried};
+use crate::matcher::Place;
 use crate::pool::policy::any_matches;
 use crate::pool::{Endpoint, InFlight, Pool};
 use crate::reason::Reason;
@@ -42,7 +43,7 @@ enum Last {
     None,
     /// Without a response head.
     Failed(Failure),
-    /// With a response head, in the pool of this index. If its status asks for another try, the client
+    /// With a response head, in the pool of this number. If its status asks for another try, the client
     /// gets it only if no try does better.
     Answered(Answer, usize),
 }
@@ -70,28 +71,29 @@ impl Forward {
         }
     }
 
-    /// Tries the pools of the chain of this index in their order, until one answers or nothing is left.
-    pub async fn search(&mut self, mut chain: usize) {
+    /// Tries the pools of the chain at this place in their order, until one answers or nothing is left.
+    pub async fn search(&mut self, mut place: Place) {
         loop {
-            self.search_chain(chain).await;
-            match self.moved(chain) {
-                Some(elsewhere) => chain = elsewhere,
+            self.search_chain(place).await;
+            match self.moved(place) {
+                Some(elsewhere) => place = elsewhere,
                 None => return,
             }
         }
     }
 
-    async fn search_chain(&mut self, chain: usize) {
+    async fn search_chain(&mut self, place: Place) {
         let table = self.exchange.table.clone();
-        let chain = &table.listeners[self.exchange.connection.listener].chains[chain];
-        for index in chain.order() {
-            let pool = &table.pools[index];
+        let routes = table.listeners.get(self.exchange.connection.listener);
+        let chain = routes.and_then(|routes| routes.chain(place));
+        for number in chain.iter().flat_map(|chain| chain.order()) {
+            let Some(pool) = table.pools.at(number) else { continue };
             if !pool.config.enabled {
-                self.disabled.get_or_insert(index);
+                self.disabled.get_or_insert(number);
                 continue;
             }
-            self.exchange.enter_pool(index);
-            if self.try_pool(pool, index).await == Search::Ends {
+            self.exchange.enter_pool(number);
+            if self.try_pool(pool, number).await == Search::Ends {
                 return;
             }
         }
@@ -99,33 +101,33 @@ impl Forward {
 
     /// If nobody was there to try, the same rule's chain in the live table, once: backends may have moved
     /// meanwhile, to a pool that was passed already or that the request's table does not have (S5).
-    fn moved(&mut self, chain: usize) -> Option<usize> {
+    fn moved(&mut self, place: Place) -> Option<Place> {
         if !matches!(self.last, Last::None) || std::mem::replace(&mut self.looked_again, true) {
             return None;
         }
         let listener = self.exchange.connection.listener;
         let live = self.exchange.connection.worker.table();
         let routes = live.listeners.get(listener)?;
-        let index = routes.position(&self.exchange.table.listeners[listener].chains[chain].rule)?;
-        routes.chains[index].has_candidates(&live.pools).then(|| {
+        let elsewhere = routes.place(self.exchange.table.listeners.get(listener)?.chain(place)?.rule(), place)?;
+        routes.chain(elsewhere)?.has_candidates(&live.pools).then(|| {
             self.exchange.change_table(live.clone());
             self.disabled = None;
-            index
+            elsewhere
         })
     }
 
-    async fn try_pool(&mut self, pool: &Arc<Pool>, index: usize) -> Search {
+    async fn try_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Search {
         self.keep_body(pool);
         for _ in 0..=pool.config.retry.attempts {
             let Some(endpoint) = self.next_endpoint(pool) else { return Search::GoesOn };
-            if !self.may_try(pool) || self.try_endpoint(pool, index, endpoint).await == Search::Ends {
+            if !self.may_try(pool) || self.try_endpoint(pool, number, endpoint).await == Search::Ends {
                 return Search::Ends;
             }
         }
         Search::GoesOn
     }
 
-    async fn try_endpoint(&mut self, pool: &Arc<Pool>, index: usize, endpoint: Arc<Endpoint>) -> Search {
+    async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, endpoint: Arc<Endpoint>) -> Search {
         self.exchange.attempts += 1;
         self.tried.add(endpoint.id);
         let in_flight = InFlight::start(endpoint, self.exchange.connection.worker.id);
@@ -140,7 +142,7 @@ impl Forward {
         match attempt.run().await {
             Ok(answer) => {
                 let search = self.judge(pool, &answer);
-                self.last = Last::Answered(answer, index);
+                self.last = Last::Answered(answer, number);
                 search
             }
             Err(failed) => self.fail(pool, failed),
@@ -232,8 +234,8 @@ impl Forward {
     #[must_use]
     pub fn finish(mut self) -> Response<ReplyBody> {
         match self.last {
-            Last::Answered(answer, index) => {
-                self.exchange.return_to_pool(index);
+            Last::Answered(answer, number) => {
+                self.exchange.return_to_pool(number);
                 answer::pass(self.exchange, answer, self.template, self.upgrade)
             }
             Last::Failed(failure) => reply::local(self.exchange, failure.status(), failure.reason(), failure.text()),
@@ -243,8 +245,8 @@ impl Forward {
 
     fn unavailable(mut self) -> Response<ReplyBody> {
         let (reason, text) = match (self.exchange.pool(), self.disabled) {
-            (None, Some(index)) => {
-                self.exchange.enter_pool(index);
+            (None, Some(number)) => {
+                self.exchange.enter_pool(number);
                 (Reason::Disabled, "this service is disabled\n")
             }
             _ => (Reason::NoBackend, "no backend is available\n"),

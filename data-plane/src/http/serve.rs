@@ -18,6 +18,7 @@ use super::headers::{self, Upgrade};
 use super::request::{self, Refusal};
 use super::response::ReplyBody;
 use super::{expect, reply};
+use crate::matcher::Place;
 use crate::reason::Reason;
 use crate::table::Routes;
 
@@ -47,19 +48,19 @@ async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Resp
     let Some(routes) = table.listeners.get(exchange.connection.listener) else {
         return not_configured(exchange);
     };
-    let chain = match find_chain(routes, &parts) {
-        Ok(Some(chain)) => chain,
+    let place = match find_chain(routes, &parts) {
+        Ok(Some(place)) => place,
         Ok(None) => return no_route(exchange),
         Err(refusal) => return refuse(exchange, refusal),
     };
     let (template, upgrade) = prepare(parts, body, &exchange);
     let mut forward = Forward::new(exchange, template, upgrade);
-    forward.search(chain).await;
+    forward.search(place).await;
     forward.finish()
 }
 
-/// Index of the chain of the best rule.
-fn find_chain(routes: &Routes, parts: &Parts) -> Result<Option<usize>, Refusal> {
+/// Where the chain of the best rule is.
+fn find_chain(routes: &Routes, parts: &Parts) -> Result<Option<Place>, Refusal> {
     let host = request::host(parts)?;
     Ok(routes.find(&request::view(parts, &host)))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use weir_proto::model::{HostPattern, PathMatch, Pattern, Pool, ResourceName, Rule, ValueMatch, ValueTest};
 
+use super::Change;
 use crate::http::path::normalise;
 
 /// A rule without its hosts. Lists are sorted and hold nothing twice; no path is the prefix `/`.
@@ -21,27 +22,42 @@ pub(super) struct CanonicalRule {
     pub(super) text: Arc<str>,
 }
 
-/// A rule at one host, and who holds it.
-#[derive(Debug)]
-pub(super) struct HostRule {
+/// The pools that hold one rule (M7).
+#[derive(Debug, Clone)]
+pub struct RuleChain {
+    /// The rule, with one host, in canonical text: no two rules of a matcher have the same, and a rule keeps
+    /// its own whatever becomes of the others.
+    pub key: Arc<str>,
+    /// Who holds it.
+    pub pools: BTreeSet<ResourceName>,
     pub(super) rule: Arc<CanonicalRule>,
-    pub(super) pools: BTreeSet<ResourceName>,
 }
 
-/// The rules of each host, the best first.
-pub(super) fn by_host<'a>(pools: impl IntoIterator<Item = &'a Pool>) -> BTreeMap<Option<HostPattern>, Vec<HostRule>> {
-    let mut hosts: BTreeMap<_, BTreeMap<Arc<str>, HostRule>> = BTreeMap::new();
-    for (name, host, rule) in pools.into_iter().flat_map(rules_of) {
-        let text = Arc::clone(&rule.text);
-        let held =
-            hosts.entry(host).or_default().entry(text).or_insert_with(|| HostRule { rule, pools: BTreeSet::new() });
-        held.pools.insert(name);
+/// A pool begins to hold a rule of a host, or ends to.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) rule: Arc<CanonicalRule>,
+    pub(super) pool: ResourceName,
+    pub(super) holds: bool,
+}
+
+/// What changes of pools come to at each host; what ends goes first.
+pub(super) fn edits_by_host<'a>(
+    changes: impl IntoIterator<Item = Change<'a>>,
+) -> BTreeMap<Option<HostPattern>, Vec<Edit>> {
+    let mut hosts: BTreeMap<_, Vec<Edit>> = BTreeMap::new();
+    for Change { before, after } in changes {
+        for (pool, holds) in before.map(|pool| (pool, false)).into_iter().chain(after.map(|pool| (pool, true))) {
+            for (host, rule) in rules_of(pool) {
+                hosts.entry(host).or_default().push(Edit { rule, pool: pool.name.clone(), holds });
+            }
+        }
     }
-    hosts.into_iter().map(|(host, rules)| (host, in_order(rules.into_values().collect()))).collect()
+    hosts
 }
 
 /// One per rule and host.
-fn rules_of(pool: &Pool) -> Vec<(ResourceName, Option<HostPattern>, Arc<CanonicalRule>)> {
+fn rules_of(pool: &Pool) -> Vec<(Option<HostPattern>, Arc<CanonicalRule>)> {
     let everything = [Rule::default()];
     let rules = if pool.rules.is_empty() { &everything[..] } else { &pool.rules };
     let mut out = Vec::with_capacity(rules.len());
@@ -49,19 +65,14 @@ fn rules_of(pool: &Pool) -> Vec<(ResourceName, Option<HostPattern>, Arc<Canonica
         let canonical = Arc::new(CanonicalRule::new(rule));
         let any = rule.hosts.is_empty().then_some(None);
         let hosts = any.into_iter().chain(rule.hosts.iter().cloned().map(Some));
-        out.extend(hosts.map(|host| (pool.name.clone(), host, Arc::clone(&canonical))));
+        out.extend(hosts.map(|host| (host, Arc::clone(&canonical))));
     }
     out
 }
 
-fn in_order(mut rules: Vec<HostRule>) -> Vec<HostRule> {
-    rules.sort_by(|a, b| a.rank().cmp(&b.rank()));
-    rules
-}
-
 /// Place among the rules of one host; the least goes first (M6).
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank<'a> {
+pub(super) struct Rank<'a> {
     path: PathRank,
     conditions: Reverse<usize>,
     holder: Option<&'a ResourceName>,
@@ -75,8 +86,21 @@ enum PathRank {
     Prefix { length: Reverse<usize> },
 }
 
-impl HostRule {
-    fn rank(&self) -> Rank<'_> {
+impl RuleChain {
+    pub(super) fn new(host: Option<&HostPattern>, rule: Arc<CanonicalRule>) -> Self {
+        let host = host.map_or_else(|| "*".to_owned(), ToString::to_string);
+        Self { key: format!("{host} {}", rule.text).into(), pools: BTreeSet::new(), rule }
+    }
+
+    pub(super) fn set(&mut self, pool: ResourceName, holds: bool) {
+        if holds {
+            self.pools.insert(pool);
+        } else {
+            self.pools.remove(&pool);
+        }
+    }
+
+    pub(super) fn rank(&self) -> Rank<'_> {
         let rule = &*self.rule;
         Rank {
             path: match &rule.path {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use weir_proto::model::HostPattern;
@@ -58,12 +59,12 @@ fn is_legal(byte: u8) -> bool {
         | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
-/// Values by host pattern; `None` is every host.
-#[derive(Debug)]
+/// Values by host pattern; `None` is every host. A copy shares the texts.
+#[derive(Debug, Clone)]
 pub(super) struct HostMap<T> {
-    exact: HashMap<Box<str>, T>,
+    exact: HashMap<Arc<str>, T>,
     /// By the suffix after `*.`.
-    wildcard: HashMap<Box<str>, T>,
+    wildcard: HashMap<Arc<str>, T>,
     any: Option<T>,
 }
 
@@ -74,11 +75,19 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T> HostMap<T> {
-    pub(super) fn insert(&mut self, host: Option<HostPattern>, value: T) {
+    pub(super) fn insert(&mut self, host: Option<&HostPattern>, value: T) {
         match host {
-            Some(HostPattern::Exact(host)) => drop(self.exact.insert(host.into(), value)),
-            Some(HostPattern::Wildcard(suffix)) => drop(self.wildcard.insert(suffix.into(), value)),
+            Some(HostPattern::Exact(host)) => drop(self.exact.insert(host.as_str().into(), value)),
+            Some(HostPattern::Wildcard(suffix)) => drop(self.wildcard.insert(suffix.as_str().into(), value)),
             None => self.any = Some(value),
+        }
+    }
+
+    pub(super) fn remove(&mut self, host: Option<&HostPattern>) {
+        match host {
+            Some(HostPattern::Exact(host)) => drop(self.exact.remove(host.as_str())),
+            Some(HostPattern::Wildcard(suffix)) => drop(self.wildcard.remove(suffix.as_str())),
+            None => self.any = None,
         }
     }
 
@@ -150,7 +159,8 @@ mod tests {
     fn levels(patterns: &[&'static str], host: &str) -> Vec<&'static str> {
         let mut map = HostMap::default();
         for pattern in patterns {
-            map.insert((*pattern != "any").then(|| HostPattern::parse(pattern).unwrap()), *pattern);
+            let host = (*pattern != "any").then(|| HostPattern::parse(pattern).unwrap());
+            map.insert(host.as_ref(), *pattern);
         }
         map.levels(host).copied().collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_proto::model::PathMatch;
 
 use super::Head;
-use super::canonical::HostRule;
+use super::RuleChain;
 use super::condition::Candidate;
 use super::path::PathTrie;
 use super::regexes::Regexes;
@@ -21,18 +21,18 @@ pub(super) struct HostRules {
 
 impl HostRules {
     /// Compiles rules, which are in order, or shares `previous` if it is the same.
-    pub(super) fn renew(rules: &[HostRule], previous: Option<&Arc<Self>>) -> Arc<Self> {
-        let texts = || rules.iter().map(|held| &held.rule.text);
+    pub(super) fn renew(rules: &[Arc<RuleChain>], previous: Option<&Arc<Self>>) -> Arc<Self> {
+        let texts = || rules.iter().map(|chain| &chain.rule.text);
         match previous {
             Some(previous) if previous.texts.iter().eq(texts()) => Arc::clone(previous),
             _ => Arc::new(Self::compile(rules, previous.map(|previous| &previous.regexes))),
         }
     }
 
-    fn compile(rules: &[HostRule], previous: Option<&Regexes>) -> Self {
+    fn compile(rules: &[Arc<RuleChain>], previous: Option<&Regexes>) -> Self {
         let mut trie = PathTrie::new();
         let mut regexes = Vec::new();
-        for (index, HostRule { rule, pools: _ }) in rules.iter().enumerate() {
+        for (index, rule) in rules.iter().map(|chain| &chain.rule).enumerate() {
             let candidate = Candidate::new(index, rule);
             match &rule.path {
                 PathMatch::Exact(path) => trie.add_exact(path, candidate),
@@ -40,7 +40,7 @@ impl HostRules {
                 PathMatch::Regex { pattern, order: _ } => regexes.push((candidate, pattern)),
             }
         }
-        let texts = rules.iter().map(|held| Arc::clone(&held.rule.text)).collect();
+        let texts = rules.iter().map(|chain| Arc::clone(&chain.rule.text)).collect();
         Self { texts, trie, regexes: Regexes::compile(regexes, previous) }
     }
 

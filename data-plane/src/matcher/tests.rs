@@ -3,9 +3,10 @@
 mod reference;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use http::HeaderValue;
-use weir_proto::model::{PathMatch, Pattern, Rule, ValueMatch, ValueTest};
+use weir_proto::model::{PathMatch, Pattern, ResourceName, Rule, ValueMatch, ValueTest};
 
 use super::*;
 
@@ -70,10 +71,32 @@ impl Request {
     }
 }
 
+fn found<'m>(matcher: &'m Matcher, request: &Request) -> Option<&'m RuleChain> {
+    matcher.find(&request.head()).map(|place| &*matcher.chains(place.group)[place.rule])
+}
+
+/// The rules of each host in order, each with its holders; whatever the number of the host.
+fn hosts_of(matcher: &Matcher) -> BTreeSet<Vec<(Arc<str>, BTreeSet<ResourceName>)>> {
+    let chain = |chain: &Arc<RuleChain>| (chain.key.clone(), chain.pools.clone());
+    let groups = (0..matcher.groups()).map(|group| matcher.chains(group).iter().map(chain).collect::<Vec<_>>());
+    groups.filter(|group| !group.is_empty()).collect()
+}
+
+/// The matcher after these pools, all there were, have become those.
+fn changed(matcher: &Matcher, before: &[Pool], after: &[Pool]) -> Matcher {
+    let names: BTreeSet<&ResourceName> = before.iter().chain(after).map(|pool| &pool.name).collect();
+    let of = |name: &ResourceName, pools: &'_ [Pool]| pools.iter().position(|pool| pool.name == *name);
+    let change = |name| Change {
+        before: of(name, before).map(|place| &before[place]),
+        after: of(name, after).map(|place| &after[place]),
+    };
+    matcher.changed(names.into_iter().map(change)).0
+}
+
 /// Names of the pools that take the request, each without its namespace.
 fn taken(pools: &[Pool], request: &Request) -> Vec<String> {
-    let matcher = Matcher::compile(pools, None);
-    let chain = matcher.find(&request.head()).map(|index| &matcher.chains()[index]);
+    let matcher = Matcher::compile(pools);
+    let chain = found(&matcher, request);
     chain.map(|chain| chain.pools.iter().map(|pool| pool.name().to_owned()).collect()).unwrap_or_default()
 }
 
@@ -329,7 +352,8 @@ fn m7_pools_with_an_equal_rule_form_one_chain() {
     let pools = [pool("two", vec![same.clone(), same]), pool("one", vec![one])];
     let request = Request::get("b/").header("x", b"1").header("y", b"2");
     assert_eq!(taken(&pools, &request), ["one", "two"]);
-    assert_eq!(Matcher::compile(&pools, None).chains().len(), 2, "one a host");
+    let hosts = hosts_of(&Matcher::compile(&pools));
+    assert_eq!(hosts.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1], "one a host");
 }
 
 #[test]
@@ -348,9 +372,8 @@ fn m7_rules_that_differ_form_chains_of_their_own() {
         hosts(&["a.b"]),
         hosts(&["*.a.b"]),
     ];
-    let matcher = Matcher::compile(&[pool("p", rules.to_vec())], None);
-    let mut keys: Vec<&str> = matcher.chains().iter().map(|chain| &*chain.key).collect();
-    keys.dedup();
+    let hosts = hosts_of(&Matcher::compile(&[pool("p", rules.to_vec())]));
+    let keys: BTreeSet<&str> = hosts.iter().flatten().map(|(key, _)| &**key).collect();
     assert_eq!(keys.len(), rules.len());
 }
 
@@ -363,8 +386,8 @@ fn m7_the_key_of_a_chain_says_its_rule() {
         query: vec![value("v", ValueTest::Present)],
         ..hosts(&["*.example.com"])
     };
-    let matcher = Matcher::compile(&[pool("a", vec![rule]), pool("b", vec![])], None);
-    let keys: Vec<&str> = matcher.chains().iter().map(|chain| &*chain.key).collect();
+    let hosts = hosts_of(&Matcher::compile(&[pool("a", vec![rule]), pool("b", vec![])]));
+    let keys: Vec<&str> = hosts.iter().flatten().map(|(key, _)| &**key).collect();
     let text = r#"*.example.com Regex "^/a" order 3 methods GET,PUT header "x-env" Exact "canary" query "v" Present"#;
     assert_eq!(keys, [r#"* Prefix "/""#, text]);
 }
@@ -406,10 +429,9 @@ fn judged(matcher: &Matcher, url: &str) -> usize {
 /// The times themselves are in `benches/match.rs`.
 #[test]
 fn m9_ten_thousand_rules_are_judged_no_more_than_ten() {
-    let (few, many) = (Matcher::compile(&many_rules(10), None), Matcher::compile(&many_rules(10_000), None));
+    let (few, many) = (Matcher::compile(&many_rules(10)), Matcher::compile(&many_rules(10_000)));
     for url in ["h5.example.com/api/x", "h/shop/6/items/7", "h/page/7", "h/user8/42", "a.w9.example.com/", "h/none"] {
-        let found =
-            |matcher: &Matcher| matcher.find(&Request::get(url).head()).map(|i| matcher.chains()[i].key.clone());
+        let found = |matcher: &Matcher| found(matcher, &Request::get(url)).map(|chain| chain.key.clone());
         assert_eq!(found(&few), found(&many), "{url}");
         assert_eq!(found(&few).is_none(), url == "h/none");
         assert_eq!(judged(&few, url), judged(&many, url), "{url}");
@@ -419,17 +441,22 @@ fn m9_ten_thousand_rules_are_judged_no_more_than_ten() {
 #[test]
 fn c5_hosts_whose_rules_stay_are_shared_with_the_previous_matcher() {
     let pools = ["g", "h"].map(|host| pool(host, vec![hosts(&[host])]));
-    let old = Matcher::compile(&pools, None);
+    let old = Matcher::compile(&pools);
     let another = pool("a", vec![Rule::default(), Rule { path: Some(exact("/a")), ..hosts(&["g"]) }]);
-    let new = Matcher::compile(pools.iter().chain([&another]), Some(&old));
-    let rules = |matcher: &Matcher, host: &str| {
+    let new = changed(&old, &[], std::slice::from_ref(&another));
+    let group = |matcher: &Matcher, host: &str| {
         let host = HostPattern::Exact(host.to_owned());
-        Arc::clone(&matcher.groups.get(Some(&host)).unwrap().rules)
+        matcher.hosts.get(Some(&host)).and_then(|number| matcher.groups[*number].clone()).unwrap()
     };
-    assert!(Arc::ptr_eq(&rules(&old, "h"), &rules(&new, "h")));
-    assert!(!Arc::ptr_eq(&rules(&old, "g"), &rules(&new, "g")));
+    assert!(Arc::ptr_eq(&group(&old, "h"), &group(&new, "h")), "the change does not concern it");
+    assert!(!Arc::ptr_eq(&group(&old, "g").rules, &group(&new, "g").rules));
+    let chain = |matcher: &Matcher| group(matcher, "g").chains.last().unwrap().clone();
+    assert!(Arc::ptr_eq(&chain(&old), &chain(&new)), "nor the other rules of a host");
     for (url, expected) in [("h/", "h"), ("g/a", "a"), ("g/", "g"), ("i/", "a")] {
-        let index = new.find(&Request::get(url).head()).unwrap();
-        assert_eq!(new.chains()[index].pools[0].name(), expected, "{url}");
+        let chain = found(&new, &Request::get(url)).unwrap();
+        assert_eq!(chain.pools.first().unwrap().name(), expected, "{url}");
     }
+    let back = changed(&new, &[another], &[]);
+    assert_eq!(hosts_of(&back), hosts_of(&old));
+    assert!(found(&back, &Request::get("i/")).is_none());
 }

@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn families(pools: Vec<Arc<Pool>>) -> Families {
-        let table = Table { pools, ..Table::default() };
+        let table = Table { pools: pools.into_iter().collect(), ..Table::default() };
         Families::new(Arc::new(ArcSwap::from_pointee(table)), Arc::new(ProcessStats::new(&["http".into()], 2)))
     }
 

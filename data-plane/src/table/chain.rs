@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::Pools;
 use crate::balance::round_robin::Schedule;
-use crate::pool::Pool;
+use crate::matcher::RuleChain;
 
-/// Pools of one rule, lowest priority first. Pools are given as indexes into the table's list.
+/// Pools of one rule, lowest priority first. Pools are given by their numbers.
 #[derive(Debug)]
 pub struct Chain {
-    /// Canonical text of the rule.
-    pub rule: Arc<str>,
+    holders: Arc<RuleChain>,
     /// Position in the weighted order of equal priorities; carried from table to table.
     pub cursor: Arc<AtomicUsize>,
     tiers: Box<[Tier]>,
@@ -20,18 +20,34 @@ pub struct Chain {
 #[derive(Debug)]
 struct Tier {
     pools: Box<[usize]>,
-    /// Turns of those that have weight, as indexes of `pools`.
+    /// Turns of those that have weight, as places in `pools`.
     turns: Box<[u32]>,
 }
 
 impl Chain {
-    /// Orders `members` (indexes into `pools`) by priority and works out the shares of equal ones.
+    /// Orders the holders of a rule by priority and works out the shares of equal ones.
     #[must_use]
-    pub fn new(rule: Arc<str>, cursor: Arc<AtomicUsize>, mut members: Vec<usize>, pools: &[Arc<Pool>]) -> Self {
-        let priority = |index: &usize| pools[*index].config.priority;
-        members.sort_by_key(priority);
-        let tiers = members.chunk_by(|a, b| priority(a) == priority(b)).map(|tier| Tier::new(tier, pools)).collect();
-        Self { rule, cursor, tiers }
+    pub fn new(holders: Arc<RuleChain>, cursor: Arc<AtomicUsize>, pools: &Pools) -> Self {
+        let member = |name| {
+            let (number, pool) = (pools.number(name)?, pools.get(name)?);
+            Some(Member { number, priority: pool.config.priority, weight: pool.config.weight })
+        };
+        let mut members: Vec<Member> = holders.pools.iter().filter_map(member).collect();
+        members.sort_by_key(|member| member.priority);
+        let tiers = members.chunk_by(|a, b| a.priority == b.priority).map(Tier::new).collect();
+        Self { holders, cursor, tiers }
+    }
+
+    /// Canonical text of the rule.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        &self.holders.key
+    }
+
+    /// Whether it was made for these very holders of its rule.
+    #[must_use]
+    pub fn holds(&self, holders: &Arc<RuleChain>) -> bool {
+        Arc::ptr_eq(&self.holders, holders)
     }
 
     /// The pools in the order of this request's choices: within a priority, first the one whose turn it
@@ -42,20 +58,26 @@ impl Chain {
 
     /// Whether a pool of it has an endpoint that may be chosen.
     #[must_use]
-    pub fn has_candidates(&self, pools: &[Arc<Pool>]) -> bool {
-        let mut members = self.tiers.iter().flat_map(|tier| &tier.pools).map(|index| &pools[*index]);
+    pub fn has_candidates(&self, pools: &Pools) -> bool {
+        let mut members = self.tiers.iter().flat_map(|tier| &tier.pools).filter_map(|number| pools.at(*number));
         members.any(|pool| pool.config.enabled && !pool.runtime.view.load().candidates.is_empty())
     }
 }
 
+/// What counts of a pool here.
+struct Member {
+    number: usize,
+    priority: i32,
+    weight: u32,
+}
+
 impl Tier {
-    fn new(members: &[usize], pools: &[Arc<Pool>]) -> Self {
-        let weight = |index: usize| pools[index].config.weight;
+    fn new(members: &[Member]) -> Self {
         let with_weight: Vec<(u32, u32)> =
-            (0_u32..).zip(members).map(|(place, index)| (place, weight(*index))).filter(|(_, w)| *w > 0).collect();
+            (0_u32..).zip(members).map(|(place, member)| (place, member.weight)).filter(|(_, w)| *w > 0).collect();
         let schedule = Schedule::new(with_weight.iter().map(|(_, weight)| *weight));
         let turns = schedule.turns().iter().map(|turn| with_weight[*turn as usize].0).collect();
-        Self { pools: members.into(), turns }
+        Self { pools: members.iter().map(|member| member.number).collect(), turns }
     }
 
     fn order(&self, cursor: &AtomicUsize) -> impl Iterator<Item = usize> + '_ {
@@ -75,10 +97,11 @@ mod tests {
 
     use super::*;
     use crate::health::{HealthClock, TransitionSink};
-    use crate::pool::PoolRuntime;
+    use crate::matcher::Matcher;
     use crate::pool::runtime::Environment;
+    use crate::pool::{Pool, PoolRuntime};
 
-    fn pools(settings: &[(i32, u32)]) -> Vec<Arc<Pool>> {
+    fn pools(settings: &[(i32, u32)]) -> Pools {
         let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
         let pool = |(i, (priority, weight)): (usize, &(i32, u32))| {
             let mut config = model::Pool::new(format!("a/p{i}").parse().unwrap());
@@ -91,7 +114,8 @@ mod tests {
 
     fn chain(settings: &[(i32, u32)]) -> Chain {
         let pools = pools(settings);
-        Chain::new("rule".into(), Arc::default(), (0..pools.len()).collect(), &pools)
+        let matcher = Matcher::compile(pools.iter().map(|pool| &*pool.config));
+        Chain::new(matcher.chains(0)[0].clone(), Arc::default(), &pools)
     }
 
     #[test]
