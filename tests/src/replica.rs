@@ -25,10 +25,15 @@ impl Replica {
 
     /// Starts one that watches a namespace of a cluster, in which its Lease is too.
     pub async fn in_cluster(kube: &Kube, namespace: &str, pod: &str) -> Self {
+        Self::with_rights(kube.kubeconfig(), namespace, pod).await
+    }
+
+    /// As [`Replica::in_cluster`], with the rights that a kubeconfig gives.
+    pub async fn with_rights(kubeconfig: &Path, namespace: &str, pod: &str) -> Self {
         let addresses = ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let names = ["--namespace", namespace, "--lease-namespace", namespace, "--pod-name", pod];
         let flags = [&addresses[..], &names].concat();
-        let variables = [("KUBECONFIG", kube.kubeconfig())];
+        let variables = [("KUBECONFIG", kubeconfig)];
         Self::of(Program::start_in(&program("weir-control-plane"), &flags, &variables)).await
     }
 
@@ -40,6 +45,11 @@ impl Replica {
     /// Where proxies connect.
     pub fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Its admin address.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Its log so far.

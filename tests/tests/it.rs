@@ -21,6 +21,7 @@ mod it {
     mod issue;
     mod kubelet;
     mod kubernetes;
+    mod kubernetes_source;
     mod kubernetes_status;
     mod monitoring;
     mod mtls;
