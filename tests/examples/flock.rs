@@ -7,12 +7,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
 use tokio::time::Instant;
 use weir_tests::Flock;
+use weir_tests::figures::figures;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -63,10 +63,4 @@ fn change(file: &Path, number: u32) -> anyhow::Result<()> {
     let head = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: changing, namespace: bench}\n";
     fs::write(&new, format!("{head}spec: {{retry: {{attempts: {retries}}}}}\n"))?;
     Ok(fs::rename(new, file)?)
-}
-
-fn figures(mut times: Vec<Duration>) -> serde_json::Value {
-    times.sort();
-    let at = |percent: usize| times.get(times.len() * percent / 100).or(times.last()).map(Duration::as_secs_f64);
-    json!({"p50": at(50), "p99": at(99), "max": at(100)})
 }

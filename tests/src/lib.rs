@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod dns;
 pub mod eventually;
+pub mod figures;
 pub mod flock;
 pub mod full;
 pub mod image;
