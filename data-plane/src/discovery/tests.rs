@@ -145,6 +145,10 @@ struct Node {
 
 impl Node {
     fn start(control_plane: SocketAddr, cache: Option<&TempDir>) -> Self {
+        Self::start_at(&[control_plane], cache)
+    }
+
+    fn start_at(control_planes: &[SocketAddr], cache: Option<&TempDir>) -> Self {
         let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
         let (transitions, seen) = TransitionSink::new();
         let (clock, clock_task) = HealthClock::new();
@@ -159,7 +163,7 @@ impl Node {
             stats: stats.clone(),
         };
         let settings = Settings {
-            control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
+            control_planes: control_planes.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
             tls: None,
             node_id: "node".into(),
             cache_dir: cache.map(|folder| folder.path().to_owned()),
@@ -363,6 +367,29 @@ async fn s2_it_tries_again_until_there_is_a_control_plane() {
     assert_eq!(node.readiness.missing(), ["first table"]);
     let mut control = ControlPlane::serve(socket);
     control.stream().await.subscribe().await;
+}
+
+#[tokio::test]
+async fn s2_a_stream_that_came_of_age_goes_on_elsewhere_with_what_is_held() {
+    let (mut one, mut other) = (ControlPlane::start().await, ControlPlane::start().await);
+    let node = Node::start_at(&[one.address, other.address], None);
+    let mut seen = [0, 0];
+    // By chance it goes to either, also to the one that it comes from; 20 times to the same is one in 500,000.
+    for round in 0..20 {
+        let (which, mut stream) = tokio::select! {
+            stream = one.stream() => (0, stream),
+            stream = other.stream() => (1, stream),
+        };
+        seen[which] += 1;
+        assert_eq!(stream.subscribe().await.held.len(), if round == 0 { 0 } else { 2 });
+        stream.deliver(if round == 0 { web() } else { vec![] }, vec![]).await;
+        stream.deltas.send(Err(weir_proto::age::come_of_age())).await.unwrap();
+        if seen.iter().all(|count| *count > 0) {
+            assert_eq!(node.backends("a/web"), ["web-1"]);
+            return;
+        }
+    }
+    panic!("{seen:?}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use weir_tests::authority::{Authority, Pair, YEAR};
 use weir_tests::manifest::{backend, pool, web};
 use weir_tests::metrics::samples;
 use weir_tests::program::run;
-use weir_tests::{Backend, DataPlane, Load, Replica, eventually, get};
+use weir_tests::{Backend, DataPlane, Load, Replica, eventually, get, within};
 
 /// Both planes, with folders for certificates.
 struct World {
@@ -24,7 +24,7 @@ struct World {
     client: TempDir,
     control: Replica,
     backend: Backend,
-    _manifests: TempDir,
+    manifests: TempDir,
 }
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
         let backend = Backend::start("web-1").await;
         fs::write(manifests.path().join("web.yaml"), web("", &[backend.address()])).unwrap();
         let control = start(manifests.path(), server.path()).await;
-        Self { authority, server, client, control, backend, _manifests: manifests }
+        Self { authority, server, client, control, backend, manifests }
     }
 
     async fn proxy(&self) -> DataPlane {
@@ -107,6 +107,21 @@ async fn planes_with_issued_certificates_serve_and_say_when_these_end() {
         assert!(expires > in_89_days && expires < in_89_days + 2.0 * 86_400.0, "{expires}");
     }
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_never_finish_their_handshake_hold_up_nobody() {
+    let world = World::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(world.control.grpc()).await.unwrap());
+    }
+    world.proxy().await.stop().await;
+    // They are let go in the end.
+    for stream in &mut silent {
+        within("the end of a silent connection", stream.read_u8()).await.unwrap_err();
+    }
+    assert_eq!(world.control.metric("weir_refused_proxies_total").await, 0.0, "a probe is no proxy");
 }
 
 #[tokio::test]
@@ -188,7 +203,7 @@ async fn a_proxy_gets_the_namespaces_of_its_certificate_and_no_others() {
     let world = World::start().await;
     let other = pool("secret", "match: [{hosts: [other.test]}]") + &backend("secret-1", "secret", "127.0.0.1:9", "");
     let other = other.replace("namespace: test", "namespace: other");
-    fs::write(world._manifests.path().join("other.yaml"), other).unwrap();
+    fs::write(world.manifests.path().join("other.yaml"), other).unwrap();
     let folder = folder();
     world.authority.client(&["other", "absent"], YEAR).write(folder.path(), &[&world.authority]);
     let limited = proxy(&world.control, folder.path()).start().await;
