@@ -24,6 +24,7 @@ pub(super) struct Network {
 #[derive(Debug)]
 pub(super) struct PodNetwork {
     namespace: String,
+    link: String,
     address: Ipv4Addr,
 }
 
@@ -58,9 +59,10 @@ impl Network {
     pub(super) fn pod(&self) -> PodNetwork {
         let last = self.next.fetch_add(1, SeqCst) + 1;
         assert!(last < 255, "a test has no more than 253 pods");
-        let namespace = format!("{}-{last}", bridge(self.number));
-        let pod = PodNetwork { namespace, address: self.address(last) };
-        let (name, link, bridge) = (&pod.namespace, format!("weir{}-{last}", self.number), bridge(self.number));
+        let bridge = bridge(self.number);
+        let (namespace, link) = (format!("{bridge}-{last}"), format!("{}{last}", links(self.number)));
+        let pod = PodNetwork { namespace, link, address: self.address(last) };
+        let PodNetwork { namespace: name, link, .. } = &pod;
         batch(&[
             format!("netns add {name}"),
             format!("link add {link} type veth peer name eth0 netns {name}"),
@@ -96,7 +98,8 @@ impl Drop for Network {
 
 impl Drop for PodNetwork {
     fn drop(&mut self) {
-        // Its link goes with it.
+        // The link would go with the namespace, but that lives on while it has connections that were not closed well.
+        let _ = ip(&["link", "delete", &self.link]);
         let _ = ip(&["netns", "delete", &self.namespace]);
     }
 }
@@ -105,29 +108,42 @@ fn bridge(number: u8) -> String {
     format!("weir-{number}")
 }
 
+/// What the names of the links to a bridge begin with.
+fn links(number: u8) -> String {
+    format!("weir{number}-")
+}
+
 /// Removes the networks of processes that are no more.
 fn sweep() {
-    let listed = ip(&["-json", "link", "show", "type", "bridge"]).expect("ip of iproute2");
-    // Without any bridge nothing at all is printed.
-    let links: Vec<Value> = serde_json::from_str(&listed).unwrap_or_default();
-    for link in links {
-        let (name, alias) = (link["ifname"].as_str().unwrap_or_default(), link["ifalias"].as_str());
+    for (name, alias) in interfaces() {
+        let number = name.strip_prefix("weir-").and_then(|number| number.parse().ok());
         let gone = alias.is_some_and(|process| !Path::new("/proc").join(process).exists());
-        if name.starts_with("weir-") && gone {
-            remove(name);
+        if let Some(number) = number.filter(|_| gone) {
+            remove(number);
         }
     }
 }
 
-fn remove(bridge: &str) {
+/// Names and aliases of this machine's network interfaces.
+fn interfaces() -> Vec<(String, Option<String>)> {
+    let listed = ip(&["-json", "link", "show"]).expect("ip of iproute2");
+    let interfaces: Vec<Value> = serde_json::from_str(&listed).expect("a list of interfaces");
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    interfaces.iter().map(|i| (text(&i["ifname"]).unwrap_or_default(), text(&i["ifalias"]))).collect()
+}
+
+fn remove(number: u8) {
+    for (name, _) in interfaces().iter().filter(|(name, _)| name.starts_with(&links(number))) {
+        let _ = ip(&["link", "delete", name]);
+    }
     let namespaces = ip(&["netns", "list"]).expect("ip of iproute2");
-    let prefix = format!("{bridge}-");
+    let prefix = format!("{}-", bridge(number));
     for name in namespaces.lines().filter_map(|line| line.split_whitespace().next()) {
         if name.starts_with(&prefix) {
             let _ = ip(&["netns", "delete", name]);
         }
     }
-    let _ = ip(&["link", "delete", bridge]);
+    let _ = ip(&["link", "delete", &bridge(number)]);
 }
 
 fn batch(lines: &[String]) {

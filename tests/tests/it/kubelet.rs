@@ -144,10 +144,16 @@ async fn networks_that_a_killed_test_left_behind_are_removed() {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     };
     // No process has this id: it is above the highest one that Linux gives.
-    for left in ["link add weir-255 type bridge", "link set weir-255 alias 4194305", "netns add weir-255-2"] {
+    for left in [
+        "link add weir-255 type bridge",
+        "link set weir-255 alias 4194305",
+        "netns add weir-255-2",
+        "link add weir255-2 type veth peer name eth0 netns weir-255-2",
+    ] {
         assert!(ip(left).0, "{left}");
     }
     let kube = Kube::shared().await;
     let _kubelet = Kubelet::start(&kube, "default").await;
-    assert!(!ip("link show weir-255").0 && !ip("netns list").1.contains("weir-255-2"));
+    assert!(!ip("link show weir-255").0 && !ip("link show weir255-2").0);
+    assert!(!ip("netns list").1.contains("weir-255-2"));
 }
