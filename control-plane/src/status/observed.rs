@@ -42,6 +42,8 @@ pub struct Seen {
     resource_version: u64,
     /// Of the status; `None` = it has none.
     digest: Option<u64>,
+    /// The generation that the status is about.
+    generation: Option<i64>,
     /// By type.
     conditions: [Option<SeenCondition>; ConditionType::ALL.len()],
     /// State and since when, in seconds.
@@ -131,6 +133,7 @@ impl Seen {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
             resource_version: metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default(),
             digest: None,
+            generation: None,
             conditions: Default::default(),
             endpoints: Box::default(),
         };
@@ -146,6 +149,7 @@ impl Seen {
         let Some(mut status) = read::<PoolStatus>(status) else { return };
         status.conditions.retain(is_ours);
         self.digest = Some(digest(&status));
+        self.generation = status.observed_generation;
         self.conditions = conditions(&status.conditions);
     }
 
@@ -153,6 +157,7 @@ impl Seen {
         let Some(mut status) = read::<BackendStatus>(status) else { return };
         status.conditions.retain(is_ours);
         self.digest = Some(digest(&status));
+        self.generation = status.observed_generation;
         self.conditions = conditions(&status.conditions);
         self.endpoints = status.endpoints.iter().filter_map(endpoint).collect();
     }
@@ -161,6 +166,12 @@ impl Seen {
     #[must_use]
     pub fn has(&self, status: &impl Serialize) -> bool {
         self.digest == Some(digest(status))
+    }
+
+    /// The generation that its status is about; `None` = it has no status, or the status does not say.
+    #[must_use]
+    pub fn generation(&self) -> Option<i64> {
+        self.generation
     }
 
     /// Since when a condition has the status that it has, if that is this one.

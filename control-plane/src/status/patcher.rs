@@ -11,7 +11,7 @@ use weir_proto::model::{Key, Kind};
 
 use super::document::Document;
 use super::events::{Events, notes};
-use super::{Observed, Seen, Status};
+use super::{ConditionState, Observed, Seen, Status};
 use crate::api::{API_VERSION, Backend, Pool};
 use crate::metrics::Metrics;
 
@@ -41,10 +41,14 @@ pub(super) enum Outcome {
 }
 
 impl Patcher {
-    /// Writes a status, unless the object has it already.
-    pub(super) async fn write(&self, key: &Key, status: &Status) -> Outcome {
+    /// Writes a status, unless the object has it already. What only proxies can know is left as it is until it
+    /// `is_settled`.
+    pub(super) async fn write(&self, key: &Key, status: &Status, is_settled: bool) -> Outcome {
         // One that is not known is gone, or will be seen soon, and looked at then.
         let Some(seen) = self.observed.get(key) else { return Outcome::Done };
+        if !is_settled && is_judged(status, &seen) {
+            return Outcome::Done;
+        }
         let document = Document::new(status, &seen, Timestamp::now());
         if seen.has(&document) {
             return Outcome::Done;
@@ -85,6 +89,13 @@ fn body(key: &Key, seen: &Seen, document: &Document) -> Value {
         "metadata": {"namespace": key.name.namespace(), "name": key.name.name(), "uid": seen.uid},
         "status": document,
     })
+}
+
+/// Whether an object says already what can be said without any proxy.
+fn is_judged(status: &Status, seen: &Seen) -> bool {
+    let [accepted, resolved, _] = status.conditions();
+    let says = |condition: &ConditionState| seen.says(condition.kind, condition.reason, &condition.message);
+    seen.generation().is_some() && seen.generation() == status.verdict.generation && says(&accepted) && says(&resolved)
 }
 
 fn failure(key: &Key, error: &Error) -> Outcome {

@@ -83,6 +83,10 @@ impl Statuses {
 
     /// Looks at some resources again, Backends first: what they are counts for their Pools.
     fn look(&mut self, sources: &Sources, keys: Option<BTreeSet<Key>>) -> Vec<Update> {
+        if keys.as_ref().is_some_and(BTreeSet::is_empty) {
+            self.snapshot = sources.snapshot.borrow().clone();
+            return Vec::new();
+        }
         let known = || self.all.keys().cloned();
         let keys = keys.unwrap_or_else(|| sources.keys().into_iter().chain(known()).collect());
         let view = View { sources, progress: sources.nodes.progress(), snapshot: sources.snapshot.borrow().clone() };

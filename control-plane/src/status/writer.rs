@@ -30,6 +30,10 @@ const MINOR_A_SECOND: u32 = 50;
 const BUSY_FIRST: Duration = Duration::from_millis(100);
 const BUSY_DOUBLINGS: u32 = 6;
 
+/// A new holder leaves alone what only proxies can know for so long: after a restart they have to come back first,
+/// and nobody is to read that none is connected.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
 /// A status that is refused is tried again after this.
 const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 
@@ -57,18 +61,33 @@ pub(super) struct Writer {
     inbox: Arc<Inbox>,
     /// Whether we are the one who writes.
     is_holder: watch::Receiver<bool>,
+    /// The same, as far as we have taken it in.
+    writes: bool,
     patches: JoinSet<(Key, Outcome)>,
     /// Objects whose status was refused, until it is tried again.
     resting: JoinSet<Key>,
     minor: Pace,
+    /// When a new holder knows its proxies; `None` = it does.
+    settled: Option<Instant>,
     /// Times in a row that the API server could not take a patch.
     busy: u32,
 }
 
 impl Writer {
     pub(super) fn new(patcher: Patcher, inbox: Arc<Inbox>, is_holder: watch::Receiver<bool>) -> Self {
+        let writes = *is_holder.borrow();
         let minor = Pace::new(MINOR_BURST, MINOR_A_SECOND, Instant::now());
-        Self { patcher, inbox, is_holder, patches: JoinSet::new(), resting: JoinSet::new(), minor, busy: 0 }
+        Self {
+            patcher,
+            inbox,
+            is_holder,
+            writes,
+            patches: JoinSet::new(),
+            resting: JoinSet::new(),
+            minor,
+            settled: None,
+            busy: 0,
+        }
     }
 
     /// Writes until stopped; patches under way come to their end.
@@ -80,6 +99,7 @@ impl Writer {
                 () = stop.cancelled() => break,
                 () = self.inbox.filled.notified() => {}
                 () = at(wake) => {}
+                () = at(self.settled) => self.settle(),
                 changed = self.is_holder.changed() => match changed {
                     Ok(()) => self.holder_changed(),
                     Err(_) => break,
@@ -96,10 +116,17 @@ impl Writer {
     }
 
     /// A new holder looks at everything: it does not know what the old one wrote last.
-    fn holder_changed(&self) {
-        if *self.is_holder.borrow() {
+    fn holder_changed(&mut self) {
+        self.writes = *self.is_holder.borrow_and_update();
+        if self.writes {
+            self.settled = Some(Instant::now() + SETTLED_AFTER);
             self.inbox.wanted.lock().all_again();
         }
+    }
+
+    fn settle(&mut self) {
+        self.settled = None;
+        self.inbox.wanted.lock().all_again();
     }
 
     fn again(&self, key: Key) {
@@ -108,7 +135,7 @@ impl Writer {
 
     /// Starts as many patches as may be; gives back when there may be more, if that is a matter of time.
     fn start(&mut self) -> Option<Instant> {
-        while *self.is_holder.borrow() && self.patches.len() < IN_FLIGHT {
+        while self.writes && self.patches.len() < IN_FLIGHT {
             let due = self.minor.due();
             let is_due = due <= Instant::now();
             let mut wanted = self.inbox.wanted.lock();
@@ -119,8 +146,9 @@ impl Writer {
             };
             drop(wanted);
             let (patcher, rest) = (self.patcher.clone(), BUSY_FIRST * 2_u32.pow(self.busy.min(BUSY_DOUBLINGS)));
+            let is_settled = self.settled.is_none();
             self.patches.spawn(async move {
-                let outcome = patcher.write(&key, &status).await;
+                let outcome = patcher.write(&key, &status, is_settled).await;
                 if outcome == Outcome::Busy {
                     sleep(rest).await;
                 }

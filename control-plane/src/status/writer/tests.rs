@@ -361,3 +361,40 @@ async fn an_object_that_is_made_anew_gets_its_status_though_nothing_else_changed
     sleep(LATER).await;
     assert_eq!(api.patches(), ["a"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn s4_a_new_holder_waits_for_its_proxies_before_it_says_that_there_are_none() {
+    let api = Api::default();
+    let first = Replica::new(&api, true);
+    first.given("a");
+    first.set("a", good(2, 2)).await;
+    first.given("b");
+    api.patches();
+    let second = Replica::new(&api, false);
+    second.holder.send_replace(true);
+    let set = |name: &str, status| second.inbox.set(key("Pool", name), Some(Arc::new(status)));
+    set("a", good(0, 0));
+    set("b", good(0, 0));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.patches(), ["b"], "one that has no status yet gets it at once");
+    set("a", good(2, 2));
+    sleep(LATER).await;
+    assert_eq!(api.patches(), [] as [&str; 0]);
+    set("a", good(0, 0));
+    sleep(LATER).await;
+    assert_eq!(api.patches(), ["a"], "now it knows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s1_a_new_holder_tells_at_once_what_it_can_judge_by_itself() {
+    let api = Api::default();
+    let first = Replica::new(&api, true);
+    first.given("a");
+    first.set("a", good(2, 2)).await;
+    api.patches();
+    let second = Replica::new(&api, false);
+    second.holder.send_replace(true);
+    second.inbox.set(key("Pool", "a"), Some(Arc::new(bad("too odd"))));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.patches(), ["a"]);
+}
