@@ -64,7 +64,8 @@ impl Dns {
 
     /// Sets the addresses of these names, and forgets all others.
     pub fn set_all(&self, names: BTreeMap<String, Vec<IpAddr>>) {
-        *self.shared.names.lock() = names.into_iter().map(|(name, addresses)| (format!("{name}."), addresses)).collect();
+        *self.shared.names.lock() =
+            names.into_iter().map(|(name, addresses)| (format!("{name}."), addresses)).collect();
     }
 
     /// Whether to answer SERVFAIL to everything.
