@@ -111,7 +111,7 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
     let metrics = Arc::new(Metrics::new()?);
     let tls = grpc_tls.map(|folder| open_tls(folder, &metrics)).transpose()?;
     let source = AnySource::open(source, metrics.clone()).await?;
-    let cluster = source.kubernetes().map(|source| Cluster::new(source, lease, metrics.clone()));
+    let cluster = source.kubernetes().map(|source| Cluster::new(source, lease, metrics.clone())).transpose()?;
     let (grpc_listener, grpc) = listen(grpc).await?;
     let (admin_listener, admin) = listen(admin).await?;
     let board = Arc::new(Board::default());

@@ -3,6 +3,9 @@
 //! As Kubernetes' own controllers do it: a Lease that somebody else holds and that has not changed for its whole
 //! duration, by our own clock, is free. Nothing depends on clocks of different machines that agree. A holder that
 //! cannot renew in time lets go before anybody else may take over, and one that ends gives the Lease back.
+//!
+//! A holder knows only the proxies that are connected to itself, so one that has none gives the Lease back for a while,
+//! in case another replica has some; one with proxies takes it at once, one without waits.
 
 use std::fmt;
 use std::fs;
@@ -30,6 +33,11 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// A holder that could not renew for so long is none any more.
 const LET_GO: Duration = Duration::from_secs(4);
+
+/// One without proxies leaves a free Lease to others for so long, and gives its own back after it, then after twice as
+/// long and so on: there may be no proxies at all.
+const YIELD: Duration = Duration::from_secs(3);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
 /// A request that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -71,6 +79,7 @@ pub(crate) async fn hold(
     let api = Api::namespaced(client, &config.namespace);
     let mut candidate = Candidate::new(config);
     loop {
+        candidate.count_proxies(metrics.proxies_connected.get(), Instant::now());
         let step = timeout(WITHIN, candidate.step(&api));
         let result = tokio::select! {
             () = stop.cancelled() => break,
@@ -111,13 +120,30 @@ struct Candidate {
     seen: Option<(Lease, Instant)>,
     /// When we last took or renewed it.
     renewed: Option<Instant>,
+    /// Since when we have had no proxies; `None` = we have some.
+    alone_since: Option<Instant>,
+    /// How long we hold the Lease without any.
+    patience: Duration,
 }
 
 impl Candidate {
     fn new(config: LeaseConfig) -> Self {
         let LeaseConfig { namespace: _, name, pod } = config;
         let identity = format!("{pod}_{:016x}", rand::random::<u64>());
-        Self { name, identity, seen: None, renewed: None }
+        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: YIELD }
+    }
+
+    fn count_proxies(&mut self, count: i64, now: Instant) {
+        if count > 0 {
+            (self.alone_since, self.patience) = (None, YIELD);
+        } else {
+            self.alone_since.get_or_insert(now);
+        }
+    }
+
+    /// Whether it is time to see if another replica has proxies.
+    fn should_yield(&self, now: Instant) -> bool {
+        self.is_holder(now) && self.alone_since.is_some_and(|since| now.duration_since(since) >= self.patience)
     }
 
     fn is_holder(&self, now: Instant) -> bool {
@@ -131,6 +157,9 @@ impl Candidate {
     /// Renews the Lease, takes it if it is free, or looks whether it is.
     async fn step(&mut self, api: &Api<Lease>) -> Result<(), Error> {
         let start = Instant::now();
+        if self.should_yield(start) {
+            return self.yield_to_others(api).await;
+        }
         let lease = match api.get_opt(&self.name).await? {
             Some(lease) => lease,
             None => return self.create(api, start).await,
@@ -140,6 +169,14 @@ impl Candidate {
             Some(claim) => self.replace(api, &claim, start).await,
             None => Ok(()),
         }
+    }
+
+    async fn yield_to_others(&mut self, api: &Api<Lease>) -> Result<(), Error> {
+        tracing::debug!(lease = self.name, "no proxies: others may write statuses");
+        self.give_back(api).await?;
+        (self.renewed, self.alone_since) = (None, None);
+        self.patience = (self.patience * 2).min(LONGEST_HOLD);
+        Ok(())
     }
 
     /// Notes how the Lease is, and since when.
@@ -161,7 +198,12 @@ impl Candidate {
         if !is_ours {
             self.renewed = None;
         }
-        if !is_ours && !holder.is_empty() && now.duration_since(*since) < lasts {
+        let reserved = match holder {
+            "" if self.alone_since.is_some() => YIELD,
+            "" => Duration::ZERO,
+            _ => lasts,
+        };
+        if !is_ours && now.duration_since(*since) < reserved {
             return None;
         }
         let transitions = spec.lease_transitions.unwrap_or_default();
@@ -221,5 +263,58 @@ impl Candidate {
             return Ok(());
         }
         api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate() -> Candidate {
+        let text = |text: &str| text.to_owned();
+        Candidate::new(LeaseConfig { namespace: text("ns"), name: text("lease"), pod: text("pod") })
+    }
+
+    fn lease(holder: &str, version: &str) -> Lease {
+        let metadata = ObjectMeta { resource_version: Some(version.into()), ..ObjectMeta::default() };
+        let holder_identity = Some(holder.to_owned()).filter(|holder| !holder.is_empty());
+        let spec = LeaseSpec { holder_identity, lease_duration_seconds: Some(6), ..LeaseSpec::default() };
+        Lease { metadata, spec: Some(spec) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_of_somebody_else_is_free_when_it_has_not_changed_for_its_duration() {
+        let mut candidate = candidate();
+        let start = Instant::now();
+        candidate.look(lease("other", "1"), start);
+        assert!(candidate.claim(start + Duration::from_secs(5)).is_none());
+        candidate.look(lease("other", "2"), start + Duration::from_secs(5));
+        assert!(candidate.claim(start + Duration::from_secs(10)).is_none(), "it was renewed");
+        let claim = candidate.claim(start + Duration::from_secs(11)).unwrap();
+        assert_eq!(claim.spec.unwrap().holder_identity, Some(candidate.identity));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_free_lease_is_taken_at_once_with_proxies_and_later_without() {
+        let mut candidate = candidate();
+        let start = Instant::now();
+        candidate.look(lease("", "1"), start);
+        candidate.count_proxies(0, start);
+        assert!(candidate.claim(start + Duration::from_secs(2)).is_none());
+        assert!(candidate.claim(start + YIELD).is_some());
+        candidate.count_proxies(1, start);
+        assert!(candidate.claim(start).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_without_proxies_yields_and_is_more_patient_each_time() {
+        let mut candidate = candidate();
+        let start = Instant::now();
+        candidate.renewed = Some(start + YIELD);
+        candidate.count_proxies(0, start);
+        assert!(!candidate.should_yield(start + Duration::from_secs(2)));
+        assert!(candidate.should_yield(start + YIELD));
+        candidate.count_proxies(2, start + YIELD);
+        assert!(!candidate.should_yield(start + YIELD), "now it has proxies");
     }
 }

@@ -32,7 +32,7 @@ pub struct Metrics {
     pub propagation: Histogram,
     /// Proxies turned away, by reason.
     pub refused_proxies: IntCounterVec,
-    /// 1 = this replica writes statuses.
+    /// 1 = this replica writes statuses; shown only by [`Metrics::show_status_writer`].
     pub status_writer: IntGauge,
     deltas: IntCounterVec,
     status_patches: IntCounterVec,
@@ -64,7 +64,7 @@ impl Metrics {
                 "Proxies turned away for what their certificate lacks.",
                 &[("reason", &Refusal::REASONS)],
             )?,
-            status_writer: gauge(&registry, "weir_status_writer", "1 if this replica writes statuses, else 0.")?,
+            status_writer: IntGauge::new("weir_status_writer", "1 if this replica writes statuses, else 0.")?,
             status_patches: counters(
                 &registry,
                 "weir_status_patches_total",
@@ -103,6 +103,15 @@ impl Metrics {
     /// From now on shows when the certificate in force ends.
     pub(crate) fn show_expiry(&self, certificate: Arc<Current<ServerConfig>>) -> prometheus::Result<()> {
         self.registry.register(Box::new(Expiry::new("weir_certificate_expiry_timestamp_seconds", certificate)?))
+    }
+
+    /// From now on, whether this replica writes statuses is shown: outside a cluster there is nobody to write them, and
+    /// nothing to raise an alarm about.
+    ///
+    /// # Errors
+    /// If it is shown already.
+    pub(crate) fn show_status_writer(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.status_writer.clone()))
     }
 
     /// Counts a delta on its way to one proxy.

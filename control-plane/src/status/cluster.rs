@@ -43,10 +43,14 @@ pub(crate) struct ClusterSink {
 
 impl Cluster {
     /// For the cluster of a source.
-    pub(crate) fn new(source: &KubernetesSource, lease: LeaseArgs, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// # Errors
+    /// If there is one already that shows its metrics.
+    pub(crate) fn new(source: &KubernetesSource, lease: LeaseArgs, metrics: Arc<Metrics>) -> prometheus::Result<Self> {
+        metrics.show_status_writer()?;
         let client = source.client().clone();
         let lease = LeaseConfig::new(lease, &client);
-        Self { client, observed: source.observed().clone(), lease, metrics }
+        Ok(Self { client, observed: source.observed().clone(), lease, metrics })
     }
 
     /// The sink, and the task that writes what it takes until it is stopped.

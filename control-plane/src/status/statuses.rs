@@ -22,7 +22,7 @@ impl Sources {
     /// The status of every resource as of now, looked up afresh.
     pub(crate) fn statuses(&self) -> BTreeMap<Key, Arc<Status>> {
         let mut statuses = Statuses::default();
-        statuses.look(self, None);
+        statuses.look(self, self.snapshot.borrow().clone(), None);
         statuses.all
     }
 
@@ -60,7 +60,7 @@ impl Statuses {
         let judged = sources.board.take_judged();
         let snapshot = sources.snapshot.borrow().clone();
         let keys = self.concerned(news, judged, snapshot.as_ref());
-        let mut updates = self.look(sources, keys);
+        let mut updates = self.look(sources, snapshot, keys);
         updates.extend(transitions.into_iter().map(Update::Endpoint));
         updates
     }
@@ -82,15 +82,14 @@ impl Statuses {
     }
 
     /// Looks at some resources again, Backends first: what they are counts for their Pools.
-    fn look(&mut self, sources: &Sources, keys: Option<BTreeSet<Key>>) -> Vec<Update> {
+    fn look(&mut self, sources: &Sources, snapshot: Option<Arc<Snapshot>>, keys: Option<BTreeSet<Key>>) -> Vec<Update> {
+        self.snapshot.clone_from(&snapshot);
         if keys.as_ref().is_some_and(BTreeSet::is_empty) {
-            self.snapshot = sources.snapshot.borrow().clone();
             return Vec::new();
         }
         let known = || self.all.keys().cloned();
         let keys = keys.unwrap_or_else(|| sources.keys().into_iter().chain(known()).collect());
-        let view = View { sources, progress: sources.nodes.progress(), snapshot: sources.snapshot.borrow().clone() };
-        self.snapshot.clone_from(&view.snapshot);
+        let view = View { sources, progress: sources.nodes.progress(), snapshot };
         let (mut pools, others): (BTreeSet<Key>, BTreeSet<Key>) =
             keys.into_iter().partition(|key| key.kind == Kind::Pool);
         let mut updates = Vec::new();
@@ -294,42 +293,5 @@ mod tests {
         );
         world.apply(Event::Delete(key("Backend", "x")));
         assert_eq!(world.updates(), ["x", "b"]);
-    }
-
-    /// `cargo test -p weir-control-plane --release p6_ -- --ignored --nocapture` prints how long things take.
-    #[test]
-    #[ignore = "a measurement"]
-    fn p6_statuses_of_20_000_resources_with_1_000_proxies() {
-        let pools = (0..5_000).map(|i| Event::Apply(pool(&format!("p{i}"), "{}")));
-        let x = |i: usize| format!("{{pool: p{}, address: '10.0.0.1:80'}}", i % 5_000);
-        let backends = (0..15_000).map(|i| Event::Apply(backend(&format!("b{i}"), &x(i))));
-        let mut world = World::new(pools.chain(backends).collect());
-        let measure = |what: &str, world: &mut World| {
-            let start = std::time::SystemTime::now();
-            let updates = world.statuses.update(&world.sources).len();
-            println!("{what}: {updates} updates in {:?}", start.elapsed().unwrap());
-        };
-        let full = || pb::Report {
-            full: true,
-            endpoints: (0..15_000).flat_map(|i| says(&format!("b{i}"), pb::EndpointState::Up).endpoints).collect(),
-        };
-        let (snapshot, report) = (world.snapshot(), full());
-        let start = std::time::SystemTime::now();
-        let nodes: Vec<_> = (0..1_000).map(|i| world.sources.nodes.enter_for_test(&format!("n{i}"))).collect();
-        for node in &nodes {
-            node.holds(&snapshot);
-            node.reported(report.clone());
-        }
-        println!("1,000 proxies told of 15,000 endpoints each in {:?}", start.elapsed().unwrap());
-        measure("all", &mut world);
-        measure("nothing", &mut world);
-        world.apply(Event::Apply(pool("p7", "{weight: 9}")));
-        let snapshot = world.snapshot();
-        nodes.iter().for_each(|node| node.holds(&snapshot));
-        measure("one pool, acked by all", &mut world);
-        nodes[1].reported(says("b9", pb::EndpointState::Ejected));
-        measure("one endpoint", &mut world);
-        drop(nodes);
-        measure("all gone", &mut world);
     }
 }
