@@ -5,7 +5,7 @@
 //! cannot renew in time lets go before anybody else may take over, and one that ends gives the Lease back.
 //!
 //! A holder knows only the proxies that are connected to itself, so one that has none gives the Lease back for a while,
-//! in case another replica has some; one with proxies takes it at once, one without waits.
+//! in case another replica has some.
 
 use std::fmt;
 use std::fs;
@@ -34,8 +34,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A holder that could not renew for so long is none any more.
 const LET_GO: Duration = Duration::from_secs(4);
 
-/// One without proxies leaves a free Lease to others for so long, and gives its own back after it, then after twice as
-/// long and so on: there may be no proxies at all.
+/// A holder without proxies gives the Lease back after so long and leaves it to others for as long; then it holds it
+/// twice as long, and so on: there may be no proxies at all.
 const YIELD: Duration = Duration::from_secs(3);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
@@ -124,18 +124,20 @@ struct Candidate {
     alone_since: Option<Instant>,
     /// How long we hold the Lease without any.
     patience: Duration,
+    /// Until when we leave a free Lease to others.
+    off_until: Option<Instant>,
 }
 
 impl Candidate {
     fn new(config: LeaseConfig) -> Self {
         let LeaseConfig { namespace: _, name, pod } = config;
         let identity = format!("{pod}_{:016x}", rand::random::<u64>());
-        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: YIELD }
+        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: YIELD, off_until: None }
     }
 
     fn count_proxies(&mut self, count: i64, now: Instant) {
         if count > 0 {
-            (self.alone_since, self.patience) = (None, YIELD);
+            (self.alone_since, self.patience, self.off_until) = (None, YIELD, None);
         } else {
             self.alone_since.get_or_insert(now);
         }
@@ -175,6 +177,7 @@ impl Candidate {
         tracing::debug!(lease = self.name, "no proxies: others may write statuses");
         self.give_back(api).await?;
         (self.renewed, self.alone_since) = (None, None);
+        self.off_until = Some(Instant::now() + YIELD);
         self.patience = (self.patience * 2).min(LONGEST_HOLD);
         Ok(())
     }
@@ -198,12 +201,8 @@ impl Candidate {
         if !is_ours {
             self.renewed = None;
         }
-        let reserved = match holder {
-            "" if self.alone_since.is_some() => YIELD,
-            "" => Duration::ZERO,
-            _ => lasts,
-        };
-        if !is_ours && now.duration_since(*since) < reserved {
+        let is_held = !is_ours && !holder.is_empty() && now.duration_since(*since) < lasts;
+        if is_held || self.off_until.is_some_and(|until| now < until) {
             return None;
         }
         let transitions = spec.lease_transitions.unwrap_or_default();
@@ -295,10 +294,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_free_lease_is_taken_at_once_with_proxies_and_later_without() {
+    async fn who_gave_a_lease_back_for_want_of_proxies_leaves_it_to_others_until_it_has_some() {
         let mut candidate = candidate();
         let start = Instant::now();
         candidate.look(lease("", "1"), start);
+        assert!(candidate.claim(start).is_some());
+        candidate.off_until = Some(start + YIELD);
         candidate.count_proxies(0, start);
         assert!(candidate.claim(start + Duration::from_secs(2)).is_none());
         assert!(candidate.claim(start + YIELD).is_some());
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_holder_without_proxies_yields_and_is_more_patient_each_time() {
+    async fn a_holder_without_proxies_yields_after_a_while() {
         let mut candidate = candidate();
         let start = Instant::now();
         candidate.renewed = Some(start + YIELD);
