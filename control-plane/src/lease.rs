@@ -34,10 +34,13 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A holder that could not renew for so long is none any more.
 const LET_GO: Duration = Duration::from_secs(4);
 
-/// A holder without proxies gives the Lease back after so long and leaves it to others for as long; then it holds it
-/// twice as long, and so on: there may be no proxies at all.
-const YIELD: Duration = Duration::from_secs(3);
+/// A holder without proxies gives the Lease back after so long, then after twice as long and so on: there may be no
+/// proxies at all.
+const FIRST_HOLD: Duration = Duration::from_secs(10);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// For so long it then leaves the Lease to others.
+const YIELD: Duration = Duration::from_secs(3);
 
 /// A request that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -132,12 +135,12 @@ impl Candidate {
     fn new(config: LeaseConfig) -> Self {
         let LeaseConfig { namespace: _, name, pod } = config;
         let identity = format!("{pod}_{:016x}", rand::random::<u64>());
-        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: YIELD, off_until: None }
+        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: FIRST_HOLD, off_until: None }
     }
 
     fn count_proxies(&mut self, count: i64, now: Instant) {
         if count > 0 {
-            (self.alone_since, self.patience, self.off_until) = (None, YIELD, None);
+            (self.alone_since, self.patience, self.off_until) = (None, FIRST_HOLD, None);
         } else {
             self.alone_since.get_or_insert(now);
         }
@@ -311,11 +314,11 @@ mod tests {
     async fn a_holder_without_proxies_yields_after_a_while() {
         let mut candidate = candidate();
         let start = Instant::now();
-        candidate.renewed = Some(start + YIELD);
+        candidate.renewed = Some(start + FIRST_HOLD);
         candidate.count_proxies(0, start);
-        assert!(!candidate.should_yield(start + Duration::from_secs(2)));
-        assert!(candidate.should_yield(start + YIELD));
-        candidate.count_proxies(2, start + YIELD);
-        assert!(!candidate.should_yield(start + YIELD), "now it has proxies");
+        assert!(!candidate.should_yield(start + FIRST_HOLD / 2));
+        assert!(candidate.should_yield(start + FIRST_HOLD));
+        candidate.count_proxies(2, start + FIRST_HOLD);
+        assert!(!candidate.should_yield(start + FIRST_HOLD), "now it has proxies");
     }
 }
