@@ -97,6 +97,10 @@ async fn s4_kubectl_get_shows_what_is_up_and_what_is_in_force() {
     let _proxy = DataPlane::builder(replica.grpc()).start().await;
     world.becomes("Backend", "web-1", |object| object["status"]["state"] == "Up").await;
     world.becomes("Pool", "web", |object| object["status"]["backends"]["summary"] == "1/1").await;
+    // Each object is written by itself, in any order.
+    for (kind, name) in [("Pool", "base"), ("Pool", "web"), ("Backend", "web-1")] {
+        world.becomes(kind, name, has("Programmed", "True", "Programmed")).await;
+    }
 
     let pools = world.kubectl(&["get", "pools"]).await;
     let pools = table(&pools);
@@ -222,7 +226,7 @@ async fn h7_down_and_up_are_in_the_status_and_an_event_each_and_disabling_is_non
     writes(&replica).await;
     let server = Backend::start("web-1").await;
     let spec = |more: &str| format!("pool: web, address: '{}'{more}", server.address());
-    world.apply(&manifest("Pool", "web", "health: {passive: {maxFails: 1, failTimeout: 1s, statuses: [5xx]}}")).await;
+    world.apply(&manifest("Pool", "web", "health: {passive: {maxFails: 1, failTimeout: 5s, statuses: [5xx]}}")).await;
     world.apply(&manifest("Backend", "web-1", &spec(""))).await;
     let proxy = DataPlane::builder(replica.grpc()).start().await;
     let state =
