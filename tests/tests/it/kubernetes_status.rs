@@ -213,6 +213,11 @@ async fn s4_a_replica_that_ends_hands_over_at_once_and_a_restart_writes_nothing(
     timeout(Duration::from_secs(4), writes(&second)).await.expect("at once");
     world.apply(&manifest("Pool", "web", "priority: 2")).await;
     let after = world.becomes("Pool", "web", |object| object["status"]["priority"] == 2).await;
+    // The object is seen before the answer to its patch.
+    eventually("the patch is counted", async || {
+        (second.metric("weir_status_patches_total").await >= 1.0).then_some(())
+    })
+    .await;
     assert_eq!(second.metric("weir_status_patches_total").await, 1.0);
     let time = |object| condition(object, "Accepted").unwrap()["lastTransitionTime"].clone();
     assert_eq!(time(&before), time(&after), "it was accepted all the time");
