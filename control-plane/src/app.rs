@@ -19,7 +19,7 @@ use weir_proto::tls;
 
 use crate::admin;
 use crate::config::{Config, Listen};
-use crate::discovery::{Context, Nodes, Service};
+use crate::discovery::{Arrivals, Context, Nodes, Service};
 use crate::metrics::Metrics;
 use crate::mtls::{self, Refusals};
 use crate::publish::Publisher;
@@ -182,7 +182,7 @@ impl Bound {
         let admin = admin::Admin::new(sources.clone(), metrics.clone());
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
         let Sources { board: _, nodes, snapshot } = sources;
-        let context = Context { snapshot, nodes, metrics, stop: stop.clone() };
+        let context = Context { snapshot, nodes, arrivals: Arrivals::default(), metrics, stop: stop.clone() };
         let tls = tls.map(|(current, follower)| {
             spawn(&mut tasks, "certificates", follower.run(stop.clone()));
             current

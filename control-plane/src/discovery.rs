@@ -1,14 +1,18 @@
-//! The discovery service: opens a session for each proxy that connects. The rules of order are in
-//! `proto/weir/v1/discovery.proto`.
+//! The discovery service: opens a session for each proxy that connects, and listens to those that another replica
+//! serves. The rules of order are in `proto/weir/v1/discovery.proto`.
 
+mod arrivals;
 mod chunk;
+mod inform;
 mod ledger;
 mod nodes;
 mod progress;
 mod session;
+mod subscribe;
 
 use std::sync::Arc;
 
+pub use arrivals::Arrivals;
 pub(crate) use nodes::News;
 pub use nodes::{Nodes, Peer};
 pub use progress::Progress;
@@ -44,6 +48,8 @@ pub struct Context {
     pub snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
     /// Who is connected.
     pub nodes: Arc<Nodes>,
+    /// Who is being taken in.
+    pub arrivals: Arrivals,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Ends all sessions.
@@ -73,9 +79,7 @@ impl Discovery for Service {
         request: Request<Streaming<pb::NodeMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (to_node, deltas) = mpsc::channel(IN_FLIGHT);
-        let scope = request.extensions().get::<Scope>().cloned().unwrap_or_default();
-        let peer = Peer { address: request.remote_addr(), scope: Arc::new(scope) };
-        let context = self.context.clone();
+        let (peer, context) = (peer(&request), self.context.clone());
         self.sessions.spawn(async move {
             if let Err(status) = session::run(context, peer, request.into_inner(), &to_node).await {
                 tracing::debug!(%status, "session ended");
@@ -85,4 +89,19 @@ impl Discovery for Service {
         });
         Ok(Response::new(ReceiverStream::new(deltas)))
     }
+
+    async fn inform(&self, request: Request<Streaming<pb::NodeMessage>>) -> Result<Response<pb::Informed>, Status> {
+        let peer = peer(&request);
+        let listening = inform::run(self.context.clone(), peer, request.into_inner());
+        // The task's, so that a stop waits for it as for a session.
+        let ended = self.sessions.spawn(listening).await;
+        ended.map_err(|_| Status::internal("the stream's task failed"))??;
+        Ok(Response::new(pb::Informed {}))
+    }
+}
+
+/// Who has opened a stream, and what it may read.
+fn peer<T>(request: &Request<T>) -> Peer {
+    let scope = request.extensions().get::<Scope>().cloned().unwrap_or_default();
+    Peer { address: request.remote_addr(), scope: Arc::new(scope) }
 }

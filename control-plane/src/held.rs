@@ -82,6 +82,11 @@ impl Held {
         }
     }
 
+    /// The proxy says that it holds this of a resource, or nothing.
+    pub fn set(&mut self, key: Key, version: Option<Version>) {
+        self.exceptions.insert(key, version);
+    }
+
     /// The step to a snapshot; what `is_refused` says yes to is not sent.
     pub fn step(&self, to: &Arc<Snapshot>, is_refused: impl Fn(&Key, Version) -> bool) -> Step {
         let mut delta = Delta::default();

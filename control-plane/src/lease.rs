@@ -3,9 +3,6 @@
 //! As Kubernetes' own controllers do it: a Lease that somebody else holds and that has not changed for its whole
 //! duration, by our own clock, is free. Nothing depends on clocks of different machines that agree. A holder that
 //! cannot renew in time lets go before anybody else may take over, and one that ends gives the Lease back.
-//!
-//! A holder knows only the proxies that are connected to itself, so one that has none gives the Lease back for a while,
-//! in case another replica has some.
 
 use std::fmt;
 use std::fs;
@@ -33,14 +30,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// A holder that could not renew for so long is none any more.
 const LET_GO: Duration = Duration::from_secs(4);
-
-/// A holder without proxies gives the Lease back after so long, then after twice as long and so on: there may be no
-/// proxies at all.
-const FIRST_HOLD: Duration = Duration::from_secs(10);
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
-
-/// For so long it then leaves the Lease to others.
-const YIELD: Duration = Duration::from_secs(3);
 
 /// A request that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -82,7 +71,6 @@ pub(crate) async fn hold(
     let api = Api::namespaced(client, &config.namespace);
     let mut candidate = Candidate::new(config);
     loop {
-        candidate.count_proxies(metrics.proxies_connected.get(), Instant::now());
         let step = timeout(WITHIN, candidate.step(&api));
         let result = tokio::select! {
             () = stop.cancelled() => break,
@@ -123,32 +111,13 @@ struct Candidate {
     seen: Option<(Lease, Instant)>,
     /// When we last took or renewed it.
     renewed: Option<Instant>,
-    /// Since when we have had no proxies; `None` = we have some.
-    alone_since: Option<Instant>,
-    /// How long we hold the Lease without any.
-    patience: Duration,
-    /// Until when we leave a free Lease to others.
-    off_until: Option<Instant>,
 }
 
 impl Candidate {
     fn new(config: LeaseConfig) -> Self {
         let LeaseConfig { namespace: _, name, pod } = config;
         let identity = format!("{pod}_{:016x}", rand::random::<u64>());
-        Self { name, identity, seen: None, renewed: None, alone_since: None, patience: FIRST_HOLD, off_until: None }
-    }
-
-    fn count_proxies(&mut self, count: i64, now: Instant) {
-        if count > 0 {
-            (self.alone_since, self.patience, self.off_until) = (None, FIRST_HOLD, None);
-        } else {
-            self.alone_since.get_or_insert(now);
-        }
-    }
-
-    /// Whether it is time to see if another replica has proxies.
-    fn should_yield(&self, now: Instant) -> bool {
-        self.is_holder(now) && self.alone_since.is_some_and(|since| now.duration_since(since) >= self.patience)
+        Self { name, identity, seen: None, renewed: None }
     }
 
     fn is_holder(&self, now: Instant) -> bool {
@@ -162,9 +131,6 @@ impl Candidate {
     /// Renews the Lease, takes it if it is free, or looks whether it is.
     async fn step(&mut self, api: &Api<Lease>) -> Result<(), Error> {
         let start = Instant::now();
-        if self.should_yield(start) {
-            return self.yield_to_others(api).await;
-        }
         let lease = match api.get_opt(&self.name).await? {
             Some(lease) => lease,
             None => return self.create(api, start).await,
@@ -174,15 +140,6 @@ impl Candidate {
             Some(claim) => self.replace(api, &claim, start).await,
             None => Ok(()),
         }
-    }
-
-    async fn yield_to_others(&mut self, api: &Api<Lease>) -> Result<(), Error> {
-        tracing::debug!(lease = self.name, "no proxies: others may write statuses");
-        self.give_back(api).await?;
-        (self.renewed, self.alone_since) = (None, None);
-        self.off_until = Some(Instant::now() + YIELD);
-        self.patience = (self.patience * 2).min(LONGEST_HOLD);
-        Ok(())
     }
 
     /// Notes how the Lease is, and since when.
@@ -205,7 +162,7 @@ impl Candidate {
             self.renewed = None;
         }
         let is_held = !is_ours && !holder.is_empty() && now.duration_since(*since) < lasts;
-        if is_held || self.off_until.is_some_and(|until| now < until) {
+        if is_held {
             return None;
         }
         let transitions = spec.lease_transitions.unwrap_or_default();
@@ -294,31 +251,5 @@ mod tests {
         assert!(candidate.claim(start + Duration::from_secs(10)).is_none(), "it was renewed");
         let claim = candidate.claim(start + Duration::from_secs(11)).unwrap();
         assert_eq!(claim.spec.unwrap().holder_identity, Some(candidate.identity));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_gave_a_lease_back_for_want_of_proxies_leaves_it_to_others_until_it_has_some() {
-        let mut candidate = candidate();
-        let start = Instant::now();
-        candidate.look(lease("", "1"), start);
-        assert!(candidate.claim(start).is_some());
-        candidate.off_until = Some(start + YIELD);
-        candidate.count_proxies(0, start);
-        assert!(candidate.claim(start + Duration::from_secs(2)).is_none());
-        assert!(candidate.claim(start + YIELD).is_some());
-        candidate.count_proxies(1, start);
-        assert!(candidate.claim(start).is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_holder_without_proxies_yields_after_a_while() {
-        let mut candidate = candidate();
-        let start = Instant::now();
-        candidate.renewed = Some(start + FIRST_HOLD);
-        candidate.count_proxies(0, start);
-        assert!(!candidate.should_yield(start + FIRST_HOLD / 2));
-        assert!(candidate.should_yield(start + FIRST_HOLD));
-        candidate.count_proxies(2, start + FIRST_HOLD);
-        assert!(!candidate.should_yield(start + FIRST_HOLD), "now it has proxies");
     }
 }

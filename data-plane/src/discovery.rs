@@ -1,7 +1,8 @@
 //! From the control plane's stream to the live table.
 //!
-//! [`client`] keeps the stream, to one of its [`targets`] by a [`connect`]ion, [`control`] owns what is held and changes the table, [`cache`] keeps it on
-//! disk, [`report`] tells the control plane about endpoints.
+//! [`client`] keeps the stream, to one of its [`targets`] by a [`connect`]ion, [`control`] owns what is held and changes
+//! the table, [`cache`] keeps it on disk. [`report`] has what the control plane is told about endpoints, and [`informers`]
+//! tells the replicas that have no stream of this proxy the same, and by [`holdings`] what it holds.
 
 pub mod apply;
 mod backends;
@@ -11,6 +12,9 @@ pub mod client;
 mod connect;
 mod control;
 pub mod handle;
+mod holdings;
+mod informers;
+mod link;
 pub mod report;
 mod starting;
 mod targets;
@@ -39,10 +43,13 @@ use crate::table::TableHandle;
 
 use apply::Applier;
 use cache::Cache;
-use client::{Client, Link};
+use client::Client;
 use connect::Connector;
 use control::{Control, Inbox, Outbox};
 use handle::ControlHandle;
+use holdings::Holdings;
+use informers::{Informer, Informers};
+use link::Link;
 use report::Reports;
 use starting::Starting;
 use targets::{Names, Targets};
@@ -84,6 +91,7 @@ pub struct Context {
 pub struct Discovery {
     control: Control,
     client: Client,
+    informers: Informers,
     resolver: Resolver<Dns>,
     certificates: Option<Follower<ClientConfig>>,
     seed: u64,
@@ -122,20 +130,27 @@ impl Discovery {
         let (connector, certificates) = connector(tls, &stats)?;
         let dns = Dns::new(dns_server)?;
         let names = if dns_server.is_some() { Names::Server(Box::new(dns.clone())) } else { Names::System };
-        let targets = Targets::new(control_planes, names, SmallRng::seed_from_u64(seed.wrapping_add(2)));
-        let link = Link { node_id, control: handle, reports: reports.clone(), stats: stats.clone() };
-        let client = Client::new(targets, connector, link);
+        let targets = |n| {
+            let rng = SmallRng::seed_from_u64(seed.wrapping_add(n));
+            Targets::new(control_planes.clone(), names.clone(), rng)
+        };
+        let holdings = Holdings::default();
+        let link = Link { node_id, control: handle, reports: reports.clone(), holdings, stats: stats.clone() };
+        let link = Arc::new(link);
+        let (serves, serving) = watch::channel(None);
+        let client = Client::new(targets(2), connector.clone(), link.clone(), serves);
+        let informers = Informers::new(targets(3), Informer { connector, link }, serving);
         let cache = cache_dir.map(|folder| Cache::new(folder, stats.clone()));
         let starting = Starting::new(readiness);
         let outbox = Outbox { names: wanted_names, reports, cache, stats, starting };
         let control = Control::new(applier, table, Inbox { requests, resolved, transitions }, outbox);
         let resolver = Resolver::new(dns, wanted, results, SmallRng::seed_from_u64(seed));
-        Ok(Self { control, client, resolver, certificates, seed })
+        Ok(Self { control, client, informers, resolver, certificates, seed })
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.
     pub async fn run(self, stop: CancellationToken) {
-        let rng = SmallRng::seed_from_u64(self.seed.wrapping_add(1));
+        let rng = |n| SmallRng::seed_from_u64(self.seed.wrapping_add(n));
         let certificates = self.certificates;
         let certificates = async {
             if let Some(follower) = certificates {
@@ -144,7 +159,8 @@ impl Discovery {
         };
         tokio::join!(
             self.control.run(stop.clone()),
-            self.client.run(rng, stop.clone()),
+            self.client.run(rng(1), stop.clone()),
+            self.informers.run(rng(4), stop.clone()),
             self.resolver.run(stop.clone()),
             certificates
         );

@@ -125,6 +125,11 @@ impl Discovery for Acceptor {
         self.0.send(session).map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    /// Nobody informs the only control plane there is.
+    async fn inform(&self, _: Request<Streaming<NodeMessage>>) -> Result<Response<pb::Informed>, Status> {
+        Err(Status::already_exists("this replica serves the node itself"))
+    }
 }
 
 /// A Pool of [`NAMESPACE`] that takes every request, as it goes over the wire, after `change`.

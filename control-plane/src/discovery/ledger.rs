@@ -53,12 +53,12 @@ pub(super) struct Rejection {
 impl Ledger {
     /// The books of a proxy that says it holds this. What makes no sense counts as not held.
     pub(super) fn new(scope: Arc<Scope>, held: Vec<pb::Held>) -> Self {
-        let known = |held: pb::Held| {
-            let pb::Held { key, version } = held;
-            Some((Key::try_from(key?).ok()?, Version::from_wire(&version)?))
-        };
-        let held = Held::new(scope, held.into_iter().filter_map(known));
-        Self { held, refused: BTreeSet::new(), nonce: 0, unanswered: None }
+        Self {
+            held: Held::new(scope, held.into_iter().filter_map(claim)),
+            refused: BTreeSet::new(),
+            nonce: 0,
+            unanswered: None,
+        }
     }
 
     /// Whether a delta may be offered.
@@ -96,6 +96,12 @@ impl Ledger {
         self.refused.extend(rejections.iter().map(|r| (r.key.clone(), r.version)));
         Ok(Settled { snapshot, rejections })
     }
+}
+
+/// What a proxy says it holds; `None` = it makes no sense.
+pub(super) fn claim(held: pb::Held) -> Option<(Key, Version)> {
+    let pb::Held { key, version } = held;
+    Some((Key::try_from(key?).ok()?, Version::from_wire(&version)?))
 }
 
 /// A rejection of something that the delta held; the version is the one that was sent.

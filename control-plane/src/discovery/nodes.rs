@@ -14,7 +14,7 @@ use weir_proto::pb;
 use weir_proto::version::Version;
 
 use super::ledger::{Rejection, Settled};
-use super::progress::{Progress, Refused};
+use super::progress::{Exceptions, Progress};
 use crate::metrics::Metrics;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
@@ -43,8 +43,8 @@ pub(crate) struct News {
     pub(crate) membership: bool,
     /// From which snapshots to which ones proxies went, each pair once.
     pub(crate) moves: Vec<(Arc<Snapshot>, Arc<Snapshot>)>,
-    /// Resources that a proxy refused, or no longer refuses.
-    pub(crate) refused: BTreeSet<Key>,
+    /// Resources that a proxy refused or does not have yet, or no longer so.
+    pub(crate) exceptions: BTreeSet<Key>,
     /// Backends about whose endpoints there is something new to say.
     pub(crate) backends: BTreeSet<ResourceName>,
     /// Endpoints that went down or came back.
@@ -60,16 +60,26 @@ pub struct Peer {
     pub scope: Arc<Scope>,
 }
 
+/// What a proxy has its stream for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It gets what it should have from this replica.
+    Serve,
+    /// It gets that from another one, and tells this one how it is.
+    Inform,
+}
+
 /// One connected proxy.
 #[derive(Debug)]
 struct Node {
     id: String,
     build: String,
+    purpose: Purpose,
     peer: Peer,
     connected_since: Timestamp,
-    /// The snapshot it answered last.
+    /// The snapshot it works with: the one it answered last, or ours if another replica serves it.
     snapshot: Option<Arc<Snapshot>>,
-    refused: Refused,
+    exceptions: Exceptions,
     ack: Option<(u64, Timestamp)>,
     nack: Option<(Timestamp, Vec<Rejection>)>,
     told: Told,
@@ -83,23 +93,22 @@ impl Nodes {
         Self { state: RwLock::default(), changed: watch::Sender::new(()), metrics }
     }
 
-    /// Enters a proxy until the handle is dropped. An older stream of the same node is asked to end: the node
-    /// has come back before we noticed that it was gone.
+    /// Enters a proxy that is served here, until the handle is dropped. An older stream of the same node is asked to
+    /// end: the node has come back before we noticed that it was gone.
     pub(super) fn enter(self: &Arc<Self>, id: String, build: String, peer: Peer) -> Handle {
-        let replaced = CancellationToken::new();
-        let node = Node {
-            id,
-            build,
-            peer,
-            connected_since: Timestamp::now(),
-            snapshot: None,
-            refused: Refused::new(),
-            ack: None,
-            nack: None,
-            told: Told::default(),
-            replaced: replaced.clone(),
-        };
+        let node = Node::new(id, build, Purpose::Serve, peer);
+        self.put(&mut self.state.write(), node)
+    }
+
+    /// Enters a proxy that another replica serves, until the handle is dropped; `None` while it is served here.
+    pub(super) fn enter_informer(self: &Arc<Self>, id: String, build: String, peer: Peer) -> Option<Handle> {
         let mut state = self.state.write();
+        let is_served = state.nodes.values().any(|node| node.id == id && node.purpose == Purpose::Serve);
+        (!is_served).then(|| self.put(&mut state, Node::new(id, build, Purpose::Inform, peer)))
+    }
+
+    fn put(self: &Arc<Self>, state: &mut State, node: Node) -> Handle {
+        let replaced = node.replaced.clone();
         let old: Vec<_> = state.nodes.extract_if(.., |_, other| other.id == node.id).map(|(_, old)| old).collect();
         for old in old {
             node.replace(&old);
@@ -109,8 +118,7 @@ impl Nodes {
         let number = state.next;
         state.nodes.insert(number, node);
         state.news.membership = true;
-        self.note(&state);
-        drop(state);
+        self.note(state);
         Handle { number, nodes: self.clone(), replaced }
     }
 
@@ -131,8 +139,8 @@ impl Nodes {
     pub fn progress(&self) -> Progress {
         let state = self.state.read();
         let mut progress = Progress::default();
-        for Node { id, peer, snapshot, refused, .. } in state.nodes.values() {
-            progress.add(id, &peer.scope, snapshot.as_ref(), refused);
+        for Node { id, peer, snapshot, exceptions, .. } in state.nodes.values() {
+            progress.add(id, &peer.scope, snapshot.as_ref(), exceptions);
         }
         progress
     }
@@ -170,7 +178,8 @@ impl Nodes {
     }
 
     fn note(&self, state: &State) {
-        self.metrics.proxies_connected.set(i64::try_from(state.nodes.len()).unwrap_or(i64::MAX));
+        let served = state.nodes.values().filter(|node| node.purpose == Purpose::Serve).count();
+        self.metrics.proxies_connected.set(i64::try_from(served).unwrap_or(i64::MAX));
         self.changed.send_replace(());
     }
 }
@@ -198,8 +207,8 @@ impl Handle {
                 node.ack = Some((nonce, Timestamp::now()));
                 return;
             }
-            node.refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
-            news.refused.extend(rejections.iter().map(|r| r.key.clone()));
+            node.exceptions.refused.extend(rejections.iter().map(|r| ((r.key.clone(), r.version), r.reason.clone())));
+            news.exceptions.extend(rejections.iter().map(|r| r.key.clone()));
             node.nack = Some((Timestamp::now(), rejections.clone()));
         });
     }
@@ -207,6 +216,15 @@ impl Handle {
     /// The proxy holds all of a snapshot that it can, without a word said.
     pub(crate) fn holds(&self, snapshot: &Arc<Snapshot>) {
         self.nodes.change(self.number, |node, _, news| node.work_with(snapshot, news));
+    }
+
+    /// The proxy, which another replica serves, holds all of a snapshot but for these.
+    pub(super) fn holds_but(&self, snapshot: &Arc<Snapshot>, exceptions: Exceptions) {
+        self.nodes.change(self.number, |node, _, news| {
+            node.work_with(snapshot, news);
+            news.exceptions.extend(node.exceptions.changed(&exceptions));
+            node.exceptions = exceptions;
+        });
     }
 
     /// The proxy told of its endpoints.
@@ -243,9 +261,29 @@ impl News {
 }
 
 impl Node {
-    /// Takes the place of an older stream, which may be that of another proxy: two of one name would go on
-    /// ending each other's.
+    fn new(id: String, build: String, purpose: Purpose, peer: Peer) -> Self {
+        Self {
+            id,
+            build,
+            purpose,
+            peer,
+            connected_since: Timestamp::now(),
+            snapshot: None,
+            exceptions: Exceptions::default(),
+            ack: None,
+            nack: None,
+            told: Told::default(),
+            replaced: CancellationToken::new(),
+        }
+    }
+
+    /// Takes the place of an older stream, which may be that of another proxy: two of one name that are served here
+    /// would go on ending each other's.
     fn replace(&self, old: &Self) {
+        old.replaced.cancel();
+        if old.purpose == Purpose::Inform {
+            return;
+        }
         let (id, address, old_address) = (&self.id, &self.peer.address, &old.peer.address);
         tracing::warn!(
             node = id,
@@ -253,14 +291,13 @@ impl Node {
             ?old_address,
             "a second stream of this node id ends the first; if that goes on, two proxies have the same --node-id"
         );
-        old.replaced.cancel();
     }
 
     /// Works with a snapshot from now on. What it refused of older ones is of no interest any more.
     fn work_with(&mut self, snapshot: &Arc<Snapshot>, news: &mut News) {
         let is_old = |(key, version): &(Key, Version)| snapshot.get(key).is_none_or(|e| e.version != *version);
-        let old = self.refused.extract_if(.., |refused, _| is_old(refused));
-        news.refused.extend(old.map(|((key, _), _)| key));
+        let old = self.exceptions.refused.extract_if(.., |refused, _| is_old(refused));
+        news.exceptions.extend(old.map(|((key, _), _)| key));
         match self.snapshot.replace(snapshot.clone()) {
             Some(old) => news.moved(&old, snapshot),
             None => news.membership = true,
@@ -268,13 +305,16 @@ impl Node {
     }
 
     fn to_json(&self, endpoints: &Merged) -> Value {
-        let Self { id, build, peer, connected_since, snapshot, refused: _, ack, nack, told, replaced: _ } = self;
+        let Self { id, build, purpose, peer, connected_since, snapshot, exceptions, ack, nack, told, replaced: _ } =
+            self;
         json!({
             "id": id,
             "build": build,
+            "servedHere": *purpose == Purpose::Serve,
             "address": peer.address.map(|a| a.to_string()),
             "connectedSince": connected_since.to_string(),
             "version": snapshot.as_ref().map(|s| s.version().to_string()),
+            "missing": exceptions.behind.len(),
             "lastAck": ack.as_ref().map(|(nonce, time)| json!({"nonce": nonce, "time": time.to_string()})),
             "lastNack": nack.as_ref().map(|(time, rejections)| json!({
                 "time": time.to_string(),

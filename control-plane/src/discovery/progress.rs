@@ -1,7 +1,7 @@
 //! How far the proxies are with each resource. They are counted by the snapshot they work with: a thousand
 //! proxies work with a few.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_proto::model::Key;
@@ -11,8 +11,27 @@ use crate::scope::Scope;
 use crate::snapshot::Snapshot;
 use crate::status::Programmed;
 
-/// What a proxy refused of the snapshot it answered last, and why.
+/// What a proxy refused of the snapshot it works with, and why.
 pub(super) type Refused = BTreeMap<(Key, Version), String>;
+
+/// Where a proxy is not as the snapshot that it works with.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Exceptions {
+    /// What it refused.
+    pub(super) refused: Refused,
+    /// What it does not have yet, though it refused nothing: another replica is about to send it.
+    pub(super) behind: BTreeSet<Key>,
+}
+
+impl Exceptions {
+    /// The resources of which one says something else than the other.
+    pub(super) fn changed(&self, other: &Self) -> BTreeSet<Key> {
+        let key = |(key, _): &(Key, Version)| key.clone();
+        let refused = |these: &Self| these.refused.keys().cloned().collect::<BTreeSet<_>>();
+        let behind = self.behind.symmetric_difference(&other.behind).cloned();
+        refused(self).symmetric_difference(&refused(other)).map(key).chain(behind).collect()
+    }
+}
 
 /// How far all proxies are.
 #[derive(Debug, Default)]
@@ -20,6 +39,8 @@ pub struct Progress {
     groups: Vec<Group>,
     /// By resource: each proxy that refused it, with the reason.
     refused: BTreeMap<(Key, Version), Vec<(String, String)>>,
+    /// By resource: how many proxies do not have it yet.
+    behind: BTreeMap<Key, usize>,
 }
 
 /// Proxies of one scope that work with one snapshot.
@@ -33,15 +54,19 @@ struct Group {
 
 impl Progress {
     /// One proxy more.
-    pub(super) fn add(&mut self, id: &str, scope: &Arc<Scope>, snapshot: Option<&Arc<Snapshot>>, refused: &Refused) {
-        let at = |s: Option<&Arc<Snapshot>>| s.map(Arc::as_ptr);
-        let is_its = |group: &&mut Group| at(group.snapshot.as_ref()) == at(snapshot) && group.scope == *scope;
+    pub(super) fn add(&mut self, id: &str, scope: &Arc<Scope>, at: Option<&Arc<Snapshot>>, exceptions: &Exceptions) {
+        let Exceptions { refused, behind } = exceptions;
+        let pointer = |s: Option<&Arc<Snapshot>>| s.map(Arc::as_ptr);
+        let is_its = |group: &&mut Group| pointer(group.snapshot.as_ref()) == pointer(at) && group.scope == *scope;
         match self.groups.iter_mut().find(is_its) {
             Some(group) => group.count += 1,
-            None => self.groups.push(Group { scope: scope.clone(), snapshot: snapshot.cloned(), count: 1 }),
+            None => self.groups.push(Group { scope: scope.clone(), snapshot: at.cloned(), count: 1 }),
         }
         for (what, why) in refused {
             self.refused.entry(what.clone()).or_default().push((id.to_owned(), why.clone()));
+        }
+        for key in behind {
+            *self.behind.entry(key.clone()).or_default() += 1;
         }
     }
 
@@ -58,7 +83,8 @@ impl Progress {
         }
         let refused = version.and_then(|version| self.refused.get(&(key.clone(), version)));
         programmed.rejected = refused.cloned().unwrap_or_default();
-        programmed.programmed = programmed.programmed.saturating_sub(programmed.rejected.len());
+        let without = programmed.rejected.len() + self.behind.get(key).copied().unwrap_or_default();
+        programmed.programmed = programmed.programmed.saturating_sub(without);
         programmed
     }
 }

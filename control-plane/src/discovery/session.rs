@@ -8,20 +8,19 @@ use std::time::Duration;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::StreamExt;
 use tonic::Status;
 use weir_proto::age::come_of_age;
 use weir_proto::pb::node_message::Body;
 use weir_proto::{encoded, pb};
 
 use super::Context;
+use super::arrivals::Turn;
 use super::chunk::Chunks;
 use super::ledger::{Ledger, Offer};
 use super::nodes::{Handle, Peer};
+use super::subscribe::{FromNode, subscribe};
 use crate::snapshot::Snapshot;
-
-/// A stream that says nothing is no proxy.
-const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a stream lives, within a tenth: proxies that fled from a replica which was away for a while come back to
 /// it by and by.
@@ -30,11 +29,6 @@ const AGE_SPREAD: RangeInclusive<f64> = 0.9..=1.1;
 
 type ToNode = mpsc::Sender<Result<encoded::Delta, Status>>;
 
-/// What a proxy says: tonic's stream, or a channel in tests.
-pub(super) trait FromNode: Stream<Item = Result<pb::NodeMessage, Status>> + Unpin {}
-
-impl<S: Stream<Item = Result<pb::NodeMessage, Status>> + Unpin> FromNode for S {}
-
 /// Serves one stream to its end.
 pub(super) async fn run(
     context: Context,
@@ -42,12 +36,12 @@ pub(super) async fn run(
     mut from_node: impl FromNode,
     to_node: &ToNode,
 ) -> Result<(), Status> {
-    let subscribe = subscribe(&mut from_node).await?;
-    let pb::Subscribe { node_id, build, held } = subscribe;
+    let turn = context.arrivals.turn().await;
+    let pb::Subscribe { node_id, build, held } = subscribe(&mut from_node).await?;
     tracing::info!(node = node_id, build, held = held.len(), "proxy connected");
     let ledger = Ledger::new(peer.scope.clone(), held);
     let node = context.nodes.enter(node_id.clone(), build, peer);
-    let mut session = Session::new(context, node, ledger);
+    let mut session = Session::new(context, node, ledger, turn);
     let result = session.serve(&mut from_node, to_node).await;
     tracing::info!(node = node_id, "proxy disconnected");
     result
@@ -55,16 +49,6 @@ pub(super) async fn run(
 
 fn age() -> Duration {
     AGE.mul_f64(rand::random_range(AGE_SPREAD))
-}
-
-async fn subscribe(from_node: &mut impl FromNode) -> Result<pb::Subscribe, Status> {
-    let first = tokio::time::timeout(SUBSCRIBE_WITHIN, from_node.try_next()).await;
-    match first.map_err(|_| Status::invalid_argument("no Subscribe came"))?? {
-        Some(pb::NodeMessage { body: Some(Body::Subscribe(subscribe)) }) if !subscribe.node_id.is_empty() => {
-            Ok(subscribe)
-        }
-        _ => Err(Status::invalid_argument("the first message must be a Subscribe with a node_id")),
-    }
 }
 
 struct Session {
@@ -79,11 +63,13 @@ struct Session {
     oldest: Option<Instant>,
     /// When the oldest change was made that the unanswered delta carries; the first delta carries none.
     carried: Option<Instant>,
+    /// Lasts until the first answer.
+    turn: Turn,
 }
 
 impl Session {
-    fn new(context: Context, node: Handle, ledger: Ledger) -> Self {
-        Self { context, node, ledger, outbox: None, seen: None, oldest: None, carried: None }
+    fn new(context: Context, node: Handle, ledger: Ledger, turn: Turn) -> Self {
+        Self { context, node, ledger, outbox: None, seen: None, oldest: None, carried: None, turn }
     }
 
     async fn serve(&mut self, from_node: &mut impl FromNode, to_node: &ToNode) -> Result<(), Status> {
@@ -98,6 +84,7 @@ impl Session {
                 () = self.context.stop.cancelled() => return Err(Status::unavailable("the control plane stops")),
                 () = self.node.replaced().cancelled() => return Err(Status::aborted("the node opened another stream")),
                 // Not while an answer is on its way: it would be lost, and the delta sent once more.
+                () = self.turn.overdue() => self.turn.end(),
                 () = &mut old, if self.ledger.is_idle() => return Err(come_of_age()),
                 message = from_node.try_next() => match message? {
                     Some(message) => self.hear(message)?,
@@ -151,6 +138,7 @@ impl Session {
                 self.node.reported(report);
                 Ok(())
             }
+            Some(Body::Holding(_)) => Err(Status::invalid_argument("a Holding belongs on an Inform")),
             // A newer node may know more kinds of messages than we do.
             None => Ok(()),
         }
@@ -170,6 +158,7 @@ impl Session {
             self.context.metrics.propagation.observe(since.elapsed().as_secs_f64());
         }
         self.node.answered(nonce, &settled);
+        self.turn.end();
         Ok(())
     }
 }
@@ -183,7 +172,7 @@ mod tests {
     use weir_proto::age::is_come_of_age;
 
     use super::*;
-    use crate::discovery::Nodes;
+    use crate::discovery::{Arrivals, Nodes};
     use crate::metrics::Metrics;
     use crate::testing::{key, snapshot};
 
@@ -200,7 +189,8 @@ mod tests {
             let metrics = Arc::new(Metrics::new().unwrap());
             let nodes = Arc::new(Nodes::new(metrics.clone()));
             let (snapshots, snapshot) = watch::channel(Some(snapshot(&[])));
-            let context = Context { snapshot, nodes, metrics, stop: CancellationToken::new() };
+            let arrivals = Arrivals::default();
+            let context = Context { snapshot, nodes, arrivals, metrics, stop: CancellationToken::new() };
             let (to_session, messages) = mpsc::channel(4);
             let (to_node, from_session) = mpsc::channel(4);
             let running =

@@ -67,12 +67,12 @@ impl Statuses {
 
     /// The resources that a change may concern; `None` = all.
     fn concerned(&self, news: News, judged: BTreeSet<Key>, snapshot: Option<&Arc<Snapshot>>) -> Option<BTreeSet<Key>> {
-        let News { membership, moves, refused, backends, transitions: _ } = news;
+        let News { membership, moves, exceptions, backends, transitions: _ } = news;
         if membership || self.snapshot.is_none() {
             return None;
         }
         let mut keys = judged;
-        keys.extend(refused);
+        keys.extend(exceptions);
         keys.extend(backends.into_iter().map(Key::backend));
         let ours = self.snapshot.as_ref().zip(snapshot);
         for (old, new) in moves.iter().map(|(old, new)| (old, new)).chain(ours) {

@@ -14,7 +14,7 @@ use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use weir_control_plane::discovery::{Context, Nodes, Service};
+use weir_control_plane::discovery::{Arrivals, Context, Nodes, Service};
 use weir_control_plane::metrics::Metrics;
 use weir_control_plane::scope::Scope;
 use weir_control_plane::snapshot::{Patch, Snapshot};
@@ -44,7 +44,8 @@ impl Plane {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (snapshots, snapshot) = watch::channel(None);
         let (nodes, stop) = (Arc::new(Nodes::new(metrics.clone())), CancellationToken::new());
-        let context = Context { snapshot, nodes: nodes.clone(), metrics, stop: stop.clone() };
+        let arrivals = Arrivals::default();
+        let context = Context { snapshot, nodes: nodes.clone(), arrivals, metrics, stop: stop.clone() };
         let service = Service::new(context, TaskTracker::new()).into_server();
         let service = InterceptedService::new(service, move |mut request: tonic::Request<()>| {
             scope.clone().map(|scope| request.extensions_mut().insert(scope));

@@ -1,5 +1,6 @@
 //! The stream to a control plane: connects, resumes with what is held, answers each delta, and goes to another
-//! replica when it breaks. What deltas mean is the control loop's business.
+//! replica when it breaks. What deltas mean is the control loop's business; [`super::informers`] tells the other
+//! replicas.
 //!
 //! LIFECYCLE
 //! ```text
@@ -12,40 +13,35 @@
 //! The wait is a moment after a stream that lasted, and a growing one with jitter after rounds in vain.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
-use weir_proto::age::is_come_of_age;
 use weir_proto::pb;
 use weir_proto::pb::discovery_client::DiscoveryClient;
 use weir_proto::pb::node_message::Body;
 
 use super::apply::Rejected;
-use super::chunks::{Chunks, MixedNonces};
-use super::connect::{ConnectError, Connector};
-use super::handle::{ControlHandle, Ended};
-use super::report::Reports;
+use super::chunks::Chunks;
+use super::connect::Connector;
+use super::holdings::Outline;
+use super::link::{Link, OPEN_WITHIN, StreamError, ToControlPlane, chain, report, send};
 use super::targets::{Candidate, Targets};
 use crate::backoff::Backoff;
-use crate::stats::ProcessStats;
 
 /// After the loss of a stream that lasted, and before the first round again; more only spreads out those that lost
 /// the same control plane.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// From the first packet to the head of the answer: after it, another address may do better.
-const OPEN_WITHIN: Duration = Duration::from_secs(3);
 /// A stream that ends sooner is no reason to come back at once: so will the next, perhaps.
 const LASTS: Duration = Duration::from_secs(1);
 
@@ -54,20 +50,9 @@ const LASTS: Duration = Duration::from_secs(1);
 pub struct Client {
     targets: Targets,
     connector: Connector,
-    link: Link,
-}
-
-/// The ends of a stream on this side.
-#[derive(Debug)]
-pub(super) struct Link {
-    /// The name of this proxy there.
-    pub(super) node_id: String,
-    /// Applies what comes.
-    pub(super) control: ControlHandle,
-    /// What goes.
-    pub(super) reports: Reports,
-    /// Figures.
-    pub(super) stats: Arc<ProcessStats>,
+    link: Arc<Link>,
+    /// Who serves this proxy, once the first delta of a stream is live.
+    serving: watch::Sender<Option<SocketAddr>>,
 }
 
 /// How far a stream came.
@@ -75,35 +60,6 @@ pub(super) struct Link {
 struct Progress {
     opened: Option<Instant>,
     delivered: bool,
-}
-
-/// Why a stream ended.
-#[derive(Debug, thiserror::Error)]
-enum StreamError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("no answer within {OPEN_WITHIN:?}")]
-    Silent,
-    #[error("the control plane answered {:?}: {}", .0.code(), .0.message())]
-    Status(#[from] tonic::Status),
-    #[error("the control plane closed the stream")]
-    Closed,
-    #[error(transparent)]
-    Order(#[from] MixedNonces),
-    #[error(transparent)]
-    Ended(#[from] Ended),
-}
-
-impl StreamError {
-    /// Whether another stream of the same node id took the place of this one. If that is another proxy's, coming
-    /// back at once would only end it in turn.
-    fn is_takeover(&self) -> bool {
-        matches!(self, Self::Status(status) if status.code() == tonic::Code::Aborted)
-    }
-
-    fn is_age(&self) -> bool {
-        matches!(self, Self::Status(status) if is_come_of_age(status))
-    }
 }
 
 /// What is to be remembered from one stream to the next.
@@ -116,9 +72,14 @@ struct Lost {
 }
 
 impl Client {
-    /// A client of whatever `targets` lead to.
-    pub(super) fn new(targets: Targets, connector: Connector, link: Link) -> Self {
-        Self { targets, connector, link }
+    /// A client of whatever `targets` lead to; says to `serving` which of them it is.
+    pub(super) fn new(
+        targets: Targets,
+        connector: Connector,
+        link: Arc<Link>,
+        serving: watch::Sender<Option<SocketAddr>>,
+    ) -> Self {
+        Self { targets, connector, link, serving }
     }
 
     /// Keeps the stream up until `stop`; `rng` spreads the tries.
@@ -154,11 +115,16 @@ impl Client {
     }
 
     async fn stream(&self, to: &Candidate, progress: &mut Progress) -> Result<Infallible, StreamError> {
-        let opened = timeout(OPEN_WITHIN, async { self.link.open(self.connector.connect(to).await?, to).await });
-        let (deltas, sender) = opened.await.map_err(|_| StreamError::Silent)??;
+        let opened = timeout(OPEN_WITHIN, async { self.open(self.connector.connect(to).await?, to).await });
+        let (mut incoming, sender) = opened.await.map_err(|_| StreamError::Silent)??;
         let _connected = Connected::new(&self.link.stats.discovery.connected);
         progress.opened = Some(Instant::now());
-        self.link.receive(deltas, &sender, progress).await
+        self.begin(&mut incoming, &sender).await?;
+        progress.delivered = true;
+        self.serving.send_replace(Some(to.address));
+        let Err(error) = self.go_on(&mut incoming, &sender).await;
+        self.serving.send_replace(None);
+        Err(error)
     }
 }
 
@@ -180,91 +146,71 @@ impl Lost {
     }
 }
 
-impl Link {
-    async fn open(
-        &self,
-        channel: Channel,
-        to: &Candidate,
-    ) -> Result<(Streaming<pb::Delta>, mpsc::Sender<pb::NodeMessage>), StreamError> {
+impl Client {
+    async fn open(&self, channel: Channel, to: &Candidate) -> Result<(Incoming, ToControlPlane), StreamError> {
         let (sender, outgoing) = mpsc::channel(4);
-        let held = self.control.held().await?;
-        info!(url = %to.url, address = %to.address, held = held.len(), "subscribing to the control plane");
-        let build = env!("CARGO_PKG_VERSION").to_owned();
-        send(&sender, Body::Subscribe(pb::Subscribe { node_id: self.node_id.clone(), build, held })).await?;
-        let deltas = DiscoveryClient::new(channel).stream(ReceiverStream::new(outgoing)).await?.into_inner();
-        Ok((deltas, sender))
+        let subscribe = self.link.subscribe().await?;
+        info!(url = %to.url, address = %to.address, held = subscribe.held.len(), "subscribing to the control plane");
+        send(&sender, Body::Subscribe(subscribe)).await?;
+        let messages = DiscoveryClient::new(channel).stream(ReceiverStream::new(outgoing)).await?.into_inner();
+        Ok((Incoming { chunks: Chunks::default(), messages }, sender))
     }
 
-    async fn receive(
-        &self,
-        mut deltas: Streaming<pb::Delta>,
-        sender: &mpsc::Sender<pb::NodeMessage>,
-        progress: &mut Progress,
-    ) -> Result<Infallible, StreamError> {
-        let mut chunks = Chunks::default();
+    /// Takes the first delta, after which there is something to report.
+    async fn begin(&self, incoming: &mut Incoming, sender: &ToControlPlane) -> Result<(), StreamError> {
+        self.link.holdings.restart();
+        let first = incoming.delta().await?;
+        self.answer(first, sender).await
+    }
+
+    async fn go_on(&self, incoming: &mut Incoming, sender: &ToControlPlane) -> Result<Infallible, StreamError> {
+        let reader = self.link.reports.reader();
         loop {
             tokio::select! {
-                chunk = deltas.message() => {
-                    let chunk = chunk?.ok_or(StreamError::Closed)?;
-                    if let Some(delta) = chunks.push(chunk)? {
-                        self.answer(delta, sender).await?;
-                        if !std::mem::replace(&mut progress.delivered, true) {
-                            self.reports.restart();
-                        }
-                    }
-                }
+                delta = incoming.delta() => self.answer(delta?, sender).await?,
                 // Beside the receiving, so that a control plane that is slow to read cannot stop deltas.
-                sent = self.report(sender), if progress.delivered => sent?,
+                sent = report(&reader, sender) => sent?,
             }
         }
     }
 
-    async fn answer(&self, delta: pb::Delta, sender: &mpsc::Sender<pb::NodeMessage>) -> Result<(), StreamError> {
-        let nonce = delta.nonce;
-        let rejected = self.control.apply(delta).await?;
+    async fn answer(&self, delta: pb::Delta, sender: &ToControlPlane) -> Result<(), StreamError> {
+        let (nonce, outline) = (delta.nonce, Outline::new(&delta));
+        let rejected = self.link.control.apply(delta).await?;
         rejected.iter().for_each(|rejected| self.note_nack(rejected));
-        let rejected = rejected.into_iter().map(rejection).collect();
+        let rejected: Vec<_> = rejected.into_iter().map(rejection).collect();
+        self.link.holdings.applied(outline, &rejected);
         send(sender, Body::Answer(pb::Answer { nonce, rejected })).await
     }
 
     fn note_nack(&self, rejected: &Rejected) {
         let Rejected { key, version: _, reason } = rejected;
         warn!(kind = %key.kind, name = %key.name, reason, "refused a resource; its last good version stays");
-        self.stats.discovery.nacks[key.kind as usize].fetch_add(1, Relaxed);
+        self.link.stats.discovery.nacks[key.kind as usize].fetch_add(1, Relaxed);
     }
+}
 
-    /// Sends what is to be reported. A report is taken only when there is room for it, so that nothing is
-    /// lost if this future is dropped.
-    async fn report(&self, sender: &mpsc::Sender<pb::NodeMessage>) -> Result<(), StreamError> {
-        self.reports.changed().await;
-        let room = sender.reserve().await.map_err(|_| StreamError::Closed)?;
-        room.send(message(Body::Report(self.reports.take())));
-        Ok(())
+/// Deltas in chunks.
+struct Incoming {
+    chunks: Chunks,
+    messages: Streaming<pb::Delta>,
+}
+
+impl Incoming {
+    /// The next delta, once all of it is there. Nothing is lost if this future is dropped.
+    async fn delta(&mut self) -> Result<pb::Delta, StreamError> {
+        loop {
+            let chunk = self.messages.message().await?.ok_or(StreamError::Closed)?;
+            if let Some(delta) = self.chunks.push(chunk)? {
+                return Ok(delta);
+            }
+        }
     }
 }
 
 fn rejection(rejected: Rejected) -> pb::Rejection {
     let Rejected { key, version, reason } = rejected;
     pb::Rejection { key: Some((&key).into()), version, reason }
-}
-
-fn message(body: Body) -> pb::NodeMessage {
-    pb::NodeMessage { body: Some(body) }
-}
-
-async fn send(sender: &mpsc::Sender<pb::NodeMessage>, body: Body) -> Result<(), StreamError> {
-    sender.send(message(body)).await.map_err(|_| StreamError::Closed)
-}
-
-/// The error and its causes, as the outermost alone says only "transport error".
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Says that the stream is open, as long as it lives.

@@ -45,7 +45,7 @@ pub(super) enum ConnectError {
 type Io = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// Connects, with the newest certificates if any.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Connector {
     /// `None`: plain HTTP/2.
     pub(super) tls: Option<Arc<Current<ClientConfig>>>,

@@ -1,7 +1,7 @@
 //! What the control plane is told about this proxy's endpoints.
 //!
-//! Level, not edge: each endpoint's newest state is kept here, and which of them the stream has not sent
-//! yet. A stream that is slow, or down, costs no memory and finds the truth when it comes back.
+//! Level, not edge: each endpoint's newest state is kept here, and which of them each stream has not sent
+//! yet. A stream that is slow costs little memory, and one that comes back finds the truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -21,14 +21,26 @@ use crate::table::Table;
 /// Entries of one message: far below the message limit of 4 MiB, whatever the names.
 const CHUNK: usize = 2_000;
 
-/// Written by the control loop, read by the stream; cheap to clone.
+/// Written by the control loop, read by one [`Reader`] a stream; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Reports(Arc<Shared>);
+pub struct Reports(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Notify,
+/// One stream's place in the reports; the first is a full one.
+#[derive(Debug)]
+pub struct Reader {
+    id: u64,
+    reports: Reports,
+    due: Arc<Notify>,
+}
+
+/// What one stream has not sent yet.
+#[derive(Debug)]
+struct Unsent {
+    /// Of the known ones, and of those that are gone; sorted, so that reports are.
+    endpoints: BTreeSet<Endpoint>,
+    /// The next report replaces all before.
+    full: bool,
+    due: Arc<Notify>,
 }
 
 /// Backend and address.
@@ -41,10 +53,8 @@ struct State {
     by_pool: HashMap<ResourceName, Vec<Endpoint>>,
     /// Pools that had draining endpoints then.
     draining: BTreeSet<ResourceName>,
-    /// Of the known ones, and of those that are gone; sorted, so that reports are.
-    unsent: BTreeSet<Endpoint>,
-    /// The next report replaces all before.
-    full: bool,
+    next_reader: u64,
+    readers: BTreeMap<u64, Unsent>,
 }
 
 /// What is known of an endpoint: one reading a pool. A Backend that moved may drain in one and serve in another.
@@ -103,54 +113,62 @@ impl Reports {
     /// Whether an endpoint drains: nobody tells when it is done, so someone must look again.
     #[must_use]
     pub fn draining(&self) -> bool {
-        !self.0.state.lock().draining.is_empty()
+        !self.0.lock().draining.is_empty()
     }
 
     /// Looks again at the pools with endpoints that drain.
     pub fn check_draining(&self, table: &Table) {
-        let pools = self.0.state.lock().draining.clone();
+        let pools = self.0.lock().draining.clone();
         self.refresh(table, &pools);
     }
 
-    /// Makes the next report a full one, as a new stream needs.
-    pub fn restart(&self) {
-        self.update(|state| {
-            state.full = true;
-            state.unsent = state.known.keys().cloned().collect();
-        });
+    /// A place of its own for a new stream.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let due = Arc::new(Notify::new());
+        let mut state = self.0.lock();
+        let id = state.next_reader;
+        state.next_reader += 1;
+        let unsent = Unsent { endpoints: state.known.keys().cloned().collect(), full: true, due: due.clone() };
+        state.readers.insert(id, unsent);
+        Reader { id, reports: self.clone(), due }
     }
 
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.0.lock();
+        change(&mut state);
+        state.readers.values().filter(|unsent| unsent.is_due()).for_each(|unsent| unsent.due.notify_one());
+    }
+}
+
+impl Reader {
     /// Waits until there is something to send.
     pub async fn changed(&self) {
-        loop {
-            let changed = self.0.changed.notified();
-            if self.0.state.lock().is_due() {
-                return;
-            }
-            changed.await;
+        while !self.is_due() {
+            self.due.notified().await;
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.reports.0.lock().readers.get(&self.id).is_some_and(Unsent::is_due)
     }
 
     /// The next report: what changed since the last one, at most [`CHUNK`] entries of it.
     #[must_use]
     pub fn take(&self) -> pb::Report {
-        self.0.state.lock().take()
+        let mut state = self.reports.0.lock();
+        let State { known, readers, .. } = &mut *state;
+        readers.get_mut(&self.id).map(|unsent| unsent.take(known)).unwrap_or_default()
     }
+}
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.0.state.lock();
-        change(&mut state);
-        if state.is_due() {
-            self.0.changed.notify_one();
-        }
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.reports.0.lock().readers.remove(&self.id);
     }
 }
 
 impl State {
-    fn is_due(&self) -> bool {
-        self.full || !self.unsent.is_empty()
-    }
-
     /// Notes what an endpoint does for a pool; `None` = it has gone from it.
     fn put(&mut self, pool: &ResourceName, endpoint: &Endpoint, reading: Option<Reading>) {
         let known = self.known.entry(endpoint.clone()).or_default();
@@ -161,7 +179,9 @@ impl State {
             self.known.remove(endpoint);
         }
         if now != before {
-            self.unsent.insert(endpoint.clone());
+            for unsent in self.readers.values_mut() {
+                unsent.endpoints.insert(endpoint.clone());
+            }
         }
     }
 
@@ -186,12 +206,18 @@ impl State {
             self.by_pool.insert(pool.clone(), readings.into_keys().collect());
         }
     }
+}
 
-    fn take(&mut self) -> pb::Report {
-        let rest = self.unsent.iter().nth(CHUNK).cloned();
-        let rest = rest.map(|first| self.unsent.split_off(&first)).unwrap_or_default();
-        let due = std::mem::replace(&mut self.unsent, rest);
-        let report = |endpoint: &Endpoint| match self.known.get(endpoint).and_then(Known::reading) {
+impl Unsent {
+    fn is_due(&self) -> bool {
+        self.full || !self.endpoints.is_empty()
+    }
+
+    fn take(&mut self, known: &HashMap<Endpoint, Known>) -> pb::Report {
+        let rest = self.endpoints.iter().nth(CHUNK).cloned();
+        let rest = rest.map(|first| self.endpoints.split_off(&first)).unwrap_or_default();
+        let due = std::mem::replace(&mut self.endpoints, rest);
+        let report = |endpoint: &Endpoint| match known.get(endpoint).and_then(Known::reading) {
             Some(reading) => report(endpoint, reading),
             None => gone(endpoint),
         };
@@ -252,6 +278,7 @@ mod tests {
         table: Table,
         transitions: UnboundedReceiver<Transition>,
         reports: Reports,
+        reader: Reader,
     }
 
     impl Fixture {
@@ -263,7 +290,10 @@ mod tests {
             runtime.set_members(targets(weights));
             let table =
                 Table { pools: [Arc::new(Pool::new(config, runtime))].into_iter().collect(), ..Table::default() };
-            Self { table, transitions: receiver, reports: Reports::default() }
+            let reports = Reports::default();
+            let reader = reports.reader();
+            assert!(reader.take().full);
+            Self { table, transitions: receiver, reports, reader }
         }
 
         fn runtime(&self) -> &PoolRuntime {
@@ -276,7 +306,7 @@ mod tests {
 
         /// Names and states of the next report, and whether it is full.
         fn next(&self) -> (bool, Vec<(String, pb::EndpointState)>) {
-            let report = self.reports.take();
+            let report = self.reader.take();
             let line = |e: pb::EndpointReport| (e.backend.clone().unwrap().name, e.state());
             (report.full, report.endpoints.into_iter().map(line).collect())
         }
@@ -286,13 +316,13 @@ mod tests {
     fn t2_a_stream_begins_with_a_full_report_and_then_gets_changes_only() {
         let mut f = Fixture::new("a/pool", &[1, 1]);
         f.refresh();
-        f.reports.restart();
+        f.reader = f.reports.reader();
         let up = pb::EndpointState::Up;
         assert_eq!(f.next(), (true, vec![("b000".into(), up), ("b001".into(), up)]));
         let endpoint = f.runtime().members()[1].endpoint.clone();
         (0..3).for_each(|_| f.runtime().fail(&endpoint, Reason::Reset));
         f.reports.note(&f.transitions.try_recv().unwrap(), &f.table);
-        let report = f.reports.take();
+        let report = f.reader.take();
         assert_eq!((report.full, report.endpoints.len()), (false, 1));
         let entry = &report.endpoints[0];
         assert_eq!((entry.state(), entry.fails, entry.last_failure.as_str()), (pb::EndpointState::Ejected, 3, "reset"));
@@ -349,22 +379,35 @@ mod tests {
     fn a_large_report_is_cut_and_only_its_first_part_is_full() {
         let f = Fixture::new("a/pool", &vec![1; CHUNK + 1]);
         f.refresh();
-        f.reports.restart();
-        let (first, second) = (f.reports.take(), f.reports.take());
+        let reader = f.reports.reader();
+        let (first, second) = (reader.take(), reader.take());
         assert_eq!((first.full, first.endpoints.len()), (true, CHUNK));
         assert_eq!((second.full, second.endpoints.len()), (false, 1));
+    }
+
+    #[test]
+    fn t2_each_stream_is_told_each_change_and_one_that_is_slow_the_newest_of_all() {
+        let f = Fixture::new("a/pool", &[1]);
+        let slow = f.reports.reader();
+        f.refresh();
+        assert_eq!(f.next(), (false, vec![("b000".into(), pb::EndpointState::Up)]));
+        f.runtime().set_members(vec![]);
+        f.refresh();
+        assert_eq!(f.next(), (false, vec![("b000".into(), pb::EndpointState::Gone)]));
+        let report = slow.take();
+        assert_eq!((report.full, report.endpoints.len()), (true, 1));
+        assert_eq!(report.endpoints[0].state(), pb::EndpointState::Gone);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_change_is_woken() {
         let f = Fixture::new("a/pool", &[1]);
-        let waiting = tokio::spawn({
-            let reports = f.reports.clone();
-            async move { reports.changed().await }
-        });
+        let reader = f.reports.reader();
+        assert!(reader.take().full);
+        let waiting = tokio::spawn(async move { reader.changed().await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        f.reports.restart();
+        f.refresh();
         waiting.await.unwrap();
     }
 }

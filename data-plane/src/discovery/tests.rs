@@ -74,7 +74,7 @@ impl Stream {
                     return answer.rejected;
                 }
                 Body::Report(_) => {}
-                Body::Subscribe(again) => panic!("{again:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -87,8 +87,14 @@ impl Stream {
     }
 }
 
+/// The end of a stream that informs.
+type Informs = Streaming<pb::NodeMessage>;
+
 #[derive(Debug)]
-struct Acceptor(mpsc::UnboundedSender<Stream>);
+struct Acceptor {
+    streams: mpsc::UnboundedSender<Stream>,
+    informs: mpsc::UnboundedSender<Informs>,
+}
 
 #[tonic::async_trait]
 impl Service for Acceptor {
@@ -99,8 +105,14 @@ impl Service for Acceptor {
         request: Request<Streaming<pb::NodeMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (deltas, receiver) = mpsc::channel(8);
-        self.0.send(Stream { messages: request.into_inner(), deltas, nonce: 0 }).unwrap();
+        self.streams.send(Stream { messages: request.into_inner(), deltas, nonce: 0 }).unwrap();
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    /// Without an end.
+    async fn inform(&self, request: Request<Informs>) -> Result<Response<pb::Informed>, Status> {
+        self.informs.send(request.into_inner()).unwrap();
+        std::future::pending().await
     }
 }
 
@@ -114,6 +126,7 @@ impl std::fmt::Debug for Stream {
 struct ControlPlane {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<Stream>,
+    informs: mpsc::UnboundedReceiver<Informs>,
 }
 
 impl ControlPlane {
@@ -123,10 +136,12 @@ impl ControlPlane {
 
     fn serve(socket: TcpListener) -> Self {
         let address = socket.local_addr().unwrap();
-        let (sender, streams) = mpsc::unbounded_channel();
-        let server = Server::builder().add_service(DiscoveryServer::new(Acceptor(sender)));
+        let (to_streams, streams) = mpsc::unbounded_channel();
+        let (to_informs, informs) = mpsc::unbounded_channel();
+        let acceptor = Acceptor { streams: to_streams, informs: to_informs };
+        let server = Server::builder().add_service(DiscoveryServer::new(acceptor));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(socket)));
-        Self { address, streams }
+        Self { address, streams, informs }
     }
 
     async fn stream(&mut self) -> Stream {
@@ -390,6 +405,63 @@ async fn s2_a_stream_that_came_of_age_goes_on_elsewhere_with_what_is_held() {
         }
     }
     panic!("{seen:?}");
+}
+
+/// The next message of a stream that informs.
+async fn told(informs: &mut Informs) -> Body {
+    within(informs.message()).await.unwrap().unwrap().body.unwrap()
+}
+
+/// The next change of what is held: what is new, what is gone, what was refused.
+async fn change(informs: &mut Informs) -> [Vec<String>; 3] {
+    let name = |key: Option<pb::Key>| key.unwrap().name;
+    loop {
+        match told(informs).await {
+            Body::Holding(pb::Holding { held, gone, refused }) => {
+                let held = held.into_iter().map(|held| name(held.key)).collect();
+                let gone = gone.into_iter().map(|key| key.name).collect();
+                return [held, gone, refused.into_iter().map(|rejection| name(rejection.key)).collect()];
+            }
+            Body::Report(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn order_10_replicas_that_do_not_serve_are_told_what_is_held_and_how_the_endpoints_are() {
+    let (mut one, mut other) = (ControlPlane::start().await, ControlPlane::start().await);
+    let node = Node::start_at(&[one.address, other.address], None);
+    let mut stream = tokio::select! {
+        stream = one.stream() => stream,
+        stream = other.stream() => {
+            std::mem::swap(&mut one, &mut other);
+            stream
+        }
+    };
+    stream.subscribe().await;
+    stream.deliver(web(), vec![]).await;
+    let mut informs = within(other.informs.recv()).await.unwrap();
+    let Body::Subscribe(subscribe) = told(&mut informs).await else { panic!("a Subscribe comes first") };
+    assert_eq!((subscribe.node_id.as_str(), subscribe.held.len()), ("node", 2));
+    assert_eq!(change(&mut informs).await, [vec![], vec![], vec![]] as [Vec<String>; 3]);
+    let Body::Report(report) = told(&mut informs).await else { panic!("a report") };
+    assert!(report.full && report.endpoints[0].state() == pb::EndpointState::Up);
+
+    let gone = (&Key::backend("a/web-1".parse().unwrap())).into();
+    stream.deliver(vec![broken("a/web-2"), backend("a/web-3", "a/web", "127.0.0.1:3")], vec![gone]).await;
+    assert_eq!(
+        change(&mut informs).await,
+        [["web-3"], ["web-1"], ["web-2"]].map(|names| names.map(str::to_owned).to_vec())
+    );
+
+    // A replica that serves is not told in this way as well.
+    drop((stream, one));
+    let mut stream = other.stream().await;
+    stream.subscribe().await;
+    stream.deliver(vec![], vec![]).await;
+    while let Ok(Some(_)) = within(informs.message()).await {}
+    node.stop().await;
 }
 
 #[tokio::test]

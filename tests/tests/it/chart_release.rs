@@ -49,8 +49,7 @@ const EXAMPLES: [Example; 3] = [
 #[ignore = "needs the test cluster: tests/run starts it"]
 async fn a_release_serves_every_example_is_upgraded_and_leaves_its_kinds_behind() {
     assert_eq!(std::fs::read_dir(repository().join("deploy/examples")).unwrap().count(), EXAMPLES.len());
-    // One control plane: the holder of the Lease counts the proxies of its own replica only.
-    let release = Release::install(&["controlPlane.replicas=1"]).await;
+    let release = Release::install(&[]).await;
     let proxies = release.kubelet().service("weir-data-plane", "http").await;
     for example in EXAMPLES {
         let servers = example.apply(&release).await;
@@ -97,8 +96,8 @@ async fn programmed(release: &Release, namespace: &str) {
 
 /// Other values take effect in the pods: their number and their arguments.
 async fn upgraded(release: &Release) {
-    release.upgrade(&["dataPlane.replicas=3", "dataPlane.workers=1", "controlPlane.replicas=2"]).await;
-    release.kubelet().ready(CONTROL_PLANE, 2).await;
+    release.upgrade(&["dataPlane.replicas=3", "dataPlane.workers=1", "controlPlane.replicas=3"]).await;
+    release.kubelet().ready(CONTROL_PLANE, 3).await;
     for pod in release.kubelet().ready(DATA_PLANE, 3).await {
         let arguments = pod.spec.unwrap().containers.remove(0).args.unwrap();
         assert!(arguments.contains(&"--workers=1".to_owned()), "{arguments:?}");

@@ -60,6 +60,49 @@ async fn s2_a_proxy_is_at_another_replica_within_a_second_after_kill_9() {
     proxy.stop().await;
 }
 
+/// What a replica says of the proxies and of a Pool: how many it knows, how many it serves, and `Programmed`.
+async fn told(replica: &Replica) -> (usize, f64, String) {
+    let json = async |path| -> serde_json::Value {
+        serde_json::from_str(&get(replica.admin(), path).await.unwrap().text()).unwrap()
+    };
+    let known = json("/api/v1/proxies").await["proxies"].as_array().unwrap().len();
+    let resources = json("/api/v1/resources").await;
+    let is_pool = |resource: &&serde_json::Value| resource["kind"] == "Pool";
+    let pool = resources["resources"].as_array().unwrap().iter().find(is_pool).unwrap();
+    (
+        known,
+        replica.metric("weir_proxies_connected").await,
+        pool["conditions"][2]["message"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_every_replica_knows_all_proxies_whichever_serves_them() {
+    let server = Backend::start("web-1").await;
+    let folder = manifests(&server);
+    let (one, other) = (replica(folder.path()).await, replica(folder.path()).await);
+    let addresses = [one.grpc(), other.grpc()];
+    let (first, second) = (proxy(&addresses).start().await, proxy(&addresses).start().await);
+    let both = async || {
+        let (one, other) = (told(&one).await, told(&other).await);
+        let all = [&one, &other].iter().all(|(known, _, message)| *known == 2 && message == "on 2 of 2 proxies");
+        (all && one.1 + other.1 == 2.0).then_some(())
+    };
+    eventually("both replicas know both proxies", both).await;
+    fs::write(folder.path().join("web.yaml"), web("weight: 7", &[server.address()])).unwrap();
+    eventually("both know that both have the change", both).await;
+    second.stop().await;
+    eventually("both know that one has left", async || {
+        let message = "on 1 of 1 proxies";
+        (told(&one).await.2 == message && told(&other).await.2 == message).then_some(())
+    })
+    .await;
+    other.kill().await;
+    one.has_proxies(1.0).await;
+    assert_eq!(told(&one).await.0, 1, "it is known once");
+    first.stop().await;
+}
+
 #[tokio::test]
 async fn s2_a_control_plane_that_falls_silent_is_left_within_its_pings() {
     let server = Backend::start("web-1").await;
