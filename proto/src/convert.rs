@@ -5,9 +5,10 @@
 
 mod backend;
 mod endpoints;
+mod plugin;
 mod pool;
 
-use crate::model::{Backend, Endpoints, Invalid, Key, Kind, Pool, ResourceName};
+use crate::model::{Backend, Endpoints, Invalid, Key, Kind, Plugin, Pool, ResourceName};
 use crate::pb;
 
 /// A decoded resource body.
@@ -19,6 +20,8 @@ pub enum Decoded {
     Backend(Box<Backend>),
     /// The endpoints of a Backend.
     Endpoints(Box<Endpoints>),
+    /// A Plugin.
+    Plugin(Box<Plugin>),
 }
 
 /// Decodes the body of a resource named `key`.
@@ -32,6 +35,9 @@ pub fn decode(key: &Key, body: pb::resource::Body) -> Result<Decoded, Invalid> {
         }
         (Kind::Backend, pb::resource::Body::Backend(msg)) => {
             backend::decode(key.name.clone(), msg).map(|b| Decoded::Backend(Box::new(b))).map_err(|e| e.under("spec"))
+        }
+        (Kind::Plugin, pb::resource::Body::Plugin(msg)) => {
+            plugin::decode(key.name.clone(), msg).map(|p| Decoded::Plugin(Box::new(p))).map_err(|e| e.under("spec"))
         }
         // No user wrote it: there is no `spec`.
         (Kind::Endpoints, pb::resource::Body::Endpoints(msg)) => {
@@ -53,6 +59,12 @@ impl From<&Backend> for pb::resource::Body {
     }
 }
 
+impl From<&Plugin> for pb::resource::Body {
+    fn from(value: &Plugin) -> Self {
+        Self::Plugin(plugin::encode(value))
+    }
+}
+
 impl From<&Endpoints> for pb::resource::Body {
     fn from(value: &Endpoints) -> Self {
         Self::Endpoints(endpoints::encode(value))
@@ -68,6 +80,7 @@ impl TryFrom<pb::Key> for Key {
             Ok(pb::Kind::Pool) => Kind::Pool,
             Ok(pb::Kind::Backend) => Kind::Backend,
             Ok(pb::Kind::Endpoints) => Kind::Endpoints,
+            Ok(pb::Kind::Plugin) => Kind::Plugin,
             Ok(pb::Kind::Unspecified) | Err(_) => return Err(Invalid::new("kind", format!("{kind} is unknown"))),
         };
         let name = ResourceName::new(&namespace, &name)?;
@@ -81,6 +94,7 @@ impl From<&Key> for pb::Key {
             Kind::Pool => pb::Kind::Pool,
             Kind::Backend => pb::Kind::Backend,
             Kind::Endpoints => pb::Kind::Endpoints,
+            Kind::Plugin => pb::Kind::Plugin,
         };
         Self { kind: kind.into(), namespace: key.name.namespace().to_owned(), name: key.name.name().to_owned() }
     }

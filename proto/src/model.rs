@@ -10,6 +10,7 @@ pub mod health;
 pub mod matcher;
 pub mod name;
 pub mod pattern;
+pub mod plugin;
 pub mod pool;
 pub mod units;
 
@@ -20,6 +21,9 @@ pub use health::{Health, PassiveHealth};
 pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
 pub use name::{BadName, Key, Kind, ResourceName};
 pub use pattern::Pattern;
+pub use plugin::{
+    BuiltIn, Code, FailurePolicy, Files, Lua, Plugin, PluginRef, PluginUse, Wasm, WasmInstance, WasmSource,
+};
 pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
 
 /// A field whose value is refused, and why.

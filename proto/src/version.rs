@@ -22,6 +22,7 @@ impl Version {
             pb::resource::Body::Pool(pool) => pool.encode_to_vec(),
             pb::resource::Body::Backend(backend) => backend.encode_to_vec(),
             pb::resource::Body::Endpoints(endpoints) => endpoints.encode_to_vec(),
+            pb::resource::Body::Plugin(plugin) => plugin.encode_to_vec(),
         };
         Self::of_parts([bytes.as_slice()])
     }

@@ -6,7 +6,7 @@ use crate::model::{Address, Backend, Invalid, ResourceName};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels, from_service } = msg;
+    let pb::Backend { pool, address, weight, enabled, labels, from_service, score } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
@@ -14,6 +14,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         name,
         enabled,
         labels,
+        score,
     })
 }
 
@@ -26,7 +27,7 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels } = backend;
+    let Backend { name: _, pool, address, weight, enabled, labels, score } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -37,5 +38,6 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         enabled: *enabled,
         labels: labels.clone(),
         from_service: *address == Address::Service,
+        score: *score,
     }
 }

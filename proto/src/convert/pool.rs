@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{at_most, list, required, strings, unknown};
+use serde_json::{Map, Value};
+
+use super::{at_most, list, plugin, required, strings, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
 use crate::model::pool::MAX_WEIGHT;
 use crate::model::units::millis;
@@ -27,8 +29,12 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         health,
         on_client_abort,
         debug_headers,
+        plugins,
+        config,
     } = msg;
     Ok(Pool {
+        plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
+        config: decode_config(&config)?,
         name,
         enabled,
         listeners,
@@ -62,6 +68,8 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         health,
         on_client_abort,
         debug_headers,
+        plugins,
+        config,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -81,6 +89,16 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         }
         .into(),
         debug_headers: *debug_headers,
+        plugins: plugins.iter().map(plugin::encode_use).collect(),
+        config: if config.is_empty() { String::new() } else { Value::Object(config.clone()).to_string() },
+    }
+}
+
+fn decode_config(text: &str) -> Result<Map<String, Value>, Invalid> {
+    match plugin::decode_json(text, Value::Object(Map::new())) {
+        Ok(Value::Object(config)) => Ok(config),
+        Ok(_) => Err(Invalid::new("config", "must be an object")),
+        Err(error) => Err(Invalid::new("config", error)),
     }
 }
 

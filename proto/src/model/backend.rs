@@ -22,6 +22,8 @@ pub struct Backend {
     pub enabled: bool,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
+    /// For plugins that go by scores.
+    pub score: i64,
 }
 
 /// Where a backend listens.

@@ -15,11 +15,13 @@ pub enum Kind {
     Backend,
     /// The endpoints of a Backend that names a Service, under the Backend's name.
     Endpoints,
+    /// Code that Pools use.
+    Plugin,
 }
 
 impl Kind {
     /// Every kind there is on the wire.
-    pub const ALL: [Self; 3] = [Self::Pool, Self::Backend, Self::Endpoints];
+    pub const ALL: [Self; 4] = [Self::Pool, Self::Backend, Self::Endpoints, Self::Plugin];
 
     /// The kinds that users write.
     pub const GIVEN: [Self; 2] = [Self::Pool, Self::Backend];
@@ -31,6 +33,7 @@ impl Kind {
             Self::Pool => "Pool",
             Self::Backend => "Backend",
             Self::Endpoints => "Endpoints",
+            Self::Plugin => "Plugin",
         }
     }
 }

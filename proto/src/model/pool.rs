@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Balance, Health, ResourceName, Rule};
+use serde_json::{Map, Value};
+
+use super::{Balance, Health, PluginUse, ResourceName, Rule};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub struct Pool {
     pub on_client_abort: ClientAbort,
     /// Whether responses name pool, backend and attempts.
     pub debug_headers: bool,
+    /// Plugins, in the order in which they run.
+    pub plugins: Vec<PluginUse>,
+    /// Free values for plugins.
+    pub config: Map<String, Value>,
 }
 
 /// Largest weight of a Pool or Backend.
@@ -60,6 +66,8 @@ impl Pool {
             health: Health::default(),
             on_client_abort: ClientAbort::default(),
             debug_headers: false,
+            plugins: Vec::new(),
+            config: Map::new(),
         }
     }
 }

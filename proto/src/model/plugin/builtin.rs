@@ -1,0 +1,49 @@
+//! The plugin types that come with Weir.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! built_in {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A plugin type that comes with Weir.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum BuiltIn {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl BuiltIn {
+            /// Every type.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As it is written in a manifest.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+built_in! {
+    /// Keeps one candidate, by chance.
+    Random,
+    /// Keeps those with the fewest requests in flight.
+    LeastConnections,
+}
+
+impl fmt::Display for BuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for BuiltIn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().copied().find(|known| known.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is no plugin type"))
+    }
+}
