@@ -96,6 +96,7 @@ fn backend(number: u32) -> pb::Resource {
         weight: 1,
         enabled: true,
         labels: Default::default(),
+        score: 0,
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())
 }

@@ -32,6 +32,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         weight: 1,
         enabled: true,
         labels: Default::default(),
+        score: 0,
     })
 }
 

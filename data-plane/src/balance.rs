@@ -116,13 +116,14 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::pool::runtime::tests::targets;
-    use crate::pool::{Endpoint, Origin, Target};
+    use crate::pool::{Endpoint, Target};
 
     /// Candidates `b000`, `b001`, ... of these weights.
     pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
-        let of = |Target { origin: Origin { backend, .. }, address }| Candidate {
-            endpoint: Arc::new(Endpoint::new(backend.name.clone(), address, 1)),
-            weight: backend.weight,
+        let of = |Target { origin, address }| Candidate {
+            endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1)),
+            weight: origin.backend.weight,
+            origin,
         };
         targets(weights).into_iter().map(of).collect()
     }

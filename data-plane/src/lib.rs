@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod listener;
 pub mod matcher;
+pub mod plugin;
 pub mod pool;
 pub mod readiness;
 pub mod reason;

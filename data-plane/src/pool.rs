@@ -18,6 +18,7 @@ pub use member::{Member, Origin, Target};
 pub use runtime::PoolRuntime;
 pub use view::{Candidate, View};
 
+use crate::plugin::Chain;
 use crate::pool::policy::Policy;
 
 pub mod policy;
@@ -31,12 +32,20 @@ pub struct Pool {
     pub policy: Policy,
     /// Endpoints, counters, health, position of the method.
     pub runtime: Arc<PoolRuntime>,
+    /// Its plugins, if it has any.
+    pub plugins: Option<Arc<Chain>>,
 }
 
 impl Pool {
     /// A version of the pool whose state is `runtime`.
     #[must_use]
     pub fn new(config: Arc<model::Pool>, runtime: Arc<PoolRuntime>) -> Self {
-        Self { policy: Policy::new(&config), config, runtime }
+        Self { policy: Policy::new(&config), config, runtime, plugins: None }
+    }
+
+    /// The same with these plugins.
+    #[must_use]
+    pub fn with_plugins(self, plugins: Option<Arc<Chain>>) -> Self {
+        Self { plugins, ..self }
     }
 }

@@ -25,11 +25,13 @@ pub enum Reason {
     ClientAbort,
     /// The request is malformed.
     BadRequest,
+    /// A plugin answered it, or failed.
+    Plugin,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -40,6 +42,7 @@ impl Reason {
         Self::BadResponse,
         Self::ClientAbort,
         Self::BadRequest,
+        Self::Plugin,
     ];
 
     /// The word.
@@ -56,6 +59,7 @@ impl Reason {
             Self::BadResponse => "bad_response",
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
+            Self::Plugin => "plugin",
         }
     }
 }

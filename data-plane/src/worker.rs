@@ -22,6 +22,7 @@ use crate::drain::Drain;
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
 use crate::listener::numbers::ConnectionNumbers;
+use crate::plugin::local::Locals;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{Table, TableHandle};
@@ -59,6 +60,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Its idle upstream connections.
     pub idle: IdlePool,
+    /// What plugins keep on it.
+    pub locals: Locals,
     /// Its randomness.
     pub rng: RefCell<SmallRng>,
     /// Seconds since it began, moved by its sweep.
@@ -83,6 +86,7 @@ impl Worker {
         Rc::new(Self {
             id,
             idle: IdlePool::default(),
+            locals: Locals::default(),
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             clock: Arc::default(),
             tables: RefCell::new(Tables { cache, current }),
@@ -200,6 +204,7 @@ impl Worker {
             let seconds = now.saturating_duration_since(began).as_secs();
             self.clock.store(u32::try_from(seconds).unwrap_or(u32::MAX), Relaxed);
             self.idle.sweep(now);
+            self.locals.sweep();
             self.abort_silent_connections();
             if self.shared.drain.is_closing() {
                 self.finish_connections();

@@ -84,6 +84,7 @@ proptest! {
             weight,
             enabled,
             labels: [("zone".to_owned(), label)].into(),
+            score: i64::from(weight) - 300,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 use weir_proto::convert::{self, Decoded};
-use weir_proto::model::{Key, Kind, ResourceName};
+use weir_proto::model::{Invalid, Key, Kind, Plugin, PluginRef, ResourceName};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
 use super::backends::Backends;
+use crate::plugin::{Chain, Store};
 use crate::pool::runtime::Environment;
 use crate::pool::{Pool, PoolRuntime};
 use crate::table::build::{self, Changed};
@@ -33,6 +34,7 @@ pub struct Applier {
     versions: BTreeMap<Key, Version>,
     pools: Pools,
     backends: Backends,
+    plugins: Store,
     listeners: Vec<String>,
     table: TableHandle,
     environment: Environment,
@@ -64,6 +66,7 @@ impl Applier {
             versions: BTreeMap::new(),
             pools: Pools::default(),
             backends: Backends::default(),
+            plugins: Store::new(environment.workers),
             listeners,
             table,
             environment,
@@ -81,6 +84,7 @@ impl Applier {
             }
         }
         self.go_live(&touched);
+        self.plugins.sweep();
         let Touched { pools, mut members } = touched;
         members.extend(pools.into_keys().filter(|name| self.pools.get(name).is_none()));
         Applied { rejected, pools: members, names: self.backends.new_names() }
@@ -114,6 +118,7 @@ impl Applier {
                 Kind::Pool => (&*self.pools.get(&key.name)?.config).into(),
                 Kind::Backend => (&**self.backends.get(&key.name)?).into(),
                 Kind::Endpoints => (&self.backends.endpoints(&key.name)?).into(),
+                Kind::Plugin => (&**self.plugins.get(&key.name)?).into(),
             };
             Some(pb::Resource { key: Some(key.into()), version: version.to_wire(), body: Some(body) })
         };
@@ -131,7 +136,8 @@ impl Applier {
         let held = Version::from_wire(&version).ok_or_else(|| reject("version: has the wrong length".into()))?;
         let body = body.ok_or_else(|| reject("body: is missing or of a kind unknown to this version".into()))?;
         match convert::decode(&key, body).map_err(|e| reject(e.to_string()))? {
-            Decoded::Pool(pool) => self.put_pool(Arc::new(*pool), touched),
+            Decoded::Pool(pool) => self.put_pool(Arc::new(*pool), touched).map_err(|e| reject(e.to_string()))?,
+            Decoded::Plugin(plugin) => self.put_plugin(*plugin, touched).map_err(|e| reject(e.to_string()))?,
             Decoded::Backend(backend) => self.backends.put(Arc::new(*backend), &mut touched.members),
             Decoded::Endpoints(endpoints) => self.backends.put_endpoints(*endpoints, &mut touched.members),
         }
@@ -139,8 +145,9 @@ impl Applier {
         Ok(())
     }
 
-    fn put_pool(&mut self, config: Arc<weir_proto::model::Pool>, touched: &mut Touched) {
+    fn put_pool(&mut self, config: Arc<weir_proto::model::Pool>, touched: &mut Touched) -> Result<(), Invalid> {
         let name = config.name.clone();
+        let plugins = self.plugins.chain(&config)?;
         let previous = self.pools.get(&name);
         touched.pools.entry(name.clone()).or_insert_with(|| previous.cloned());
         let runtime = match previous {
@@ -153,7 +160,36 @@ impl Applier {
                 PoolRuntime::new(config.clone(), self.environment.clone())
             }
         };
-        self.pools.insert(Arc::new(Pool::new(config, runtime)));
+        self.pools.insert(Arc::new(Pool::new(config, runtime).with_plugins(plugins)));
+        Ok(())
+    }
+
+    /// The pools that use it get another chain.
+    fn put_plugin(&mut self, plugin: Plugin, touched: &mut Touched) -> Result<(), Invalid> {
+        let name = plugin.name.clone();
+        self.plugins.put(plugin)?;
+        self.link_again(&name, touched);
+        Ok(())
+    }
+
+    fn remove_plugin(&mut self, name: &ResourceName, touched: &mut Touched) {
+        self.plugins.remove(name);
+        self.link_again(name, touched);
+    }
+
+    /// A pool whose parameter the plugin's new version refuses has no chain that could protect it.
+    fn link_again(&mut self, plugin: &ResourceName, touched: &mut Touched) {
+        let uses = |pool: &&Arc<Pool>| pool.config.plugins.iter().any(|u| u.plugin == PluginRef::Named(plugin.clone()));
+        let users: Vec<Arc<Pool>> = self.pools.iter().filter(uses).cloned().collect();
+        for pool in users {
+            let chain = self.plugins.chain(&pool.config).unwrap_or_else(|error| {
+                warn!(pool = %pool.config.name, %error, "a plugin's new version does not fit the pool");
+                Some(Arc::new(Chain::new(Vec::new(), vec![plugin.to_string()])))
+            });
+            let next = Pool::new(pool.config.clone(), pool.runtime.clone()).with_plugins(chain);
+            touched.pools.entry(pool.config.name.clone()).or_insert(Some(pool));
+            self.pools.insert(Arc::new(next));
+        }
     }
 
     fn remove(&mut self, key: &Key, touched: &mut Touched) {
@@ -166,6 +202,7 @@ impl Applier {
             }
             Kind::Backend => self.backends.remove(&key.name, &mut touched.members),
             Kind::Endpoints => self.backends.remove_endpoints(&key.name, &mut touched.members),
+            Kind::Plugin => self.remove_plugin(&key.name, touched),
         }
     }
 

@@ -174,6 +174,7 @@ mod tests {
             weight: 1,
             enabled: true,
             labels: BTreeMap::new(),
+            score: 0,
         })
     }
 

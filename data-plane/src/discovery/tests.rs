@@ -220,6 +220,7 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         weight: 1,
         enabled: true,
         labels: Default::default(),
+        score: 0,
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

@@ -12,15 +12,17 @@ use super::headers::{self, Upgrade};
 use super::reply;
 use super::response::ReplyBody;
 use super::upgrade;
+use crate::plugin::change::HeaderChange;
 
 /// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled. `client`
-/// is the client's side of the connection if it asked for another protocol.
+/// is the client's side of the connection if it asked for another protocol; `changes` are those of plugins.
 #[must_use]
 pub fn pass(
     mut exchange: Box<Exchange>,
     answer: Answer,
     request: Rc<Template>,
     client: Option<OnUpgrade>,
+    changes: Vec<HeaderChange>,
 ) -> Response<ReplyBody> {
     let Answer { response, lease, in_flight, after } = answer;
     let (mut parts, incoming) = response.into_parts();
@@ -29,6 +31,7 @@ pub fn pass(
     let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = if switches { Upgrade::Pass } else { Upgrade::Strip };
     headers::prepare_response(&mut parts.headers, parts.version, protocol);
+    changes.into_iter().for_each(|change| change.apply(&mut parts.headers));
     if let Some(pool) = exchange.pool() {
         reply::debug_headers(&mut parts.headers, pool, Some(&label), exchange.attempts);
     }

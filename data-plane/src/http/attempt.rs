@@ -20,8 +20,8 @@ use super::lease::{self, Lease};
 use crate::pool::{InFlight, Pool};
 use crate::upstream::{self, Connection};
 
-/// What every try of a request sends.
-#[derive(Debug)]
+/// What every try of a request sends; plugins may change it for one pool or one try.
+#[derive(Debug, Clone)]
 pub struct Template {
     /// The method.
     pub method: Method,

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use super::expect::{CONTINUE_WAIT, ContinueGate};
 
 /// The body that a client sends, shared by the tries of its request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source(Rc<RefCell<State>>);
 
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use crate::plugin::{Finish, Outcome};
 use crate::pool::{InFlight, Pool};
 use crate::reason::Reason;
 use crate::stats::access_log::Record;
@@ -43,6 +44,8 @@ pub struct Exchange {
     upstream: Option<Duration>,
     /// Prepared only if there is an access log.
     log: Option<Box<Record>>,
+    /// Hooks to run at the end.
+    finish: Option<Box<Finish>>,
 }
 
 impl Exchange {
@@ -63,6 +66,7 @@ impl Exchange {
             status: None,
             upstream: None,
             log: None,
+            finish: None,
         })
     }
 
@@ -71,6 +75,11 @@ impl Exchange {
         if self.connection.worker.shared.log.enabled() {
             self.log = Some(Box::new(Record::of_request(parts)));
         }
+    }
+
+    /// Runs the last hooks of plugins at the end.
+    pub fn finish_with(&mut self, finish: Box<Finish>) {
+        self.finish = Some(finish);
     }
 
     /// Reads `table` from now on, out of the pool of the one before.
@@ -172,6 +181,10 @@ impl Drop for Exchange {
         self.count(status);
         if let Some(pool) = self.pool() {
             pool.runtime.shards.of(self.connection.worker.id).request_duration.observe(duration);
+        }
+        if let Some(finish) = self.finish.take() {
+            let outcome = Outcome { status, duration, upstream: self.upstream, bytes: self.bytes };
+            finish.run(&self.connection, &outcome);
         }
         self.write_log(status, duration);
         self.leave_pool();

@@ -1,7 +1,6 @@
 //! From a matched rule to an answer: along the chain of pools, and within each pool from endpoint to
 //! endpoint, until one answers or nothing is left (F1-F4).
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
@@ -16,15 +15,20 @@ use super::response::ReplyBody;
 use super::{answer, key, reply};
 use crate::balance::{Choice, Tried};
 use crate::matcher::Place;
+use crate::plugin::session::Scene;
+use crate::plugin::{self, Candidates, Effects, Finish, Halt, Visit};
 use crate::pool::policy::any_matches;
-use crate::pool::{Endpoint, InFlight, Pool};
+use crate::pool::{Candidate, Endpoint, InFlight, Pool, View};
 use crate::reason::Reason;
+use crate::table::Chain;
 
 /// A request looking for an answer.
 #[derive(Debug)]
 pub struct Forward {
     exchange: Box<Exchange>,
-    template: Rc<Template>,
+    visit: Visit,
+    /// Of the matched rule.
+    rule: Option<Arc<Chain>>,
     /// The client's side of the connection, if it asks for another protocol.
     upgrade: Option<OnUpgrade>,
     tried: Tried,
@@ -45,7 +49,26 @@ enum Last {
     Failed(Failure),
     /// With a response head, in the pool of this number. If its status asks for another try, the client
     /// gets it only if no try does better.
-    Answered(Answer, usize),
+    Answered(Answer, usize, Option<Box<Plugged>>),
+    /// A plugin of the pool of this number answered.
+    Halted(Box<Halt>, usize),
+}
+
+/// An endpoint that was chosen.
+#[derive(Debug)]
+struct Chosen {
+    endpoint: Arc<Endpoint>,
+    /// Present if the pool has plugins.
+    plugged: Option<Box<Plugged>>,
+}
+
+/// What plugins have to do with a try.
+#[derive(Debug)]
+struct Plugged {
+    /// What they made of the request for this try.
+    effects: Effects,
+    /// Where it goes.
+    server: Candidate,
 }
 
 /// Whether the search goes on in the next pool.
@@ -59,10 +82,10 @@ impl Forward {
     /// A request that has not been tried.
     #[must_use]
     pub fn new(exchange: Box<Exchange>, template: Template, upgrade: Option<OnUpgrade>) -> Self {
-        let template = Rc::new(template);
         Self {
             exchange,
-            template,
+            visit: Visit::new(template),
+            rule: None,
             upgrade,
             tried: Tried::default(),
             last: Last::None,
@@ -86,6 +109,7 @@ impl Forward {
         let table = self.exchange.table.clone();
         let routes = table.listeners.get(self.exchange.connection.listener);
         let chain = routes.and_then(|routes| routes.chain(place));
+        self.rule = chain.cloned();
         for number in chain.iter().flat_map(|chain| chain.order()) {
             let Some(pool) = table.pools.at(number) else { continue };
             if !pool.config.enabled {
@@ -93,6 +117,7 @@ impl Forward {
                 continue;
             }
             self.exchange.enter_pool(number);
+            self.visit.enter();
             if self.try_pool(pool, number).await == Search::Ends {
                 return;
             }
@@ -118,16 +143,70 @@ impl Forward {
 
     async fn try_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Search {
         self.keep_body(pool);
-        for _ in 0..=pool.config.retry.attempts {
-            let Some(endpoint) = self.next_endpoint(pool) else { return Search::GoesOn };
-            if !self.may_try(pool) || self.try_endpoint(pool, number, endpoint).await == Search::Ends {
-                return Search::Ends;
+        match self.search_pool(pool, number).await {
+            Ok(search) => search,
+            Err(halt) => {
+                self.last = Last::Halted(halt, number);
+                Search::Ends
             }
         }
-        Search::GoesOn
     }
 
-    async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, endpoint: Arc<Endpoint>) -> Search {
+    async fn search_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Result<Search, Box<Halt>> {
+        if let Some(plugins) = &pool.plugins {
+            Box::pin(self.run_pre(plugins, pool)).await?; // rare, and the future of every request would grow
+        }
+        for _ in 0..=pool.config.retry.attempts {
+            let mut chosen = self.choose(pool)?;
+            if chosen.is_some() && !self.may_try(pool) {
+                return Ok(Search::Ends);
+            }
+            if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
+                Box::pin(self.run_post(plugins, pool, &mut chosen)).await?;
+            }
+            let Some(chosen) = chosen else { return Ok(Search::GoesOn) };
+            if self.try_endpoint(pool, number, chosen).await == Search::Ends {
+                return Ok(Search::Ends);
+            }
+        }
+        Ok(Search::GoesOn)
+    }
+
+    /// The `pre` hooks of a pool. One that lacks a plugin is not served without it.
+    async fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<(), Box<Halt>> {
+        if !plugins.missing().is_empty() {
+            return Err(Box::new(Halt::new(StatusCode::SERVICE_UNAVAILABLE, "a plugin of this service is missing\n")));
+        }
+        let Self { exchange, visit, rule, .. } = self;
+        if rule.as_ref().is_none_or(|rule| !rule.is_single()) {
+            visit.keep_original();
+        }
+        if !plugins.hooks().pre {
+            return Ok(());
+        }
+        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
+        plugins.pre(scene, visit).await.map_or(Ok(()), Err)
+    }
+
+    async fn run_post(
+        &self,
+        plugins: &plugin::Chain,
+        pool: &Arc<Pool>,
+        chosen: &mut Option<Chosen>,
+    ) -> Result<(), Box<Halt>> {
+        let plugged = chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut());
+        // Nobody will see what they change if there is no try.
+        let mut nobodys = self.visit.effects.clone();
+        let (server, effects) = match plugged {
+            Some(Plugged { effects, server }) => (Some(&*server), effects),
+            None => (None, &mut nobodys),
+        };
+        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server };
+        plugins.post(scene, effects).await.map_or(Ok(()), Err)
+    }
+
+    async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
+        let Chosen { endpoint, plugged } = chosen;
         self.exchange.attempts += 1;
         self.tried.add(endpoint.id);
         let in_flight = InFlight::start(endpoint, self.exchange.connection.worker.id);
@@ -135,14 +214,14 @@ impl Forward {
             connection: self.exchange.connection.clone(),
             pool: pool.clone(),
             in_flight,
-            template: self.template.clone(),
+            template: plugged.as_ref().map_or(&self.visit.effects, |plugged| &plugged.effects).request.clone(),
             // The clock is read once for the request and its first try.
             began: if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() },
         };
         match attempt.run().await {
             Ok(answer) => {
                 let search = self.judge(pool, &answer);
-                self.last = Last::Answered(answer, number);
+                self.last = Last::Answered(answer, number, plugged);
                 search
             }
             Err(failed) => self.fail(pool, failed),
@@ -151,31 +230,62 @@ impl Forward {
 
     /// Sets how much of the body is kept, before anything of it is read in this pool.
     fn keep_body(&self, pool: &Pool) {
-        if let Some(body) = &self.template.body {
-            let repeatable = pool.policy.repeatable(&self.template.method);
+        let Template { method, body, .. } = &*self.visit.effects.request;
+        if let Some(body) = body {
+            let repeatable = pool.policy.repeatable(method);
             body.keep_at_most(if repeatable { pool.config.retry.buffer_limit } else { 0 });
         }
     }
 
-    fn next_endpoint(&self, pool: &Pool) -> Option<Arc<Endpoint>> {
-        let worker = &self.exchange.connection.worker;
+    fn choose(&self, pool: &Pool) -> Result<Option<Chosen>, Box<Halt>> {
         let view = pool.runtime.view.load();
-        let mut choice = Choice {
-            tried: &self.tried,
-            cursor: &pool.runtime.cursor,
-            key: key::of(&pool.config.balance, &self.template, self.exchange.connection.peer.ip()),
-            connection: self.exchange.connection.number.get(),
-            rng: &mut worker.rng.borrow_mut(),
+        let Some(plugins) = &pool.plugins else {
+            let picked = self.pick(pool, &view, &self.tried);
+            let chosen = |place: usize| Chosen { endpoint: view.candidates[place].endpoint.clone(), plugged: None };
+            return Ok(picked.map(chosen));
         };
-        let picked = view.picker.pick(&view.candidates, &mut choice)?;
-        Some(view.candidates[picked].endpoint.clone())
+        let picked = match plugins.hooks().balance {
+            true => self.pick_with(plugins, pool, &view)?,
+            false => self.pick(pool, &view, &self.tried),
+        };
+        Ok(picked.map(|place| {
+            let server = view.candidates[place].clone();
+            let plugged = Plugged { effects: self.visit.effects.clone(), server };
+            Chosen { endpoint: plugged.server.endpoint.clone(), plugged: Some(Box::new(plugged)) }
+        }))
+    }
+
+    /// What plugins leave goes to the pool's method, if it is more than one (P3).
+    fn pick_with(&self, plugins: &plugin::Chain, pool: &Pool, view: &View) -> Result<Option<usize>, Box<Halt>> {
+        let connection = &self.exchange.connection;
+        let scene = Scene { connection, pool, rule: text(&self.rule), server: None };
+        let mut candidates = Candidates::new(&view.candidates, &self.tried);
+        plugins.balance(scene, &self.visit.effects, &mut candidates)?;
+        Ok(match candidates.len() {
+            0 => None,
+            1 => candidates.only(),
+            _ => self.pick(pool, view, &candidates.excluded()),
+        })
+    }
+
+    /// The place of the candidate that the pool's method picks.
+    fn pick(&self, pool: &Pool, view: &View, excluded: &Tried) -> Option<usize> {
+        let connection = &self.exchange.connection;
+        let mut choice = Choice {
+            tried: excluded,
+            cursor: &pool.runtime.cursor,
+            key: key::of(&pool.config.balance, &self.visit.effects.request, connection.peer.ip()),
+            connection: connection.number.get(),
+            rng: &mut connection.worker.rng.borrow_mut(),
+        };
+        view.picker.pick(&view.candidates, &mut choice)
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:
     /// they cost no upstream anything, and passive health bounds them.
     fn may_try(&self, pool: &Pool) -> bool {
         let (reason, free) = match &self.last {
-            Last::None => return true,
+            Last::None | Last::Halted(..) => return true,
             Last::Failed(failure) => (failure.reason(), failure.nothing_sent()),
             Last::Answered(..) => (Reason::BadResponse, false),
         };
@@ -189,8 +299,8 @@ impl Forward {
 
     /// Whether the request may reach another upstream after this one saw it.
     fn is_repeatable(&self, pool: &Pool) -> bool {
-        let body = self.template.body.as_ref();
-        pool.policy.repeatable(&self.template.method) && body.is_none_or(Source::is_replayable)
+        let Template { method, body, .. } = &*self.visit.effects.request;
+        pool.policy.repeatable(method) && body.as_ref().is_none_or(Source::is_replayable)
     }
 
     /// Whether the status of an answer asks for another try, and whether it counts as a failure.
@@ -202,7 +312,7 @@ impl Forward {
         // An upload that still runs belongs to this answer, which may be the one that the client gets.
         let again = any_matches(&pool.policy.retry_statuses, status)
             && self.is_repeatable(pool)
-            && self.template.body.as_ref().is_none_or(Source::is_complete);
+            && self.visit.effects.request.body.as_ref().is_none_or(Source::is_complete);
         if again { Search::GoesOn } else { Search::Ends }
     }
 
@@ -210,7 +320,7 @@ impl Forward {
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
         let failure = failed.failure;
-        if let Some(body) = &self.template.body {
+        if let Some(body) = &self.visit.effects.request.body {
             // What the failed try still reads would be missing in the next.
             body.freeze();
         }
@@ -233,13 +343,36 @@ impl Forward {
     /// The answer that was found, or ours.
     #[must_use]
     pub fn finish(mut self) -> Response<ReplyBody> {
-        match self.last {
-            Last::Answered(answer, number) => {
+        match std::mem::replace(&mut self.last, Last::None) {
+            Last::Answered(answer, number, plugged) => {
                 self.exchange.return_to_pool(number);
-                answer::pass(self.exchange, answer, self.template, self.upgrade)
+                let (effects, server) = match plugged {
+                    Some(plugged) => (plugged.effects, Some(plugged.server)),
+                    None => (self.visit.effects.clone(), None),
+                };
+                self.finish_with_plugins(&effects, server);
+                let Effects { request, response } = effects;
+                answer::pass(self.exchange, answer, request, self.upgrade, response)
             }
-            Last::Failed(failure) => reply::local(self.exchange, failure.status(), failure.reason(), failure.text()),
+            Last::Halted(halt, number) => {
+                self.exchange.return_to_pool(number);
+                self.finish_with_plugins(&self.visit.effects.clone(), None);
+                reply::halt(self.exchange, *halt)
+            }
+            Last::Failed(failure) => {
+                self.finish_with_plugins(&self.visit.effects.clone(), None);
+                reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
+            }
             Last::None => self.unavailable(),
+        }
+    }
+
+    /// The `done` hooks of the pool in which the request ends.
+    fn finish_with_plugins(&mut self, effects: &Effects, server: Option<Candidate>) {
+        let Some(pool) = self.exchange.pool().filter(|pool| has_done(pool)).cloned() else { return };
+        if let Some(rule) = self.rule.clone() {
+            let effects = effects.clone();
+            self.exchange.finish_with(Box::new(Finish { pool, rule, effects, server }));
         }
     }
 
@@ -251,6 +384,16 @@ impl Forward {
             }
             _ => (Reason::NoBackend, "no backend is available\n"),
         };
+        self.finish_with_plugins(&self.visit.effects.clone(), None);
         reply::local(self.exchange, StatusCode::SERVICE_UNAVAILABLE, reason, text)
     }
+}
+
+/// Canonical text of a rule.
+fn text(rule: &Option<Arc<Chain>>) -> &str {
+    rule.as_ref().map_or("", |rule| rule.rule())
+}
+
+fn has_done(pool: &Pool) -> bool {
+    pool.plugins.as_ref().is_some_and(|plugins| plugins.hooks().done)
 }

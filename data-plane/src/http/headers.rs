@@ -34,6 +34,7 @@ const ADDED: usize = 6;
 pub struct Downstream {
     address: HeaderValue,
     proto: HeaderValue,
+    scheme: &'static str,
 }
 
 impl Downstream {
@@ -42,10 +43,18 @@ impl Downstream {
     pub fn new(client: IpAddr, tls: bool) -> Self {
         // An address has no character that a header value must not have, so the empty value never shows.
         let address = HeaderValue::try_from(client.to_canonical().to_string());
+        let scheme = if tls { "https" } else { "http" };
         Self {
             address: address.unwrap_or_else(|_| HeaderValue::from_static("")),
-            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+            proto: HeaderValue::from_static(scheme),
+            scheme,
         }
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 }
 

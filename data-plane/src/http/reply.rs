@@ -1,10 +1,12 @@
 //! Answers that Weir makes itself.
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::exchange::Exchange;
 use super::response::ReplyBody;
+use crate::plugin::Halt;
 use crate::pool::Pool;
 use crate::reason::Reason;
 
@@ -20,7 +22,7 @@ pub fn local(
     let pool = exchange.pool().cloned();
     exchange.answered_here(status, Some(reason));
     let attempts = exchange.attempts;
-    let mut response = Response::new(ReplyBody::local(text, exchange));
+    let mut response = Response::new(ReplyBody::local(Bytes::from_static(text.as_bytes()), exchange));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -33,6 +35,22 @@ pub fn local(
             headers.insert(RETRY_AFTER, wait.clone());
         }
         debug_headers(headers, &pool, None, attempts);
+    }
+    response
+}
+
+/// Answers what a plugin says.
+#[must_use]
+pub fn halt(mut exchange: Box<Exchange>, halt: Halt) -> Response<ReplyBody> {
+    let Halt { status, headers, body } = halt;
+    let pool = exchange.pool().cloned();
+    exchange.answered_here(status, Some(Reason::Plugin));
+    let attempts = exchange.attempts;
+    let mut response = Response::new(ReplyBody::local(body, exchange));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if let Some(pool) = pool {
+        debug_headers(response.headers_mut(), &pool, None, attempts);
     }
     response
 }

@@ -58,9 +58,9 @@ pub enum ReplyError {
 impl ReplyBody {
     /// A body made here.
     #[must_use]
-    pub fn local(text: &'static str, mut exchange: Box<Exchange>) -> Self {
+    pub fn local(text: Bytes, mut exchange: Box<Exchange>) -> Self {
         exchange.bytes = text.len() as u64;
-        Self::Local { text: Some(Bytes::from_static(text.as_bytes())), exchange }
+        Self::Local { text: Some(text), exchange }
     }
 
     /// The body of an upstream's response to `request`.

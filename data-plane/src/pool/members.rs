@@ -113,6 +113,7 @@ mod tests {
             weight: 1,
             enabled: true,
             labels: Default::default(),
+            score: 0,
         };
         Target::new(Arc::new(backend), address)
     }

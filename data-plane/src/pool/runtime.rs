@@ -208,6 +208,7 @@ pub(crate) mod tests {
                 weight: *weight,
                 enabled: true,
                 labels: Default::default(),
+                score: 0,
             };
             Target::new(Arc::new(backend), address)
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_proto::model;
 
-use super::{Endpoint, Member};
+use super::{Endpoint, Member, Origin};
 use crate::balance::Picker;
 
 /// An endpoint that may be chosen.
@@ -14,6 +14,8 @@ pub struct Candidate {
     pub endpoint: Arc<Endpoint>,
     /// Its share, at least 1.
     pub weight: u32,
+    /// What users and the Service say of it.
+    pub origin: Origin,
 }
 
 /// Immutable; made anew when membership, settings or health change, never per request.
@@ -53,7 +55,9 @@ impl View {
             let chosen = is_asked(member) && (panic || up);
             places.push(chosen.then_some(candidates.len()));
             if chosen {
-                candidates.push(Candidate { endpoint: member.endpoint.clone(), weight: member.origin.backend.weight });
+                let Member { origin, endpoint } = member;
+                let weight = origin.backend.weight;
+                candidates.push(Candidate { endpoint: endpoint.clone(), weight, origin: origin.clone() });
             }
         }
         Self { picker: Picker::new(&config.balance, &candidates, &places), candidates: candidates.into(), panic, up }

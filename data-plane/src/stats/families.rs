@@ -3,6 +3,7 @@
 //!
 //! This does not go through a `Registry`, which would sort all series anew at each scrape.
 
+mod plugin;
 mod pool;
 mod process;
 mod sheet;
@@ -51,7 +52,9 @@ impl Families {
     /// Metrics without any series are left out.
     fn collect(&self) -> Vec<MetricFamily> {
         let mut sheet = Sheet::default();
-        self.table.load_full().pools.iter().for_each(|pool| pool::collect(pool, &mut sheet));
+        let table = self.table.load_full();
+        table.pools.iter().for_each(|pool| pool::collect(pool, &mut sheet));
+        plugin::collect(table.pools.iter(), &mut sheet);
         process::collect(&self.stats, &mut sheet);
         let mut families = sheet.into_families();
         families.extend(self.process.collect());

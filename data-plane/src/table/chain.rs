@@ -38,6 +38,12 @@ impl Chain {
         Self { holders, cursor, tiers }
     }
 
+    /// Whether there is only one pool.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.holders.pools.len() == 1
+    }
+
     /// Canonical text of the rule.
     #[must_use]
     pub fn rule(&self) -> &str {

@@ -104,7 +104,7 @@ pub struct PluginUse {
 }
 
 /// Which plugin a Pool uses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginRef {
     /// A Plugin of the Pool's namespace.
     Named(ResourceName),

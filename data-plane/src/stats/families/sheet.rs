@@ -20,6 +20,8 @@ pub(super) enum Metric {
     HealthTransitions,
     PoolPanic,
     PoolEndpointsUp,
+    PluginDuration,
+    PluginFailures,
     TableVersion,
     TableAge,
     Nacks,
@@ -55,7 +57,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 20] = [
+const SPECS: [Spec; 22] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -80,6 +82,10 @@ const SPECS: [Spec; 20] = [
         "1 while too few endpoints are up and health is ignored."),
     gauge(Metric::PoolEndpointsUp, "weir_pool_endpoints_up", &["pool"],
         "Endpoints of an enabled pool that are up, enabled and have weight."),
+    histogram(Metric::PluginDuration, "weir_plugin_duration_seconds", &["hook", "plugin"],
+        "Time of a call of a plugin's hook."),
+    counter(Metric::PluginFailures, "weir_plugin_failures_total", &["plugin", "reason"],
+        "Calls of plugins that failed."),
     gauge(Metric::TableVersion, "weir_table_version_info", &["version"],
         "The snapshot in force; without a version if it came from the cache."),
     gauge(Metric::TableAge, "weir_table_age_seconds", &[],

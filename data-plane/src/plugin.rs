@@ -1,0 +1,32 @@
+//! Plugins: what users decide at the points of a request.
+//!
+//! A pool's uses of plugins are compiled into one [`Chain`] when they arrive; a pool without plugins has none, and pays
+//! nothing. A [`Stage`] is one plugin with one parameter, a [`Session`] is what it sees of a request and may change.
+//!
+//! HOOKS, each in the order of the pool's list: `pre` when a request enters the pool, `balance` with the candidates of
+//! each choice, `post` after each choice, also in vain, `done` after the response.
+
+pub mod builtin;
+pub mod candidates;
+pub mod chain;
+pub mod change;
+pub mod failure;
+pub mod finish;
+pub mod halt;
+pub mod local;
+pub mod session;
+pub mod stage;
+pub mod stats;
+pub mod store;
+pub mod visit;
+
+pub use candidates::Candidates;
+pub use chain::Chain;
+pub use change::Change;
+pub use failure::{Cause, Failure};
+pub use finish::{Finish, Outcome};
+pub use halt::Halt;
+pub use session::Session;
+pub use stage::{Flow, Hooks, Resumed, Stage, Step, Waiting};
+pub use store::Store;
+pub use visit::{Effects, Visit};

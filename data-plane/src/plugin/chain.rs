@@ -1,0 +1,190 @@
+//! The plugins of one pool, in order, and what follows from their answers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use weir_proto::model::FailurePolicy;
+
+use super::session::Scene;
+use super::stats::{Hook, PluginStats};
+use super::{Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit};
+
+/// One plugin of a pool.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// What runs. Uses of one plugin with an equal parameter share it, whichever pools they are in.
+    pub stage: Arc<dyn Stage>,
+    /// Its hooks.
+    pub hooks: Hooks,
+    /// What becomes of a request whose call fails.
+    pub policy: FailurePolicy,
+    /// Time that one call may take.
+    pub timeout: Duration,
+    /// What is counted.
+    pub stats: Arc<PluginStats>,
+}
+
+/// The plugins of one pool, compiled.
+#[derive(Debug)]
+pub struct Chain {
+    links: Box<[Link]>,
+    /// The hooks that any of them has.
+    hooks: Hooks,
+    /// Plugins that are not there: the pool does not serve without them.
+    missing: Vec<String>,
+}
+
+impl Chain {
+    /// These plugins, in this order; `missing` are those that are not there.
+    #[must_use]
+    pub fn new(links: Vec<Link>, missing: Vec<String>) -> Self {
+        let any = |has: fn(Hooks) -> bool| links.iter().any(|link| has(link.hooks));
+        let hooks = Hooks {
+            pre: any(|hooks| hooks.pre),
+            balance: any(|hooks| hooks.balance),
+            post: any(|hooks| hooks.post),
+            done: any(|hooks| hooks.done),
+        };
+        Self { links: links.into(), hooks, missing }
+    }
+
+    /// The plugins.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The hooks that any of them has.
+    #[must_use]
+    pub fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    /// Names of the plugins that are not there.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// The request enters the pool. An answer ends it.
+    pub async fn pre(&self, scene: Scene<'_>, visit: &mut Visit) -> Option<Box<Halt>> {
+        for link in self.links.iter().filter(|link| link.hooks.pre) {
+            if visit.has_run(link) {
+                continue;
+            }
+            let mut session = Session::new(scene, &visit.effects.request);
+            let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
+            match link.settle(Hook::Pre, &scene, step, session.into_changes()).await {
+                Ok(changes) => visit.note(link, changes),
+                Err(halt) => return Some(halt),
+            }
+        }
+        None
+    }
+
+    /// Leaves those candidates that may be chosen (P3).
+    ///
+    /// # Errors
+    /// If a plugin fails that the request must not go on without.
+    pub fn balance(
+        &self,
+        scene: Scene<'_>,
+        effects: &Effects,
+        candidates: &mut Candidates<'_>,
+    ) -> Result<(), Box<Halt>> {
+        for link in self.links.iter().filter(|link| link.hooks.balance) {
+            let mut session = Session::new(scene, &effects.request);
+            if let Err(failure) = link.call(Hook::Balance, &scene, || link.stage.balance(&mut session, candidates)) {
+                link.fail(Hook::Balance, &scene, &failure)?;
+            }
+            if candidates.len() < 2 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A backend is chosen, or none could be. An answer ends the request.
+    pub async fn post(&self, scene: Scene<'_>, effects: &mut Effects) -> Option<Box<Halt>> {
+        for link in self.links.iter().filter(|link| link.hooks.post) {
+            let mut session = Session::new(scene, &effects.request);
+            let step = link.call(Hook::Post, &scene, || link.stage.post(&mut session));
+            match link.settle(Hook::Post, &scene, step, session.into_changes()).await {
+                Ok(changes) => effects.apply(changes),
+                Err(halt) => return Some(halt),
+            }
+        }
+        None
+    }
+
+    /// The response has ended.
+    pub fn done(&self, scene: Scene<'_>, effects: &Effects, outcome: &Outcome) {
+        for link in self.links.iter().filter(|link| link.hooks.done) {
+            let mut session = Session::new(scene, &effects.request);
+            if let Err(failure) = link.call(Hook::Done, &scene, || link.stage.done(&mut session, outcome)) {
+                link.note(Hook::Done, &scene, &failure);
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Calls a hook, and counts how long it takes. A panic is a failure like any other.
+    fn call<T>(&self, hook: Hook, scene: &Scene<'_>, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let began = Instant::now();
+        let panicked = |_| Err(Failure::new(Cause::Panic, "it panicked"));
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(panicked);
+        self.observe(hook, scene, began);
+        result
+    }
+
+    fn observe(&self, hook: Hook, scene: &Scene<'_>, began: Instant) {
+        self.stats.shards.of(scene.connection.worker.id).durations[hook as usize].observe(began.elapsed());
+    }
+
+    /// What is to be changed after a hook, or the answer that it gave.
+    async fn settle(
+        &self,
+        hook: Hook,
+        scene: &Scene<'_>,
+        step: Result<Flow, Failure>,
+        mut changes: Vec<Change>,
+    ) -> Result<Vec<Change>, Box<Halt>> {
+        let waiting = match step {
+            Ok(Flow::GoOn) => return Ok(changes),
+            Ok(Flow::Halt(halt)) => return Err(halt),
+            Ok(Flow::Wait(waiting)) => waiting,
+            Err(failure) => return self.fail(hook, scene, &failure).map(|()| Vec::new()),
+        };
+        let began = Instant::now();
+        let resumed = timeout(self.timeout, waiting.0).await;
+        self.observe(hook, scene, began);
+        match resumed.unwrap_or_else(|_| Err(Failure::new(Cause::Timeout, format!("no answer in {:?}", self.timeout))))
+        {
+            Ok(Resumed { halt: Some(halt), .. }) => Err(halt),
+            Ok(Resumed { halt: None, changes: more }) => {
+                changes.extend(more);
+                Ok(changes)
+            }
+            Err(failure) => self.fail(hook, scene, &failure).map(|()| Vec::new()),
+        }
+    }
+
+    /// Counts and logs a failure; an answer if the request must not go on (P7).
+    fn fail(&self, hook: Hook, scene: &Scene<'_>, failure: &Failure) -> Result<(), Box<Halt>> {
+        self.note(hook, scene, failure);
+        match self.policy {
+            FailurePolicy::Open => Ok(()),
+            FailurePolicy::Closed => Err(Box::default()),
+        }
+    }
+
+    fn note(&self, hook: Hook, scene: &Scene<'_>, failure: &Failure) {
+        let Failure { cause, text } = failure;
+        self.stats.shards.of(scene.connection.worker.id).failures[*cause as usize].increment();
+        let (plugin, pool, hook, cause) = (&self.stats.name, &scene.pool.config.name, hook.as_str(), cause.as_str());
+        tracing::warn!(%plugin, %pool, hook, cause, error = text, "a plugin failed");
+    }
+}

@@ -1,0 +1,103 @@
+//! What plugins change of a request and its response.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+
+use super::Failure;
+
+/// A change of one field of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderChange {
+    /// In place of all of this name.
+    Set(HeaderName, HeaderValue),
+    /// Besides those of this name.
+    Add(HeaderName, HeaderValue),
+    /// None of this name any more.
+    Remove(HeaderName),
+}
+
+impl HeaderChange {
+    /// Makes the change.
+    pub fn apply(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Set(name, value) => drop(headers.insert(name, value)),
+            Self::Add(name, value) => drop(headers.append(name, value)),
+            Self::Remove(name) => drop(headers.remove(name)),
+        }
+    }
+}
+
+/// One change. Those of the request are seen by the plugins that follow and by the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Of the request's header.
+    Request(HeaderChange),
+    /// Of the response's header, once there is one.
+    Response(HeaderChange),
+    /// Path and query.
+    Target(PathAndQuery),
+}
+
+/// The name of a header that plugins may change: not one that frames messages or belongs to the connection.
+///
+/// # Errors
+/// If it is no legal name, or Weir's own business.
+pub fn header_name(name: &str) -> Result<HeaderName, Failure> {
+    let illegal = || Failure::bad_answer(format!("{name:?} is no name of a header"));
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| illegal())?;
+    if is_ours(&name) {
+        return Err(Failure::bad_answer(format!("the header {name} frames messages and is not for plugins")));
+    }
+    Ok(name)
+}
+
+/// A legal value of a header: nothing that could begin another one.
+///
+/// # Errors
+/// If it is none.
+pub fn header_value(name: &HeaderName, value: impl AsRef<[u8]>) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_bytes(value.as_ref())
+        .map_err(|_| Failure::bad_answer(format!("the value of {name} has characters that no header may have")))
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [HeaderName; 6] = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+    ];
+    OURS.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_header_or_frames_messages_is_refused() {
+        for name in ["", "a b", "x\r\ny", "Content-Length", "transfer-encoding", "Connection", "keep-alive", "ü"] {
+            assert!(header_name(name).is_err(), "{name}");
+        }
+        let name = header_name("X-User").unwrap();
+        for value in ["a\r\nset-cookie: b", "a\nb", "\0", "a\rb"] {
+            assert!(header_value(&name, value).is_err(), "{value:?}");
+        }
+        assert_eq!(header_value(&name, "ü").unwrap().as_bytes(), "ü".as_bytes());
+    }
+
+    #[test]
+    fn changes_set_add_and_remove() {
+        let mut headers = HeaderMap::new();
+        let (name, value) = (HeaderName::from_static("x"), HeaderValue::from_static);
+        HeaderChange::Add(name.clone(), value("1")).apply(&mut headers);
+        HeaderChange::Add(name.clone(), value("2")).apply(&mut headers);
+        assert_eq!(headers.get_all("x").iter().count(), 2);
+        HeaderChange::Set(name.clone(), value("3")).apply(&mut headers);
+        assert_eq!(headers.get_all("x").iter().collect::<Vec<_>>(), ["3"]);
+        HeaderChange::Remove(name).apply(&mut headers);
+        assert!(headers.is_empty());
+    }
+}

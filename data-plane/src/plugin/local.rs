@@ -1,0 +1,91 @@
+//! What stages keep on each worker: a script's state, an instance of a component.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use super::Failure;
+
+/// Names what one stage keeps; gone with the stage.
+#[derive(Debug, Clone, Default)]
+pub struct LocalKey(Arc<Unique>);
+
+/// Has a size, so that each has an address of its own.
+#[derive(Debug, Default)]
+struct Unique {
+    _place: u8,
+}
+
+impl LocalKey {
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+/// One worker's share of all stages.
+#[derive(Default)]
+pub struct Locals(RefCell<HashMap<usize, Local>>);
+
+struct Local {
+    stage: Weak<Unique>,
+    state: Rc<dyn Any>,
+}
+
+impl std::fmt::Debug for Locals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Locals").field(&self.0.borrow().len()).finish()
+    }
+}
+
+impl Locals {
+    /// What this worker has of a stage, made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn get<T: 'static>(&self, key: &LocalKey, make: impl FnOnce() -> Result<T, Failure>) -> Result<Rc<T>, Failure> {
+        let known = self.0.borrow().get(&key.address()).filter(|local| is_of(local, key)).map(|l| l.state.clone());
+        if let Some(Ok(state)) = known.map(Rc::downcast) {
+            return Ok(state);
+        }
+        let state = Rc::new(make()?);
+        let local = Local { stage: Arc::downgrade(&key.0), state: state.clone() };
+        self.0.borrow_mut().insert(key.address(), local);
+        Ok(state)
+    }
+
+    /// Forgets what this worker has of a stage: the next call makes it anew.
+    pub fn forget(&self, key: &LocalKey) {
+        self.0.borrow_mut().remove(&key.address());
+    }
+
+    /// Forgets what belongs to stages that are gone.
+    pub fn sweep(&self) {
+        self.0.borrow_mut().retain(|_, local| local.stage.strong_count() > 0);
+    }
+}
+
+/// An address may be that of an older stage, whose memory was given back.
+fn is_of(local: &Local, key: &LocalKey) -> bool {
+    local.stage.upgrade().is_some_and(|stage| Arc::ptr_eq(&stage, &key.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_has_its_own_until_it_is_gone() {
+        let locals = Locals::default();
+        let (a, b) = (LocalKey::default(), LocalKey::default());
+        let get = |key: &LocalKey, value: u32| *locals.get(key, || Ok(value)).unwrap();
+        assert_eq!((get(&a, 1), get(&b, 2), get(&a, 3)), (1, 2, 1));
+        locals.forget(&a);
+        assert_eq!(get(&a, 4), 4);
+        drop(b);
+        locals.sweep();
+        assert_eq!(locals.0.borrow().len(), 1);
+        assert!(locals.get::<u8>(&LocalKey::default(), || Err(Failure::bad_answer("no"))).is_err());
+    }
+}
