@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use weir_proto::process::file_limit;
 use weir_proto::tls;
 
 use crate::admin;
@@ -30,6 +31,10 @@ use crate::status::{Board, Cluster, LineSink, Sources, StatusSink, report};
 
 /// Batches of changes on their way to the publisher.
 const BATCHES: usize = 64;
+
+/// Connections that wait to be accepted: when a replica dies, all its proxies come at once. With 128 some of a thousand
+/// were reset.
+const BACKLOG: u32 = 4096;
 
 /// A proxy that is gone without a word is noticed within the sum of both.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -108,12 +113,13 @@ type Tls = (Arc<tls::Current<ServerConfig>>, tls::Follower<ServerConfig>);
 /// Names the flag, folder or cluster that is wrong.
 pub async fn bind(config: Config) -> Result<Bound, Error> {
     let Config { source, grpc, grpc_tls, admin, lease } = config;
+    file_limit::raise();
     let metrics = Arc::new(Metrics::new()?);
     let tls = grpc_tls.map(|folder| open_tls(folder, &metrics)).transpose()?;
     let source = AnySource::open(source, metrics.clone()).await?;
     let cluster = source.kubernetes().map(|source| Cluster::new(source, lease, metrics.clone())).transpose()?;
-    let (grpc_listener, grpc) = listen(grpc).await?;
-    let (admin_listener, admin) = listen(admin).await?;
+    let (grpc_listener, grpc) = listen(grpc)?;
+    let (admin_listener, admin) = listen(admin)?;
     let board = Arc::new(Board::default());
     let publisher = match source {
         AnySource::Folder(_) => Publisher::new(board.clone()),
@@ -130,13 +136,16 @@ fn open_tls(folder: PathBuf, metrics: &Metrics) -> Result<Tls, Error> {
     Ok((current, follower))
 }
 
-async fn listen(listen: Listen) -> Result<(TcpListener, SocketAddr), Error> {
-    let bound = async {
-        let listener = TcpListener::bind(listen.address).await?;
+fn listen(listen: Listen) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = || {
+        let socket = if listen.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen.address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bound.await.map_err(|cause| Error::Listen { listen, cause })
+    bound().map_err(|cause| Error::Listen { listen, cause })
 }
 
 impl Bound {

@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use weir_proto::process::file_limit;
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
-use crate::file_limit;
 use crate::health::clock::HealthClockTask;
 use crate::health::{HealthClock, TransitionSink};
 use crate::listener::Listener;

@@ -10,7 +10,6 @@ pub mod balance;
 pub mod config;
 pub mod discovery;
 pub mod drain;
-pub mod file_limit;
 pub mod gather;
 pub mod health;
 pub mod http;

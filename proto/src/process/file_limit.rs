@@ -1,4 +1,5 @@
-//! The limit of open files: two for each request under way, and many systems begin at 1,024.
+//! The limit of open files: a proxy needs two for each request under way, a control plane one for each proxy, and many
+//! systems begin at 1,024.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
