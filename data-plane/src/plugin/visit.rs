@@ -69,7 +69,8 @@ impl Visit {
     /// Whether the `pre` of this stage has run; what it changed then is changed again, if it was undone.
     pub fn has_run(&mut self, link: &Link) -> bool {
         let Self { effects, original, ran } = self;
-        let found = ran.iter().find(|(stage, _)| Arc::ptr_eq(stage, &link.stage));
+        let is_it = |stage: &Arc<dyn Stage>| std::ptr::addr_eq(Arc::as_ptr(stage), Arc::as_ptr(&link.stage));
+        let found = ran.iter().find(|(stage, _)| is_it(stage));
         if let (Some((_, changes)), Some(_)) = (found, original) {
             effects.apply(changes.iter().cloned());
         }
@@ -81,5 +82,85 @@ impl Visit {
         let kept = if self.original.is_some() { changes.clone() } else { Vec::new() };
         self.ran.push((link.stage.clone(), kept));
         self.effects.apply(changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+    use tokio::time::Instant;
+    use weir_proto::model::FailurePolicy;
+
+    use super::*;
+    use crate::plugin::Hooks;
+    use crate::plugin::stats::PluginStats;
+
+    #[derive(Debug)]
+    struct Nothing(#[expect(dead_code, reason = "an address of its own")] u8);
+
+    impl Stage for Nothing {
+        fn hooks(&self) -> Hooks {
+            Hooks { pre: true, ..Hooks::default() }
+        }
+    }
+
+    fn link() -> Link {
+        Link {
+            stage: Arc::new(Nothing(0)),
+            hooks: Hooks::default(),
+            policy: FailurePolicy::Closed,
+            timeout: std::time::Duration::ZERO,
+            stats: Arc::new(PluginStats::new("a/b".into(), 1)),
+        }
+    }
+
+    fn visit() -> Visit {
+        let (method, uri, headers) = (Method::GET, Uri::from_static("/a?b"), HeaderMap::new());
+        Visit::new(Template { method, uri, headers, body: None, began: Instant::now() })
+    }
+
+    fn add(name: &'static str) -> Change {
+        Change::Request(HeaderChange::Add(HeaderName::from_static(name), HeaderValue::from_static("1")))
+    }
+
+    fn names(visit: &Visit) -> Vec<&str> {
+        visit.effects.request.headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn p8_what_a_plugin_changed_is_changed_again_in_the_next_pool_that_has_it_without_running_it() {
+        let (shared, own) = (link(), link());
+        let mut visit = visit();
+        visit.enter();
+        visit.keep_original();
+        assert!(!visit.has_run(&shared) && !visit.has_run(&own));
+        visit.note(&own, vec![add("own")]);
+        visit.note(&shared, vec![add("shared")]);
+        assert_eq!(names(&visit).len(), 2);
+        visit.enter();
+        assert_eq!(names(&visit), [] as [&str; 0], "what plugins of another pool did is undone");
+        assert!(visit.has_run(&shared));
+        assert_eq!(names(&visit), ["shared"]);
+    }
+
+    #[test]
+    fn without_another_pool_nothing_is_kept_and_nothing_copied() {
+        let mut visit = visit();
+        let before = Rc::as_ptr(&visit.effects.request);
+        visit.note(&link(), vec![add("x")]);
+        assert_eq!((names(&visit), Rc::as_ptr(&visit.effects.request)), (vec!["x"], before));
+    }
+
+    #[test]
+    fn p4_what_was_changed_for_one_try_is_not_there_in_the_next() {
+        let mut visit = visit();
+        visit.note(&link(), vec![add("pre")]);
+        let mut attempt = visit.effects.clone();
+        let target = "/c".parse().unwrap();
+        let response = HeaderChange::Remove(HeaderName::from_static("server"));
+        attempt.apply([add("post"), Change::Target(target), Change::Response(response)]);
+        assert_eq!((attempt.request.uri.path(), attempt.response.len()), ("/c", 1));
+        assert_eq!((names(&visit), visit.effects.request.uri.path()), (vec!["pre"], "/a"));
+        assert!(visit.effects.response.is_empty());
     }
 }
