@@ -6,7 +6,7 @@
 //! its cost hardly depends on how many rules there are (M9).
 //!
 //! A change of pools costs as little: the next matcher shares with the last one every host that the change does
-//! not concern.
+//! not concern, and of the others whatever does not lead to a changed rule.
 
 mod canonical;
 mod condition;
@@ -19,7 +19,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
@@ -27,7 +27,7 @@ use weir_proto::model::{HostPattern, Pool};
 
 pub use self::canonical::RuleChain;
 
-use self::canonical::Edit;
+use self::canonical::Edits;
 use self::group::Group;
 use self::host::HostMap;
 
@@ -51,9 +51,12 @@ pub struct Head<'a> {
 pub struct Place {
     /// Number of its host, which the host keeps from matcher to matcher.
     pub group: usize,
-    /// Place among the rules of this host, the best rule's first.
+    /// Number of the rule among those of its host, which the rule keeps as well.
     pub rule: usize,
 }
+
+/// The numbers of rules that a change concerns, by those of their hosts.
+pub type Concerned = BTreeMap<usize, BTreeSet<usize>>;
 
 /// A pool that is another one than before.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,18 +82,24 @@ impl Matcher {
         Self::default().changed(all).0
     }
 
-    /// The matcher after these changes, and the numbers of the hosts that they concern. All other hosts are
-    /// shared, and so is every regex set that stays the same.
+    /// The matcher after these changes, and the rules that they concern. Everything else is shared: all other
+    /// hosts, and of a host that is concerned whatever does not lead to these rules.
     #[must_use]
-    pub fn changed<'a>(&self, changes: impl IntoIterator<Item = Change<'a>>) -> (Self, BTreeSet<usize>) {
-        let mut next = self.clone();
-        let edits = canonical::edits_by_host(changes).into_iter();
-        let concerned = edits.filter_map(|(host, edits)| next.edit(host.as_ref(), edits)).collect();
+    pub fn changed<'a>(&self, changes: impl IntoIterator<Item = Change<'a>>) -> (Self, Concerned) {
+        let (mut next, mut concerned) = (self.clone(), Concerned::new());
+        for (host, edits) in canonical::edits_by_host(changes) {
+            if let Some((number, rules)) = next.edit(host.as_ref(), edits) {
+                // The number may be that of a host that went a moment ago.
+                concerned.entry(number).or_default().extend(rules);
+            }
+        }
         (next, concerned)
     }
 
-    fn edit(&mut self, host: Option<&HostPattern>, edits: Vec<Edit>) -> Option<usize> {
-        let group = Group::edited(host, self.group_of(host), edits);
+    fn edit(&mut self, host: Option<&HostPattern>, edits: Edits) -> Option<(usize, BTreeSet<usize>)> {
+        let mut group = self.group_of(host).cloned().unwrap_or_default();
+        let concerned = group.edit(host, edits);
+        let group = (!group.chains.is_empty()).then(|| Arc::new(group));
         let number = match self.hosts.get(host) {
             Some(number) => *number,
             None if group.is_none() => return None,
@@ -101,8 +110,8 @@ impl Matcher {
             Some(_) => {}
             None => Arc::make_mut(&mut self.hosts).remove(host),
         }
-        self.groups[number] = group.map(Arc::new);
-        Some(number)
+        self.groups[number] = group;
+        Some((number, concerned))
     }
 
     fn free_number(&mut self) -> usize {
@@ -132,9 +141,9 @@ impl Matcher {
         self.groups.len()
     }
 
-    /// The rules of the host of this number, the best first, with the pools that hold them.
+    /// The rule at this place, with the pools that hold it.
     #[must_use]
-    pub fn chains(&self, group: usize) -> &[Arc<RuleChain>] {
-        self.groups.get(group).and_then(Option::as_ref).map_or(&[], |group| &group.chains)
+    pub fn chain(&self, place: Place) -> Option<&Arc<RuleChain>> {
+        self.groups.get(place.group)?.as_ref()?.chains.get(place.rule)
     }
 }

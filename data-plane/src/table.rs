@@ -28,8 +28,8 @@ pub struct Table {
 pub struct Routes {
     /// Finds the best rule.
     matcher: Matcher,
-    /// The chain of each of the matcher's rules.
-    chains: Vec<Arc<[Arc<Chain>]>>,
+    /// The chain of each of the matcher's rules, by its place.
+    chains: Vec<Arc<[Option<Arc<Chain>>]>>,
 }
 
 impl Routes {
@@ -42,7 +42,7 @@ impl Routes {
     /// The chain of the rule at this place.
     #[must_use]
     pub fn chain(&self, place: Place) -> Option<&Arc<Chain>> {
-        self.chains.get(place.group)?.get(place.rule)
+        self.chains.get(place.group)?.get(place.rule)?.as_ref()
     }
 
     /// The place of this rule, if a pool has it; most likely where it was in another table.
@@ -52,7 +52,7 @@ impl Routes {
             return Some(likely);
         }
         self.chains.iter().enumerate().find_map(|(group, chains)| {
-            let rule = chains.iter().position(|chain| chain.rule() == rule)?;
+            let rule = chains.iter().position(|chain| chain.as_ref().is_some_and(|chain| chain.rule() == rule))?;
             Some(Place { group, rule })
         })
     }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub use control_plane::ControlPlane;
 pub use data_plane::{Builder as DataPlaneBuilder, DataPlane};
 
+use crate::authority::{Authority, YEAR};
 use crate::manifest::pool;
 use crate::metrics::samples;
 use crate::{Client, Response, eventually, get};
@@ -23,6 +24,7 @@ use crate::{Client, Response, eventually, get};
 #[derive(Debug)]
 pub struct Weir {
     folder: TempDir,
+    tls: Option<Certificates>,
     grpc: SocketAddr,
     control: Option<ControlPlane>,
     proxy: DataPlane,
@@ -33,7 +35,33 @@ pub struct Weir {
 #[derive(Debug)]
 pub struct Builder {
     files: Vec<(String, String)>,
+    tls: Option<Certificates>,
     proxy: DataPlaneBuilder,
+}
+
+/// Folders with the certificates of both planes.
+#[derive(Debug)]
+struct Certificates {
+    control: TempDir,
+    proxy: TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let (control, proxy) = (temporary(), temporary());
+        let authority = Authority::new();
+        authority.server(YEAR).write(control.path(), &[&authority]);
+        authority.client(&["*"], YEAR).write(proxy.path(), &[&authority]);
+        Self { control, proxy }
+    }
+}
+
+async fn control_plane(folder: &TempDir, grpc: &str, tls: Option<&Certificates>) -> ControlPlane {
+    ControlPlane::start(folder.path(), grpc, tls.map(|tls| tls.control.path())).await
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
 }
 
 impl Builder {
@@ -42,6 +70,12 @@ impl Builder {
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
         self
+    }
+
+    /// With TLS between the planes.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        Self { tls: Some(Certificates::new()), ..self }
     }
 
     /// With this many workers in place of two.
@@ -91,14 +125,18 @@ impl Builder {
     /// # Panics
     /// If it does not become ready.
     pub async fn start(self) -> Weir {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = temporary();
         for (name, text) in &self.files {
             write(folder.path(), name, text).expect("a folder to write to");
         }
-        let control = ControlPlane::start(folder.path(), "127.0.0.1:0").await;
+        let control = control_plane(&folder, "127.0.0.1:0", self.tls.as_ref()).await;
         let grpc = control.grpc();
-        let proxy = self.proxy.control_plane(grpc).start().await;
-        Weir { folder, grpc, control: Some(control), proxy, markers: AtomicU64::new(0) }
+        let proxy = match &self.tls {
+            None => self.proxy.control_plane(grpc),
+            Some(tls) => self.proxy.control_planes(&[format!("https://{grpc}")]).tls(tls.proxy.path()),
+        };
+        let proxy = proxy.start().await;
+        Weir { folder, tls: self.tls, grpc, control: Some(control), proxy, markers: AtomicU64::new(0) }
     }
 }
 
@@ -107,7 +145,7 @@ impl Weir {
     #[must_use]
     pub fn builder() -> Builder {
         // The address is set when the control plane has one.
-        Builder { files: Vec::new(), proxy: DataPlane::builder(([127, 0, 0, 1], 0).into()) }
+        Builder { files: Vec::new(), tls: None, proxy: DataPlane::builder(([127, 0, 0, 1], 0).into()) }
     }
 
     /// Starts one with this manifest, and waits until it is ready.
@@ -235,7 +273,7 @@ impl Weir {
 
     /// Starts the control plane again, at its address.
     pub async fn start_control_plane(&mut self) {
-        self.control = Some(ControlPlane::start(self.folder.path(), &self.grpc.to_string()).await);
+        self.control = Some(control_plane(&self.folder, &self.grpc.to_string(), self.tls.as_ref()).await);
     }
 
     /// Stops the proxy gracefully, then the control plane.

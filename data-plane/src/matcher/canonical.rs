@@ -33,23 +33,24 @@ pub struct RuleChain {
     pub(super) rule: Arc<CanonicalRule>,
 }
 
-/// A pool begins to hold a rule of a host, or ends to.
+/// Who begins to hold a rule of a host, and who ends to; what ends goes first.
 #[derive(Debug)]
 pub(super) struct Edit {
     pub(super) rule: Arc<CanonicalRule>,
-    pub(super) pool: ResourceName,
-    pub(super) holds: bool,
+    pub(super) holders: Vec<(ResourceName, bool)>,
 }
 
-/// What changes of pools come to at each host; what ends goes first.
-pub(super) fn edits_by_host<'a>(
-    changes: impl IntoIterator<Item = Change<'a>>,
-) -> BTreeMap<Option<HostPattern>, Vec<Edit>> {
-    let mut hosts: BTreeMap<_, Vec<Edit>> = BTreeMap::new();
+/// By the texts of the rules.
+pub(super) type Edits = BTreeMap<Arc<str>, Edit>;
+
+/// What changes of pools come to at each host.
+pub(super) fn edits_by_host<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> BTreeMap<Option<HostPattern>, Edits> {
+    let mut hosts: BTreeMap<_, Edits> = BTreeMap::new();
     for Change { before, after } in changes {
         for (pool, holds) in before.map(|pool| (pool, false)).into_iter().chain(after.map(|pool| (pool, true))) {
             for (host, rule) in rules_of(pool) {
-                hosts.entry(host).or_default().push(Edit { rule, pool: pool.name.clone(), holds });
+                let edits = hosts.entry(host).or_default().entry(Arc::clone(&rule.text));
+                edits.or_insert_with(|| Edit { rule, holders: Vec::new() }).holders.push((pool.name.clone(), holds));
             }
         }
     }
@@ -92,12 +93,17 @@ impl RuleChain {
         Self { key: format!("{host} {}", rule.text).into(), pools: BTreeSet::new(), rule }
     }
 
-    pub(super) fn set(&mut self, pool: ResourceName, holds: bool) {
-        if holds {
-            self.pools.insert(pool);
-        } else {
-            self.pools.remove(&pool);
+    /// With other holders.
+    pub(super) fn edited(&self, holders: Vec<(ResourceName, bool)>) -> Self {
+        let mut next = self.clone();
+        for (pool, holds) in holders {
+            if holds {
+                next.pools.insert(pool);
+            } else {
+                next.pools.remove(&pool);
+            }
         }
+        next
     }
 
     pub(super) fn rank(&self) -> Rank<'_> {

@@ -1,24 +1,28 @@
 //! The conditions of a rule besides host and path.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::Regex;
 use weir_proto::model::{ValueMatch, ValueTest};
 
 use super::Head;
-use super::canonical::CanonicalRule;
+use super::canonical::{CanonicalRule, RuleChain};
 use crate::http::query::{self, Encoded};
 
-/// A rule whose host and path hold: its index among its host's rules, and what else it asks.
-#[derive(Debug)]
+/// A rule whose host and path hold: its number among its host's rules, and what else it asks.
+#[derive(Debug, Clone)]
 pub(super) struct Candidate {
-    pub(super) index: usize,
+    pub(super) number: usize,
+    /// For its rank; no request looks there.
+    pub(super) chain: Arc<RuleChain>,
     /// `None` if it asks nothing else, which is most rules: no memory is touched then.
-    conditions: Option<Box<Conditions>>,
+    conditions: Option<Arc<Conditions>>,
 }
 
 impl Candidate {
-    pub(super) fn new(index: usize, rule: &CanonicalRule) -> Self {
-        Self { index, conditions: Conditions::compile(rule).map(Box::new) }
+    pub(super) fn new(number: usize, chain: &Arc<RuleChain>) -> Self {
+        Self { number, chain: Arc::clone(chain), conditions: Conditions::compile(&chain.rule).map(Arc::new) }
     }
 
     pub(super) fn holds(&self, head: &Head<'_>) -> bool {
@@ -28,9 +32,9 @@ impl Candidate {
     }
 }
 
-/// Index of the first of these, which are in order, that holds.
+/// Number of the first of these, which are in order, that holds.
 pub(super) fn first(candidates: &[Candidate], head: &Head<'_>) -> Option<usize> {
-    candidates.iter().find(|candidate| candidate.holds(head)).map(|candidate| candidate.index)
+    candidates.iter().find(|candidate| candidate.holds(head)).map(|candidate| candidate.number)
 }
 
 #[derive(Debug)]

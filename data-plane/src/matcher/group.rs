@@ -1,43 +1,65 @@
 //! The rules of one host, and who holds them.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::HashMap;
+use slab::Slab;
 use weir_proto::model::HostPattern;
 
 use super::RuleChain;
-use super::canonical::Edit;
+use super::canonical::{Edit, Edits};
 use super::rules::HostRules;
 
-/// Immutable; the next one shares with it what stays.
-#[derive(Debug)]
+/// Immutable once it is live; the next one shares with it what stays.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Group {
-    pub(super) rules: Arc<HostRules>,
-    /// In the order of `rules`.
-    pub(super) chains: Vec<Arc<RuleChain>>,
+    /// By number, which a rule keeps as long as anybody holds it.
+    pub(super) chains: Slab<Arc<RuleChain>>,
+    /// By the texts of the rules.
+    numbers: HashMap<Arc<str>, usize>,
+    pub(super) rules: HostRules,
 }
 
 impl Group {
-    /// The group after these edits; `None` if nobody holds a rule any more.
-    pub(super) fn edited(host: Option<&HostPattern>, previous: Option<&Self>, edits: Vec<Edit>) -> Option<Self> {
-        let mut chains = previous.map(|previous| previous.chains.clone()).unwrap_or_default();
-        apply(edits, host, &mut chains);
-        chains.retain(|chain| !chain.pools.is_empty());
-        // Nearly in order already, and such a list is sorted in one pass.
-        chains.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        let rules = HostRules::renew(&chains, previous.map(|group| &group.rules));
-        (!chains.is_empty()).then_some(Self { rules, chains })
+    /// Applies edits; gives the numbers of the rules that they concern.
+    pub(super) fn edit(&mut self, host: Option<&HostPattern>, edits: Edits) -> BTreeSet<usize> {
+        let concerned = edits.into_values().filter_map(|edit| self.edit_rule(host, edit)).collect();
+        self.rules.compile();
+        concerned
     }
-}
 
-fn apply(edits: Vec<Edit>, host: Option<&HostPattern>, chains: &mut Vec<Arc<RuleChain>>) {
-    let mut places: HashMap<Arc<str>, usize> =
-        chains.iter().enumerate().map(|(place, chain)| (Arc::clone(&chain.rule.text), place)).collect();
-    for Edit { rule, pool, holds } in edits {
-        let place = *places.entry(Arc::clone(&rule.text)).or_insert_with(|| {
-            chains.push(Arc::new(RuleChain::new(host, rule)));
-            chains.len() - 1
-        });
-        Arc::make_mut(&mut chains[place]).set(pool, holds);
+    fn edit_rule(&mut self, host: Option<&HostPattern>, Edit { rule, holders }: Edit) -> Option<usize> {
+        let Some(number) = self.numbers.get(&rule.text).copied() else {
+            return self.insert(RuleChain::new(host, rule).edited(holders));
+        };
+        let next = self.chains[number].edited(holders);
+        if next.pools != self.chains[number].pools {
+            self.replace(number, next);
+        }
+        Some(number)
+    }
+
+    fn insert(&mut self, chain: RuleChain) -> Option<usize> {
+        if chain.pools.is_empty() {
+            return None;
+        }
+        let chain = Arc::new(chain);
+        let number = self.chains.insert(Arc::clone(&chain));
+        self.numbers.insert(Arc::clone(&chain.rule.text), number);
+        self.rules.insert(number, &chain);
+        Some(number)
+    }
+
+    fn replace(&mut self, number: usize, chain: RuleChain) {
+        self.rules.remove(number, &chain.rule.path);
+        if chain.pools.is_empty() {
+            self.chains.remove(number);
+            self.numbers.remove(&chain.rule.text);
+        } else {
+            let chain = Arc::new(chain);
+            self.rules.insert(number, &chain);
+            self.chains[number] = chain;
+        }
     }
 }

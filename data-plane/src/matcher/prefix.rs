@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Looking up costs one binary search, and a step for each prefix found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PrefixMap<T> {
     /// In order of prefix.
     entries: Vec<Entry<T>>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
-use weir_proto::model::Pattern;
+use weir_proto::model::{PathMatch, Pattern};
 
 use super::Head;
 use super::condition::Candidate;
@@ -26,60 +26,72 @@ const SET_BYTES: usize = 32 << 20;
 const SET_MINIMUM: usize = 5;
 
 /// The regex rules of a host.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Regexes {
+    /// In order.
+    rules: Arc<Vec<Candidate>>,
     by_beginning: PrefixMap<Vec<Block>>,
 }
 
 /// Consecutive rules whose patterns begin alike.
 #[derive(Debug)]
 struct Block {
-    candidates: Vec<Candidate>,
+    /// Where they are among all regex rules.
+    places: Vec<usize>,
     patterns: Arc<Patterns>,
 }
 
 impl Regexes {
-    /// Compiles the rules, which are in order, but for the sets that `previous` has already.
-    pub(super) fn compile<'a>(
-        rules: impl IntoIterator<Item = (Candidate, &'a Pattern)>,
-        previous: Option<&Self>,
-    ) -> Self {
-        let mut by_beginning: BTreeMap<Box<[u8]>, Vec<(Candidate, &Pattern)>> = BTreeMap::new();
-        for (candidate, pattern) in rules {
-            by_beginning.entry(beginning(pattern)).or_default().push((candidate, pattern));
+    /// Compiles the rules, which are in order, but for the sets that `previous` has already; shares it if it is
+    /// of these very rules.
+    pub(super) fn renew(rules: &Arc<Vec<Candidate>>, previous: &Arc<Self>) -> Arc<Self> {
+        if Arc::ptr_eq(rules, &previous.rules) {
+            Arc::clone(previous)
+        } else {
+            Arc::new(Self::compile(rules, previous))
         }
-        let blocks = by_beginning.into_iter().map(|(beginning, rules)| {
-            let old = previous.and_then(|previous| previous.by_beginning.get(&beginning));
-            (beginning, blocks(rules, old.map_or(&[], Vec::as_slice)))
-        });
-        Self { by_beginning: PrefixMap::new(blocks.collect()) }
     }
 
-    /// Index of the best rule that holds.
+    fn compile(rules: &Arc<Vec<Candidate>>, previous: &Self) -> Self {
+        let mut by_beginning: BTreeMap<Box<[u8]>, Vec<(usize, &Pattern)>> = BTreeMap::new();
+        for (place, candidate) in rules.iter().enumerate() {
+            if let PathMatch::Regex { pattern, order: _ } = &candidate.chain.rule.path {
+                by_beginning.entry(beginning(pattern)).or_default().push((place, pattern));
+            }
+        }
+        let blocks = by_beginning.into_iter().map(|(beginning, rules)| {
+            let old = previous.by_beginning.get(&beginning);
+            (beginning, blocks(rules, old.map_or(&[], Vec::as_slice)))
+        });
+        Self { rules: Arc::clone(rules), by_beginning: PrefixMap::new(blocks.collect()) }
+    }
+
+    /// Number of the best rule that holds.
     pub(super) fn find(&self, head: &Head<'_>) -> Option<usize> {
         let groups = self.by_beginning.prefixes_of(head.path.as_bytes());
-        groups.filter_map(|blocks| blocks.iter().find_map(|block| block.find(head))).min()
+        let found = groups.filter_map(|blocks| blocks.iter().find_map(|block| block.find(&self.rules, head)));
+        found.min().map(|place| self.rules[place].number)
     }
 }
 
-fn blocks(rules: Vec<(Candidate, &Pattern)>, old: &[Block]) -> Vec<Block> {
+fn blocks(rules: Vec<(usize, &Pattern)>, old: &[Block]) -> Vec<Block> {
     let mut rules = rules.into_iter().peekable();
     let mut blocks = Vec::new();
     while rules.peek().is_some() {
-        let (candidates, patterns): (Vec<_>, Vec<_>) =
-            rules.by_ref().take(SET_LIMIT).map(|(candidate, pattern)| (candidate, pattern.clone())).unzip();
+        let (places, patterns): (Vec<_>, Vec<_>) =
+            rules.by_ref().take(SET_LIMIT).map(|(place, pattern)| (place, pattern.clone())).unzip();
         let same = old.iter().find(|block| block.patterns.patterns == patterns);
         let patterns =
             same.map_or_else(|| Arc::new(Patterns::compile(patterns, SET_BYTES)), |block| Arc::clone(&block.patterns));
-        blocks.push(Block { candidates, patterns });
+        blocks.push(Block { places, patterns });
     }
     blocks
 }
 
 impl Block {
-    fn find(&self, head: &Head<'_>) -> Option<usize> {
-        let place = self.patterns.first_match(head.path, |place| self.candidates[place].holds(head))?;
-        Some(self.candidates[place].index)
+    fn find(&self, rules: &[Candidate], head: &Head<'_>) -> Option<usize> {
+        let first = self.patterns.first_match(head.path, |pattern| rules[self.places[pattern]].holds(head))?;
+        Some(self.places[first])
     }
 }
 
@@ -136,7 +148,7 @@ fn beginning(pattern: &Pattern) -> Box<[u8]> {
 mod tests {
     use weir_proto::model::Rule;
 
-    use super::super::canonical::CanonicalRule;
+    use super::super::canonical::{CanonicalRule, RuleChain};
     use super::*;
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {
@@ -192,15 +204,19 @@ mod tests {
         );
     }
 
-    fn compiled(patterns: &[Pattern], previous: Option<&Regexes>) -> Regexes {
-        let candidate = |index| Candidate::new(index, &CanonicalRule::new(&Rule::default()));
-        Regexes::compile(patterns.iter().enumerate().map(|(index, pattern)| (candidate(index), pattern)), previous)
+    fn compiled(patterns: &[Pattern], previous: &Regexes) -> Regexes {
+        let candidate = |(number, pattern): (usize, &Pattern)| {
+            let path = PathMatch::Regex { pattern: pattern.clone(), order: 0 };
+            let rule = CanonicalRule::new(&Rule { path: Some(path), ..Rule::default() });
+            Candidate::new(number, &Arc::new(RuleChain::new(None, Arc::new(rule))))
+        };
+        Regexes::compile(&Arc::new(patterns.iter().enumerate().map(candidate).collect()), previous)
     }
 
     #[test]
     fn sets_that_stay_the_same_are_not_compiled_again() {
-        let old = compiled(&patterns(&["^/a[12]", "^/a[34]", "x", "y"]), None);
-        let new = compiled(&patterns(&["^/b", "^/a[12]", "^/a[34]", "x"]), Some(&old));
+        let old = compiled(&patterns(&["^/a[12]", "^/a[34]", "x", "y"]), &Regexes::default());
+        let new = compiled(&patterns(&["^/b", "^/a[12]", "^/a[34]", "x"]), &old);
         let set = |regexes: &Regexes, beginning: &str| {
             let blocks = regexes.by_beginning.get(beginning.as_bytes()).unwrap();
             Arc::clone(&blocks[0].patterns)
@@ -213,7 +229,7 @@ mod tests {
     fn the_best_of_all_beginnings_and_sets_is_found() {
         let many: Vec<String> = (0..2 * SET_LIMIT).map(|i| format!("x{i}$")).collect();
         let texts: Vec<&str> = many.iter().map(String::as_str).chain(["^/a", "^/a/b", "b"]).collect();
-        let regexes = compiled(&patterns(&texts), None);
+        let regexes = compiled(&patterns(&texts), &Regexes::default());
         let find = |path: &str| {
             let (method, headers) = (http::Method::GET, http::HeaderMap::new());
             regexes.find(&Head { host: "", path, query: None, method: &method, headers: &headers })

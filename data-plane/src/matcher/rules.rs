@@ -1,4 +1,4 @@
-//! All rules of one host, compiled.
+//! What finds the rules of one host.
 
 use std::sync::Arc;
 
@@ -10,41 +10,44 @@ use super::condition::Candidate;
 use super::path::PathTrie;
 use super::regexes::Regexes;
 
-/// Finds the best of a host's rules. Knows them by their place in the host's order.
-#[derive(Debug)]
+/// Finds the best of a host's rules. Knows them by the numbers that the host gave them. A copy shares what it
+/// has compiled.
+#[derive(Debug, Clone, Default)]
 pub(super) struct HostRules {
-    /// The rules' texts, in order: equal texts compile to equal rules.
-    texts: Vec<Arc<str>>,
     trie: PathTrie,
-    regexes: Regexes,
+    /// Those with a regex, in order.
+    with_regex: Arc<Vec<Candidate>>,
+    regexes: Arc<Regexes>,
 }
 
 impl HostRules {
-    /// Compiles rules, which are in order, or shares `previous` if it is the same.
-    pub(super) fn renew(rules: &[Arc<RuleChain>], previous: Option<&Arc<Self>>) -> Arc<Self> {
-        let texts = || rules.iter().map(|chain| &chain.rule.text);
-        match previous {
-            Some(previous) if previous.texts.iter().eq(texts()) => Arc::clone(previous),
-            _ => Arc::new(Self::compile(rules, previous.map(|previous| &previous.regexes))),
+    /// Takes in a rule; to be followed by [`HostRules::compile`].
+    pub(super) fn insert(&mut self, number: usize, chain: &Arc<RuleChain>) {
+        self.edit(&chain.rule.path, |rules| {
+            let place = rules.partition_point(|other| other.chain.rank() < chain.rank());
+            rules.insert(place, Candidate::new(number, chain));
+        });
+    }
+
+    /// Gives up a rule, as [`HostRules::insert`].
+    pub(super) fn remove(&mut self, number: usize, path: &PathMatch) {
+        self.edit(path, |rules| rules.retain(|candidate| candidate.number != number));
+    }
+
+    fn edit(&mut self, path: &PathMatch, edit: impl FnOnce(&mut Vec<Candidate>)) {
+        match path {
+            PathMatch::Exact(path) => self.trie.edit_exact(path, edit),
+            PathMatch::Prefix(prefix) => self.trie.edit_prefix(prefix, edit),
+            PathMatch::Regex { .. } => edit(Arc::make_mut(&mut self.with_regex)),
         }
     }
 
-    fn compile(rules: &[Arc<RuleChain>], previous: Option<&Regexes>) -> Self {
-        let mut trie = PathTrie::new();
-        let mut regexes = Vec::new();
-        for (index, rule) in rules.iter().map(|chain| &chain.rule).enumerate() {
-            let candidate = Candidate::new(index, rule);
-            match &rule.path {
-                PathMatch::Exact(path) => trie.add_exact(path, candidate),
-                PathMatch::Prefix(prefix) => trie.add_prefix(prefix, candidate),
-                PathMatch::Regex { pattern, order: _ } => regexes.push((candidate, pattern)),
-            }
-        }
-        let texts = rules.iter().map(|chain| Arc::clone(&chain.rule.text)).collect();
-        Self { texts, trie, regexes: Regexes::compile(regexes, previous) }
+    /// Compiles the regexes, unless they are what they were.
+    pub(super) fn compile(&mut self) {
+        self.regexes = Regexes::renew(&self.with_regex, &self.regexes);
     }
 
-    /// Place of the best rule that holds: exact, regex, prefix (M6).
+    /// Number of the best rule that holds: exact, regex, prefix (M6).
     pub(super) fn find(&self, head: &Head<'_>) -> Option<usize> {
         let place = self.trie.place(head.path);
         place.exact(head).or_else(|| self.regexes.find(head)).or_else(|| place.prefix(head))

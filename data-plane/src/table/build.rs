@@ -1,13 +1,13 @@
 //! The next table from the previous one: whatever the changed pools do not concern is shared, so that one change
 //! costs the same with 5,000 pools as with five, but for copies of pointers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_proto::model::{self, ResourceName};
 
 use super::{Chain, Pools, Routes, Table};
-use crate::matcher::{Change, RuleChain};
+use crate::matcher::{Change, Matcher, Place};
 use crate::pool::Pool;
 
 /// Each pool that is another one than in the previous table, as it is there.
@@ -24,7 +24,7 @@ pub fn build(pools: Pools, changed: &Changed, listeners: &[String], previous: &T
         let twin = steps.iter().find(|step| step.before.map(Arc::as_ptr) == before.map(Arc::as_ptr));
         let after = match twin.filter(|twin| twin.changes == changes) {
             Some(twin) => Arc::clone(&twin.after),
-            None => Arc::new(routes(&pools, changed, &changes, before)),
+            None => Arc::new(routes(&pools, &changes, before)),
         };
         steps.push(Step { before, changes, after });
     }
@@ -47,14 +47,14 @@ fn changes<'a>(pools: &'a Pools, changed: &'a Changed, listener: &str) -> Vec<Ch
     changed.iter().map(change).filter(changes_routes).collect()
 }
 
-fn routes(pools: &Pools, changed: &Changed, changes: &[Change<'_>], before: Option<&Arc<Routes>>) -> Routes {
+fn routes(pools: &Pools, changes: &[Change<'_>], before: Option<&Arc<Routes>>) -> Routes {
     let nothing = Routes::default();
     let before = before.map_or(&nothing, |before| before);
     let (matcher, concerned) = before.matcher.changed(changes.iter().copied());
     let mut chains = before.chains.clone();
     chains.resize_with(matcher.groups(), Arc::default);
-    for group in concerned {
-        chains[group] = renewed(matcher.chains(group), changed, pools, &chains[group]);
+    for (group, rules) in concerned {
+        chains[group] = renewed(&chains[group], &rules, |rule| chain(&matcher, Place { group, rule }, pools, before));
     }
     Routes { matcher, chains }
 }
@@ -71,20 +71,25 @@ fn changes_routes(change: &Change<'_>) -> bool {
     (&before.rules, before.priority, before.weight) != (&after.rules, after.priority, after.weight)
 }
 
-/// The chains of one host's rules; those that the change does not concern are those of `previous`, and each
-/// keeps its position in the order of equal priorities.
-fn renewed(rules: &[Arc<RuleChain>], changed: &Changed, pools: &Pools, previous: &[Arc<Chain>]) -> Arc<[Arc<Chain>]> {
-    let known: HashMap<&str, &Arc<Chain>> = previous.iter().map(|chain| (chain.rule(), chain)).collect();
-    let chain = |rule: &Arc<RuleChain>| match known.get(&*rule.key) {
-        Some(chain) if chain.holds(rule) && !rule.pools.iter().any(|pool| changed.contains_key(pool)) => {
-            Arc::clone(chain)
-        }
-        old => {
-            let cursor = old.map(|chain| Arc::clone(&chain.cursor)).unwrap_or_default();
-            Arc::new(Chain::new(Arc::clone(rule), cursor, pools))
-        }
-    };
-    rules.iter().map(chain).collect()
+/// The chains of one host's rules, with those that the change concerns made anew.
+fn renewed(
+    previous: &[Option<Arc<Chain>>],
+    concerned: &BTreeSet<usize>,
+    make: impl Fn(usize) -> Option<Arc<Chain>>,
+) -> Arc<[Option<Arc<Chain>>]> {
+    let mut chains = previous.to_vec();
+    let numbers = concerned.last().map_or(0, |last| last + 1);
+    chains.resize(numbers.max(chains.len()), None);
+    concerned.iter().for_each(|rule| chains[*rule] = make(*rule));
+    chains.into()
+}
+
+/// The chain of the rule at this place, which keeps its position in the order of equal priorities.
+fn chain(matcher: &Matcher, place: Place, pools: &Pools, before: &Routes) -> Option<Arc<Chain>> {
+    let holders = matcher.chain(place)?;
+    let old = before.chain(place).filter(|old| old.rule() == &*holders.key);
+    let cursor = old.map(|old| Arc::clone(&old.cursor)).unwrap_or_default();
+    Some(Arc::new(Chain::new(Arc::clone(holders), cursor, pools)))
 }
 
 #[cfg(test)]
@@ -92,7 +97,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use http::{HeaderMap, Method};
-    use weir_proto::model::{HostPattern, Rule};
+    use weir_proto::model::{HostPattern, PathMatch, Rule};
 
     use super::*;
     use crate::health::{HealthClock, TransitionSink};
@@ -141,6 +146,36 @@ mod tests {
             assert_eq!(of(&new, "g").cursor.load(Relaxed), 5, "the position is carried over");
             let taker = of(&new, "b").order().next().unwrap();
             assert_eq!(new.pools.at(taker).unwrap().config.name.name(), "b");
+        }
+    }
+
+    #[test]
+    fn c5_of_a_host_that_makes_room_for_another_no_chain_is_left() {
+        let at = |host: &str, path: &str| {
+            let hosts = vec![HostPattern::parse(host).unwrap()];
+            Rule { hosts, path: Some(PathMatch::exact(path).unwrap()), ..Rule::default() }
+        };
+        let old = after(&Table::default(), vec![pool("b", |config| config.rules = vec![at("b", "/x"), at("b", "/y")])]);
+        let new = after(&old, vec![pool("b", |config| config.rules = vec![at("g", "/x")])]);
+        let place = |table: &Table, rule: &str| table.listeners[0].place(rule, Place { group: 0, rule: 0 });
+        for rule in ["b Exact \"/x\"", "b Exact \"/y\""] {
+            assert!(place(&old, rule).is_some() && place(&new, rule).is_none(), "{rule}");
+        }
+        assert_eq!(place(&new, "g Exact \"/x\"").unwrap().group, 0, "that of the other");
+    }
+
+    #[test]
+    fn c5_a_change_of_one_path_leaves_the_chains_and_places_of_the_others_alone() {
+        let at = |path: &str| vec![Rule { path: Some(PathMatch::prefix(path).unwrap()), ..Rule::default() }];
+        let pools = ["/a", "/b", "/c"].map(|path| pool(&path[1..], |config| config.rules = at(path)));
+        let old = after(&Table::default(), pools.to_vec());
+        let new = after(&old, vec![pool("b", |config| config.rules = at("/a/b"))]);
+        for rule in ["* Prefix \"/a\"", "* Prefix \"/c\""] {
+            let nowhere = Place { group: 9, rule: 9 };
+            let place = old.listeners[0].place(rule, nowhere).unwrap();
+            assert_eq!(new.listeners[0].place(rule, nowhere), Some(place));
+            let of = |table: &Table| table.listeners[0].chain(place).cloned().unwrap();
+            assert!(Arc::ptr_eq(&of(&old), &of(&new)), "{rule}");
         }
     }
 

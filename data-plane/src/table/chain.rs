@@ -50,12 +50,6 @@ impl Chain {
         &self.holders.key
     }
 
-    /// Whether it was made for these very holders of its rule.
-    #[must_use]
-    pub fn holds(&self, holders: &Arc<RuleChain>) -> bool {
-        Arc::ptr_eq(&self.holders, holders)
-    }
-
     /// The pools in the order of this request's choices: within a priority, first the one whose turn it
     /// is, then the others. A turn is taken only when a priority is reached.
     pub fn order(&self) -> impl Iterator<Item = usize> + '_ {
@@ -103,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::health::{HealthClock, TransitionSink};
-    use crate::matcher::Matcher;
+    use crate::matcher::{Matcher, Place};
     use crate::pool::runtime::Environment;
     use crate::pool::{Pool, PoolRuntime};
 
@@ -121,7 +115,8 @@ mod tests {
     fn chain(settings: &[(i32, u32)]) -> Chain {
         let pools = pools(settings);
         let matcher = Matcher::compile(pools.iter().map(|pool| &*pool.config));
-        Chain::new(matcher.chains(0)[0].clone(), Arc::default(), &pools)
+        let holders = matcher.chain(Place { group: 0, rule: 0 }).unwrap();
+        Chain::new(holders.clone(), Arc::default(), &pools)
     }
 
     #[test]

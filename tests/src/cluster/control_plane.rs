@@ -20,13 +20,14 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts one with this gRPC address.
+    /// Starts one with this gRPC address, and a folder of certificates for it if it is to have TLS.
     ///
     /// # Panics
-    /// If the folder cannot be read or the address is taken.
-    pub async fn start(folder: &Path, grpc: &str) -> Self {
+    /// If a folder cannot be read or the address is taken.
+    pub async fn start(folder: &Path, grpc: &str, tls: Option<&Path>) -> Self {
         let source = SourceConfig::Folder(folder.to_owned());
-        let config = Config::new(source, grpc.parse().expect("an address"), ([127, 0, 0, 1], 0).into());
+        let mut config = Config::new(source, grpc.parse().expect("an address"), ([127, 0, 0, 1], 0).into());
+        config.grpc_tls = tls.map(Path::to_owned);
         let bound = app::bind(config).await.expect("a control plane that binds");
         let stop = CancellationToken::new();
         let (grpc, admin) = (bound.grpc, bound.admin);

@@ -7,27 +7,23 @@ use serde_json::Value;
 use weir_tests::manifest::{backend, pool, repository};
 use weir_tests::program::free_address;
 use weir_tests::prometheus::promtool;
-use weir_tests::{Backend, Prometheus, Reply, Weir, eventually, get};
+use weir_tests::{Backend, DataPlane, Kube, Prometheus, Replica, Reply, Weir, eventually, get};
 
 use super::readme::described;
 
 const ALERTS: &str = "deploy/dashboards/alerts.yaml";
+const POOL: &str = "{apiVersion: weir.dev/v1alpha1, kind: Pool, metadata: {name: web}, spec: {priority: 1}}";
 const ALERT_TESTS: &str = "tests/testdata/alerts_test.yaml";
 
-/// Metrics of parts that these planes, which read a folder and do without TLS, do not have.
-const ELSEWHERE: [&str; 5] = [
-    "weir_certificate_expiry_timestamp_seconds",
-    "weir_refused_proxies_total",
-    "weir_status_patches_total",
-    "weir_status_writer",
-    "weir_watch_failures_total",
-];
+/// What only a control plane in a cluster has to tell: `in_a_cluster_the_queries_of_the_dashboard_about_it_have_data`.
+const IN_A_CLUSTER: [&str; 3] = ["weir_status_patches_total", "weir_status_writer", "weir_watch_failures_total"];
 
-/// Both planes with everything that a proxy can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, requests of no pool.
+/// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
+/// a pool without any, requests of no pool, a proxy without certificate.
 struct Busy {
     weir: Weir,
     _servers: [Backend; 2],
+    _stranger: DataPlane,
 }
 
 impl Busy {
@@ -44,7 +40,9 @@ impl Busy {
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
         ];
-        Self { weir: Weir::start(&manifest.concat()).await, _servers: [good, failing] }
+        let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;
+        let stranger = DataPlane::builder(weir.grpc()).start_unready();
+        Self { weir, _servers: [good, failing], _stranger: stranger }
     }
 
     /// Requests of each sort, and a change of configuration.
@@ -86,7 +84,7 @@ async fn t1_the_metrics_under_traffic_are_those_of_the_readme() {
         let exposed: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE weir_")).collect();
         let exposed = exposed.iter().map(|rest| format!("weir_{}", rest.split(' ').next().unwrap())).collect();
         let mut unknown: BTreeSet<_> = described.symmetric_difference(&exposed).map(String::as_str).collect();
-        unknown.retain(|name| !ELSEWHERE.contains(name));
+        unknown.retain(|name| !IN_A_CLUSTER.contains(name));
         assert!(unknown.is_empty(), "either in the README or exposed: {unknown:?}");
         Some(())
     })
@@ -97,10 +95,7 @@ async fn t1_the_metrics_under_traffic_are_those_of_the_readme() {
 async fn a_real_prometheus_scrapes_both_planes_and_every_query_of_the_dashboard_has_data() {
     let busy = Busy::start().await;
     let prometheus = busy.prometheus().await;
-    for (panel, query) in queries() {
-        if ELSEWHERE.iter().any(|name| query.contains(name)) {
-            continue;
-        }
+    for (panel, query) in queries().into_iter().filter(|(_, query)| !is_about_a_cluster(query)) {
         eventually(&format!("{panel} has data: {query}"), async || {
             busy.round().await;
             has_data(&prometheus.query(&query).await.unwrap()).then_some(())
@@ -114,6 +109,27 @@ async fn a_real_prometheus_scrapes_both_planes_and_every_query_of_the_dashboard_
         (targets.len() == 2 && targets.iter().all(healthy)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn in_a_cluster_the_queries_of_the_dashboard_about_it_have_data() {
+    let kube = Kube::shared().await;
+    kube.crds().await;
+    let namespace = kube.namespace().await;
+    let replica = Replica::in_cluster(&kube, &namespace, "a").await;
+    let prometheus = Prometheus::start(&[("control-plane", replica.admin())], &repository().join(ALERTS)).await;
+    kube.apply_in(&namespace, POOL).await.unwrap();
+    let of_dashboard = queries().into_iter().map(|(_, query)| query).filter(|query| is_about_a_cluster(query));
+    let queries: Vec<String> = of_dashboard.collect();
+    assert!(IN_A_CLUSTER.iter().all(|name| queries.iter().any(|query| query.contains(name))), "{queries:?}");
+    let figures = ["weir_status_writer == 1", "sum(weir_status_patches_total{kind=\"Pool\", result=\"ok\"}) > 0"];
+    for query in queries.iter().map(String::as_str).chain(figures) {
+        eventually(&format!("there is data: {query}"), async || {
+            has_data(&prometheus.query(query).await.unwrap()).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,7 +182,7 @@ fn dashboard_and_alerts_name_only_metrics_that_there_are() {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for name in words.filter(|word| word.starts_with("weir_")) {
             let known = ["", "_bucket"].iter().any(|end| name.strip_suffix(end).is_some_and(|n| described.contains(n)));
-            assert!(known || ELSEWHERE.contains(&name), "{file}: there is no {name}");
+            assert!(known, "{file}: there is no {name}");
         }
     }
 }
@@ -211,6 +227,10 @@ fn queries() -> Vec<(String, String)> {
         queries.extend(targets.iter().map(|target| titled(&panel["title"], target["expr"].as_str().unwrap())));
     }
     queries
+}
+
+fn is_about_a_cluster(query: &str) -> bool {
+    IN_A_CLUSTER.iter().any(|name| query.contains(name))
 }
 
 fn with_variables(query: &str) -> String {

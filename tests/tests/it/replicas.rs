@@ -126,7 +126,7 @@ async fn s2_a_control_plane_that_falls_silent_is_left_within_its_pings() {
 async fn s2_one_that_accepts_and_says_nothing_keeps_nobody_from_the_others() {
     let server = Backend::start("web-1").await;
     let folder = manifests(&server);
-    let control = ControlPlane::start(folder.path(), "127.0.0.1:0").await;
+    let control = ControlPlane::start(folder.path(), "127.0.0.1:0", None).await;
     let relay = Relay::start(control.grpc()).await;
     relay.fall_silent();
     // Whichever of the two comes first by chance, each becomes ready.
