@@ -68,12 +68,10 @@ async fn told(replica: &Replica) -> (usize, f64, String) {
     let known = json("/api/v1/proxies").await["proxies"].as_array().unwrap().len();
     let resources = json("/api/v1/resources").await;
     let is_pool = |resource: &&serde_json::Value| resource["kind"] == "Pool";
-    let pool = resources["resources"].as_array().unwrap().iter().find(is_pool).unwrap();
-    (
-        known,
-        replica.metric("weir_proxies_connected").await,
-        pool["conditions"][2]["message"].as_str().unwrap().to_owned(),
-    )
+    // It may not be there yet.
+    let pool = resources["resources"].as_array().unwrap().iter().find(is_pool);
+    let message = pool.and_then(|pool| pool["conditions"][2]["message"].as_str()).unwrap_or_default();
+    (known, replica.metric("weir_proxies_connected").await, message.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
