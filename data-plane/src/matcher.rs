@@ -25,7 +25,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use weir_proto::model::{HostPattern, Pool};
 
-pub use self::canonical::RuleChain;
+pub use self::canonical::{RuleChain, prefix_of};
 
 use self::canonical::Edit;
 use self::group::Group;

@@ -31,6 +31,16 @@ built_in! {
     Random,
     /// Keeps those with the fewest requests in flight.
     LeastConnections,
+    /// Keeps those with the best score.
+    Score,
+    /// Keeps one candidate, by chance in proportion to scores.
+    WeightedScore,
+    /// Keeps one candidate, always the same for the same key.
+    Hash,
+    /// Keeps those with a label that the request asks for.
+    Subset,
+    /// Keeps the one that a cookie names, and sets the cookie.
+    Stickiness,
 }
 
 impl fmt::Display for BuiltIn {
