@@ -9,7 +9,7 @@
 //! not concern.
 
 mod canonical;
-mod condition;
+pub(crate) mod condition;
 mod group;
 pub mod host;
 mod path;

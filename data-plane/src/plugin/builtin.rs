@@ -1,11 +1,20 @@
 //! The plugin types that come with Weir, one a file.
 
+mod allow_addresses;
+mod cors;
+mod fault;
 mod hash;
+mod headers;
 mod least_connections;
 mod random;
+mod redirect;
+mod require;
+mod respond;
+mod rewrite;
 mod score;
 mod stickiness;
 mod subset;
+mod text;
 mod weighted_score;
 
 use std::sync::Arc;
@@ -25,5 +34,14 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
         Param::Hash(key) => Arc::new(hash::Hash(key)),
         Param::Subset(param) => Arc::new(subset::Subset(param)),
         Param::Stickiness(param) => Arc::new(stickiness::Stickiness::new(param)),
+        Param::RequestHeaders(edits) => Arc::new(headers::Headers::of_request(edits)),
+        Param::ResponseHeaders(edits) => Arc::new(headers::Headers::of_response(edits)),
+        Param::Rewrite(param) => Arc::new(rewrite::Rewrite::new(param)),
+        Param::Redirect(param) => Arc::new(redirect::Redirect::new(param)),
+        Param::Respond(param) => Arc::new(respond::Respond::new(param)),
+        Param::Cors(param) => Arc::new(cors::Cors::new(param)),
+        Param::AllowAddresses(param) => Arc::new(allow_addresses::AllowAddresses(param)),
+        Param::Require(param) => Arc::new(require::Require::new(&param)),
+        Param::Fault(param) => Arc::new(fault::Fault(param)),
     }
 }

@@ -111,9 +111,9 @@ impl Store {
         let stats = self.stats.entry(name.clone()).or_insert_with(|| Arc::new(PluginStats::new(name, self.workers)));
         Ok(Some(Link {
             hooks: stage.hooks(),
+            timeout: stage.wait_limit().or(plugin.as_ref().map(|plugin| plugin.timeout)).unwrap_or(Plugin::TIMEOUT),
             stage,
             policy: plugin.as_ref().map_or(FailurePolicy::default(), |plugin| plugin.failure_policy),
-            timeout: plugin.as_ref().map_or(Plugin::TIMEOUT, |plugin| plugin.timeout),
             stats: stats.clone(),
         }))
     }

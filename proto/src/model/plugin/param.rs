@@ -4,10 +4,15 @@
 //! make a stage of it. Unknown fields are refused. What the rules say of a single value is said where the value is read,
 //! so that the path of the field comes with it; only what concerns several fields is checked after.
 
+pub mod admission;
 pub mod choice;
+pub mod cors;
 pub mod files;
-pub mod scalar;
+pub mod headers;
+pub mod rewrite;
+mod scalar;
 pub mod stickiness;
+pub mod template;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,9 +21,14 @@ use serde_json::Value;
 use super::{BuiltIn, Files};
 use crate::model::{HashKey, Invalid};
 
+pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
+pub use cors::Cors;
 pub use files::{Reference, references};
+pub use headers::HeaderEdit;
+pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
+pub use template::{Part, Template, Variable};
 
 /// A parameter that its type can work with.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +47,24 @@ pub enum Param {
     Subset(Subset),
     /// Of `Stickiness`.
     Stickiness(Stickiness),
+    /// Of `RequestHeaders`.
+    RequestHeaders(Vec<HeaderEdit>),
+    /// Of `ResponseHeaders`.
+    ResponseHeaders(Vec<HeaderEdit>),
+    /// Of `Rewrite`.
+    Rewrite(Rewrite),
+    /// Of `Redirect`.
+    Redirect(Redirect),
+    /// Of `Respond`.
+    Respond(Respond),
+    /// Of `Cors`.
+    Cors(Cors),
+    /// Of `AllowAddresses`.
+    AllowAddresses(AllowAddresses),
+    /// Of `Require`.
+    Require(Require),
+    /// Of `Fault`.
+    Fault(Fault),
 }
 
 /// Of a type that needs none.
@@ -58,6 +86,15 @@ impl Param {
             BuiltIn::Hash => Self::Hash(choice::parse_hash(param)?),
             BuiltIn::Subset => Self::Subset(Subset::parse(param)?),
             BuiltIn::Stickiness => Self::Stickiness(Stickiness::parse(param, files)?),
+            BuiltIn::RequestHeaders => Self::RequestHeaders(headers::parse(param)?),
+            BuiltIn::ResponseHeaders => Self::ResponseHeaders(headers::parse(param)?),
+            BuiltIn::Rewrite => Self::Rewrite(Rewrite::parse(param)?),
+            BuiltIn::Redirect => Self::Redirect(Redirect::parse(param)?),
+            BuiltIn::Respond => Self::Respond(Respond::parse(param)?),
+            BuiltIn::Cors => Self::Cors(Cors::parse(param)?),
+            BuiltIn::AllowAddresses => Self::AllowAddresses(read(param)?),
+            BuiltIn::Require => Self::Require(Require::parse(param)?),
+            BuiltIn::Fault => Self::Fault(Fault::parse(param)?),
         })
     }
 }

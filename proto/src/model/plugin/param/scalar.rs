@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -41,6 +41,25 @@ pub(super) fn cookie_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, 
 /// As [`cookie_name`], of a field that may be left out.
 pub(super) fn some_cookie<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     cookie_name(from).map(Some)
+}
+
+/// A status of a whole answer.
+pub(super) fn status<'de, D: Deserializer<'de>>(from: D) -> Result<StatusCode, D::Error> {
+    let number = i64::deserialize(from)?;
+    let status = u16::try_from(number).ok().filter(|number| (200..600).contains(number));
+    let status = status.and_then(|number| StatusCode::from_u16(number).ok());
+    status.ok_or_else(|| D::Error::custom("must be 200 to 599"))
+}
+
+/// A share.
+pub(super) fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let percent = f64::deserialize(from)?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent) } else { Err(D::Error::custom("must be 0 to 100")) }
+}
+
+/// The share of everything.
+pub(super) fn all() -> f64 {
+    100.0
 }
 
 /// Anything but the empty text.
