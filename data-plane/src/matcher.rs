@@ -9,7 +9,7 @@
 //! not concern, and of the others whatever does not lead to a changed rule.
 
 mod canonical;
-mod condition;
+pub(crate) mod condition;
 mod group;
 pub mod host;
 mod path;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use weir_proto::model::{HostPattern, Pool};
 
-pub use self::canonical::RuleChain;
+pub use self::canonical::{RuleChain, prefix_of};
 
 use self::canonical::Edits;
 use self::group::Group;

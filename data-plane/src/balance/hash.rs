@@ -31,13 +31,25 @@ impl Rendezvous {
     /// The untried candidate that draws best for the key.
     pub fn pick(&self, candidates: &[Candidate], choice: &Choice<'_>) -> Option<usize> {
         let untried = candidates.iter().enumerate().filter(|(_, c)| !choice.tried.has(c));
-        let draw = |c: &Candidate| mix(choice.key ^ c.endpoint.hash_seed);
         if self.equal_weights {
-            return untried.max_by_key(|(_, c)| draw(c)).map(|(index, _)| index);
+            return untried.max_by_key(|(_, c)| draw(c, choice.key)).map(|(index, _)| index);
         }
-        let scored = untried.map(|(index, c)| (index, score(draw(c), c.weight)));
-        scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
+        best_of(untried, choice.key)
     }
+}
+
+/// The place of the candidate that draws best for the key.
+pub fn best<'a>(candidates: impl Iterator<Item = &'a Candidate>, key: u64) -> Option<usize> {
+    best_of(candidates.enumerate(), key)
+}
+
+fn best_of<'a>(candidates: impl Iterator<Item = (usize, &'a Candidate)>, key: u64) -> Option<usize> {
+    let scored = candidates.map(|(index, c)| (index, score(draw(c, key), c.weight)));
+    scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
+}
+
+fn draw(candidate: &Candidate, key: u64) -> u64 {
+    mix(key ^ candidate.endpoint.hash_seed)
 }
 
 /// `-weight / ln(u)` for `u` uniform in (0, 1): the largest wins in proportion to its weight.

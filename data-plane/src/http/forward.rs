@@ -356,8 +356,9 @@ impl Forward {
             }
             Last::Halted(halt, number) => {
                 self.exchange.return_to_pool(number);
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
-                reply::halt(self.exchange, *halt)
+                let effects = self.visit.effects.clone();
+                self.finish_with_plugins(&effects, None);
+                reply::halt(self.exchange, *halt, effects.response)
             }
             Last::Failed(failure) => {
                 self.finish_with_plugins(&self.visit.effects.clone(), None);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::HeaderMap;
 use weir_proto::model::{Balance, HashKey};
 
 use super::attempt::Template;
@@ -13,13 +14,18 @@ use crate::balance::hash::{key_of_address, key_of_bytes};
 #[must_use]
 pub fn of(balance: &Balance, template: &Template, client: IpAddr) -> u64 {
     let Balance::Hash(source) = balance else { return 0 };
-    let headers = &template.headers;
+    of_source(source, &template.headers, template.uri.query(), client)
+}
+
+/// The key that this source makes of a request.
+#[must_use]
+pub fn of_source(source: &HashKey, headers: &HeaderMap, query: Option<&str>, client: IpAddr) -> u64 {
     let key = match source {
         HashKey::Address => None,
         HashKey::Header(name) => headers.get(name).map(|value| key_of_bytes(value.as_bytes())),
         HashKey::Cookie(name) => cookie::value(headers, name).map(key_of_bytes),
         HashKey::Query(name) => {
-            let value = template.uri.query().and_then(|q| query::values(q, name).next());
+            let value = query.and_then(|text| query::values(text, name).next());
             value.map(|value| key_of_bytes(&value.decode()))
         }
     };

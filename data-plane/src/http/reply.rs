@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::exchange::Exchange;
 use super::response::ReplyBody;
 use crate::plugin::Halt;
+use crate::plugin::change::HeaderChange;
 use crate::pool::Pool;
 use crate::reason::Reason;
 
@@ -39,9 +40,10 @@ pub fn local(
     response
 }
 
-/// Answers what a plugin says.
+/// Answers what a plugin says; `changes` are those of the plugins before it, without which a script of another origin
+/// could not read the answer.
 #[must_use]
-pub fn halt(mut exchange: Box<Exchange>, halt: Halt) -> Response<ReplyBody> {
+pub fn halt(mut exchange: Box<Exchange>, halt: Halt, changes: Vec<HeaderChange>) -> Response<ReplyBody> {
     let Halt { status, headers, body } = halt;
     let pool = exchange.pool().cloned();
     exchange.answered_here(status, Some(Reason::Plugin));
@@ -49,6 +51,7 @@ pub fn halt(mut exchange: Box<Exchange>, halt: Halt) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::local(body, exchange));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    changes.into_iter().for_each(|change| change.apply(response.headers_mut()));
     if let Some(pool) = pool {
         debug_headers(response.headers_mut(), &pool, None, attempts);
     }

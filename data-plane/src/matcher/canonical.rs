@@ -155,6 +155,15 @@ impl CanonicalRule {
     }
 }
 
+/// The prefix in a rule's canonical text; `None` if its path is no prefix, or one that needs quoting.
+#[must_use]
+pub fn prefix_of(key: &str) -> Option<&str> {
+    let (_, rule) = key.split_once(' ')?;
+    let quoted = rule.strip_prefix("Prefix \"")?;
+    let (prefix, _) = quoted.split_once('"')?;
+    (!prefix.contains('\\')).then_some(prefix)
+}
+
 /// Rules are written as people write paths; requests come in normal form.
 fn canonical_path(path: Option<&PathMatch>) -> PathMatch {
     // A path without normal form stays as it is: no request has it.

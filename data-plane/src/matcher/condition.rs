@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use regex::Regex;
 use weir_proto::model::{ValueMatch, ValueTest};
 
@@ -44,21 +44,24 @@ struct Conditions {
     query: Box<[QueryCondition]>,
 }
 
+/// What one of a header's values must be.
 #[derive(Debug)]
-struct HeaderCondition {
+pub(crate) struct HeaderCondition {
     /// `None` if the name is illegal: no request has such a header.
     name: Option<HeaderName>,
     test: Test,
 }
 
+/// What one of a query parameter's values must be.
 #[derive(Debug)]
-struct QueryCondition {
+pub(crate) struct QueryCondition {
     name: Box<str>,
     test: Test,
 }
 
+/// What a value must be.
 #[derive(Debug)]
-enum Test {
+pub(crate) enum Test {
     Exact(Box<[u8]>),
     Regex(Regex),
     Present,
@@ -84,28 +87,28 @@ impl Conditions {
 }
 
 impl HeaderCondition {
-    fn compile(value: &ValueMatch) -> Self {
+    pub(crate) fn compile(value: &ValueMatch) -> Self {
         Self { name: HeaderName::try_from(&value.name).ok(), test: Test::compile(&value.test) }
     }
 
-    fn holds(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn holds(&self, headers: &HeaderMap) -> bool {
         let values = self.name.as_ref().map(|name| headers.get_all(name));
-        values.into_iter().flatten().any(|value| self.test.holds_for_header(value))
+        values.into_iter().flatten().any(|value| self.test.holds(value.as_bytes()))
     }
 }
 
 impl QueryCondition {
-    fn compile(value: &ValueMatch) -> Self {
+    pub(crate) fn compile(value: &ValueMatch) -> Self {
         Self { name: value.name.as_str().into(), test: Test::compile(&value.test) }
     }
 
-    fn holds(&self, query: &str) -> bool {
+    pub(crate) fn holds(&self, query: &str) -> bool {
         query::values(query, &self.name).any(|value| self.test.holds_for_parameter(value))
     }
 }
 
 impl Test {
-    fn compile(test: &ValueTest) -> Self {
+    pub(crate) fn compile(test: &ValueTest) -> Self {
         match test {
             ValueTest::Exact(value) => Self::Exact(value.as_bytes().into()),
             ValueTest::Regex(pattern) => Self::Regex(pattern.regex().clone()),
@@ -113,10 +116,10 @@ impl Test {
         }
     }
 
-    fn holds_for_header(&self, value: &HeaderValue) -> bool {
+    pub(crate) fn holds(&self, value: &[u8]) -> bool {
         match self {
-            Self::Exact(exact) => value.as_bytes() == &**exact,
-            Self::Regex(regex) => is_match(regex, value.as_bytes()),
+            Self::Exact(exact) => value == &**exact,
+            Self::Regex(regex) => is_match(regex, value),
             Self::Present => true,
         }
     }

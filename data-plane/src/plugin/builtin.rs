@@ -1,23 +1,47 @@
 //! The plugin types that come with Weir, one a file.
 
+mod allow_addresses;
+mod cors;
+mod fault;
+mod hash;
+mod headers;
 mod least_connections;
 mod random;
+mod redirect;
+mod require;
+mod respond;
+mod rewrite;
+mod score;
+mod stickiness;
+mod subset;
+mod text;
+mod weighted_score;
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use weir_proto::model::{BuiltIn, Files, Invalid};
+use weir_proto::model::Param;
 
 use super::Stage;
 
-/// A stage of this type with this parameter.
-///
-/// # Errors
-/// If the parameter is refused; names the field below it.
-pub fn stage(built_in: BuiltIn, param: &Value, files: &Files) -> Result<Arc<dyn Stage>, Invalid> {
-    let _ = (param, files);
-    Ok(match built_in {
-        BuiltIn::Random => Arc::new(random::Random),
-        BuiltIn::LeastConnections => Arc::new(least_connections::LeastConnections),
-    })
+/// A stage with this parameter.
+#[must_use]
+pub fn stage(param: Param) -> Arc<dyn Stage> {
+    match param {
+        Param::Random => Arc::new(random::Random),
+        Param::LeastConnections => Arc::new(least_connections::LeastConnections),
+        Param::Score(param) => Arc::new(score::Score(param.order)),
+        Param::WeightedScore(param) => Arc::new(weighted_score::WeightedScore(param)),
+        Param::Hash(key) => Arc::new(hash::Hash(key)),
+        Param::Subset(param) => Arc::new(subset::Subset(param)),
+        Param::Stickiness(param) => Arc::new(stickiness::Stickiness::new(param)),
+        Param::RequestHeaders(edits) => Arc::new(headers::Headers::of_request(edits)),
+        Param::ResponseHeaders(edits) => Arc::new(headers::Headers::of_response(edits)),
+        Param::Rewrite(param) => Arc::new(rewrite::Rewrite::new(param)),
+        Param::Redirect(param) => Arc::new(redirect::Redirect::new(param)),
+        Param::Respond(param) => Arc::new(respond::Respond::new(param)),
+        Param::Cors(param) => Arc::new(cors::Cors::new(param)),
+        Param::AllowAddresses(param) => Arc::new(allow_addresses::AllowAddresses(param)),
+        Param::Require(param) => Arc::new(require::Require::new(&param)),
+        Param::Fault(param) => Arc::new(fault::Fault(param)),
+    }
 }

@@ -1,7 +1,8 @@
 //! What plugins change of a request and its response.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
+use weir_proto::model::plugin::header;
 
 use super::Failure;
 
@@ -43,12 +44,7 @@ pub enum Change {
 /// # Errors
 /// If it is no legal name, or Weir's own business.
 pub fn header_name(name: &str) -> Result<HeaderName, Failure> {
-    let illegal = || Failure::bad_answer(format!("{name:?} is no name of a header"));
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| illegal())?;
-    if is_ours(&name) {
-        return Err(Failure::bad_answer(format!("the header {name} frames messages and is not for plugins")));
-    }
-    Ok(name)
+    header::changeable(name).map_err(Failure::bad_answer)
 }
 
 /// A legal value of a header: nothing that could begin another one.
@@ -58,18 +54,6 @@ pub fn header_name(name: &str) -> Result<HeaderName, Failure> {
 pub fn header_value(name: &HeaderName, value: impl AsRef<[u8]>) -> Result<HeaderValue, Failure> {
     HeaderValue::from_bytes(value.as_ref())
         .map_err(|_| Failure::bad_answer(format!("the value of {name} has characters that no header may have")))
-}
-
-fn is_ours(name: &HeaderName) -> bool {
-    const OURS: [HeaderName; 6] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::TRAILER,
-        header::UPGRADE,
-    ];
-    OURS.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 #[cfg(test)]

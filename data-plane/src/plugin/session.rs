@@ -6,6 +6,7 @@ use std::rc::Rc;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
+use weir_proto::model::plugin::param::Carrier;
 
 use super::Change;
 use super::change::HeaderChange;
@@ -90,6 +91,15 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
         cookie::value(&self.request.headers, name)
+    }
+
+    /// The value of this header or cookie.
+    #[must_use]
+    pub fn carried(&self, carrier: &Carrier) -> Option<&'a [u8]> {
+        match carrier {
+            Carrier::Header(name) => self.request.headers.get(name).map(HeaderValue::as_bytes),
+            Carrier::Cookie(name) => self.cookie(name),
+        }
     }
 
     /// Where the client is.

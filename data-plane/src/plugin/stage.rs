@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::{Candidates, Change, Failure, Halt, Outcome, Session};
 
@@ -61,6 +62,11 @@ pub struct Resumed {
 pub trait Stage: Debug + Send + Sync {
     /// The hooks it has.
     fn hooks(&self) -> Hooks;
+
+    /// Time that its waits may take, if its parameter says; otherwise the plugin's time-out goes for them, too.
+    fn wait_limit(&self) -> Option<Duration> {
+        None
+    }
 
     /// A request enters the pool.
     ///

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use serde_json::Value;
 use weir_proto::model::{
-    BuiltIn, Code, FailurePolicy, Files, Invalid, Plugin, PluginRef, PluginUse, Pool, ResourceName,
+    BuiltIn, Code, FailurePolicy, Files, Invalid, Param, Plugin, PluginRef, PluginUse, Pool, ResourceName,
 };
 
 use super::chain::Link;
@@ -111,9 +111,9 @@ impl Store {
         let stats = self.stats.entry(name.clone()).or_insert_with(|| Arc::new(PluginStats::new(name, self.workers)));
         Ok(Some(Link {
             hooks: stage.hooks(),
+            timeout: stage.wait_limit().or(plugin.as_ref().map(|plugin| plugin.timeout)).unwrap_or(Plugin::TIMEOUT),
             stage,
             policy: plugin.as_ref().map_or(FailurePolicy::default(), |plugin| plugin.failure_policy),
-            timeout: plugin.as_ref().map_or(Plugin::TIMEOUT, |plugin| plugin.timeout),
             stats: stats.clone(),
         }))
     }
@@ -154,7 +154,10 @@ impl Program {
 
     fn stage(&self, param: &Value, files: &Files) -> Result<Arc<dyn Stage>, Invalid> {
         match self {
-            Self::BuiltIn(built_in) => builtin::stage(*built_in, param, files).map_err(|e| e.under("param")),
+            Self::BuiltIn(built_in) => {
+                let param = Param::parse(*built_in, param, files).map_err(|e| e.under("param"))?;
+                Ok(builtin::stage(param))
+            }
         }
     }
 }

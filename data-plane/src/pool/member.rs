@@ -54,6 +54,13 @@ impl Origin {
         self.takes_requests() && !self.is_terminating()
     }
 
+    /// The label of this name: that of the endpoint alone, or else its Backend's.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        let own = self.service.as_ref().and_then(|endpoint| endpoint.labels.get(name));
+        own.or_else(|| self.backend.labels.get(name)).map(String::as_str)
+    }
+
     /// The labels of the Backend, and over them those of the endpoint alone.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {
@@ -106,6 +113,9 @@ pub(crate) mod tests {
         };
         Arc::make_mut(&mut target.origin.backend).labels = labels("a");
         assert_eq!(target.origin.labels(), labels("a"));
-        assert_eq!(of_service(target, false, "b").origin.labels(), labels("b"));
+        assert_eq!(target.origin.label("zone"), Some("a"));
+        let own = of_service(target, false, "b").origin;
+        assert_eq!(own.labels(), labels("b"));
+        assert_eq!((own.label("zone"), own.label("tier"), own.label("x")), (Some("b"), Some("gold"), None));
     }
 }

@@ -31,6 +31,34 @@ built_in! {
     Random,
     /// Keeps those with the fewest requests in flight.
     LeastConnections,
+    /// Keeps those with the best score.
+    Score,
+    /// Keeps one candidate, by chance in proportion to scores.
+    WeightedScore,
+    /// Keeps one candidate, always the same for the same key.
+    Hash,
+    /// Keeps those with a label that the request asks for.
+    Subset,
+    /// Keeps the one that a cookie names, and sets the cookie.
+    Stickiness,
+    /// Changes headers of the request.
+    RequestHeaders,
+    /// Changes headers of the response.
+    ResponseHeaders,
+    /// Sends the request on with another path or host.
+    Rewrite,
+    /// Sends the client elsewhere.
+    Redirect,
+    /// Answers in place of a backend.
+    Respond,
+    /// Lets scripts of other origins in.
+    Cors,
+    /// Lets requests in by where they come from.
+    AllowAddresses,
+    /// Lets requests in by what they carry.
+    Require,
+    /// Delays requests, or fails them, for tests.
+    Fault,
 }
 
 impl fmt::Display for BuiltIn {

@@ -1,0 +1,147 @@
+//! Parameters of the built-in plugin types: the only place that knows their shapes and rules.
+//!
+//! Both planes read them with [`Param::parse`]: the control plane to refuse a wrong one, naming the field, the proxy to
+//! make a stage of it. Unknown fields are refused. What the rules say of a single value is said where the value is read,
+//! so that the path of the field comes with it; only what concerns several fields is checked after.
+
+pub mod admission;
+pub mod choice;
+pub mod cors;
+pub mod files;
+pub mod headers;
+pub mod rewrite;
+mod scalar;
+pub mod stickiness;
+pub mod template;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{BuiltIn, Files};
+use crate::model::{HashKey, Invalid};
+
+pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
+pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
+pub use cors::Cors;
+pub use files::{Reference, references};
+pub use headers::HeaderEdit;
+pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
+pub use stickiness::{Encoding, SameSite, Stickiness};
+pub use template::{Part, Template, Variable};
+
+/// A parameter that its type can work with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Param {
+    /// Of `Random`.
+    Random,
+    /// Of `LeastConnections`.
+    LeastConnections,
+    /// Of `Score`.
+    Score(Score),
+    /// Of `WeightedScore`.
+    WeightedScore(WeightedScore),
+    /// Of `Hash`.
+    Hash(HashKey),
+    /// Of `Subset`.
+    Subset(Subset),
+    /// Of `Stickiness`.
+    Stickiness(Stickiness),
+    /// Of `RequestHeaders`.
+    RequestHeaders(Vec<HeaderEdit>),
+    /// Of `ResponseHeaders`.
+    ResponseHeaders(Vec<HeaderEdit>),
+    /// Of `Rewrite`.
+    Rewrite(Rewrite),
+    /// Of `Redirect`.
+    Redirect(Redirect),
+    /// Of `Respond`.
+    Respond(Respond),
+    /// Of `Cors`.
+    Cors(Cors),
+    /// Of `AllowAddresses`.
+    AllowAddresses(AllowAddresses),
+    /// Of `Require`.
+    Require(Require),
+    /// Of `Fault`.
+    Fault(Fault),
+}
+
+/// Of a type that needs none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Param {
+    /// Reads the parameter of a type; `files` has what it refers to. Null is the same as no field at all.
+    ///
+    /// # Errors
+    /// Names the field: `rate`, `headers[0].name`; the empty one is the parameter itself.
+    pub fn parse(built_in: BuiltIn, param: &Value, files: &Files) -> Result<Self, Invalid> {
+        Ok(match built_in {
+            BuiltIn::Random => read::<Nothing>(param).map(|_| Self::Random)?,
+            BuiltIn::LeastConnections => read::<Nothing>(param).map(|_| Self::LeastConnections)?,
+            BuiltIn::Score => Self::Score(read(param)?),
+            BuiltIn::WeightedScore => Self::WeightedScore(WeightedScore::parse(param)?),
+            BuiltIn::Hash => Self::Hash(choice::parse_hash(param)?),
+            BuiltIn::Subset => Self::Subset(Subset::parse(param)?),
+            BuiltIn::Stickiness => Self::Stickiness(Stickiness::parse(param, files)?),
+            BuiltIn::RequestHeaders => Self::RequestHeaders(headers::parse(param)?),
+            BuiltIn::ResponseHeaders => Self::ResponseHeaders(headers::parse(param)?),
+            BuiltIn::Rewrite => Self::Rewrite(Rewrite::parse(param)?),
+            BuiltIn::Redirect => Self::Redirect(Redirect::parse(param)?),
+            BuiltIn::Respond => Self::Respond(Respond::parse(param)?),
+            BuiltIn::Cors => Self::Cors(Cors::parse(param)?),
+            BuiltIn::AllowAddresses => Self::AllowAddresses(read(param)?),
+            BuiltIn::Require => Self::Require(Require::parse(param)?),
+            BuiltIn::Fault => Self::Fault(Fault::parse(param)?),
+        })
+    }
+}
+
+/// Reads a parameter field by field.
+fn read<T: DeserializeOwned>(param: &Value) -> Result<T, Invalid> {
+    let empty = Value::Object(serde_json::Map::new());
+    let param = if param.is_null() { &empty } else { param };
+    if !param.is_object() {
+        return Err(Invalid::new("", "must be an object"));
+    }
+    serde_path_to_error::deserialize(param).map_err(|error| {
+        let path = error.path().to_string();
+        Invalid::new(if path == "." { String::new() } else { path }, error.into_inner().to_string())
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is wrong with a parameter, as people read it.
+    pub(crate) fn refusal(built_in: BuiltIn, param: &Value) -> String {
+        Param::parse(built_in, param, &Files::default()).unwrap_err().to_string()
+    }
+
+    pub(crate) fn parse(built_in: BuiltIn, param: &Value) -> Param {
+        Param::parse(built_in, param, &Files::default()).unwrap()
+    }
+
+    #[test]
+    fn p1_types_without_parameter_take_none() {
+        for built_in in [BuiltIn::Random, BuiltIn::LeastConnections] {
+            assert!(Param::parse(built_in, &Value::Null, &Files::default()).is_ok());
+            assert!(Param::parse(built_in, &json!({}), &Files::default()).is_ok());
+            let refused = refusal(built_in, &json!({"rate": 1}));
+            assert!(refused.starts_with("rate: unknown field"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn p1_a_parameter_of_another_shape_is_refused() {
+        for param in [json!("text"), json!(5), json!(["a"])] {
+            let refused = refusal(BuiltIn::Score, &param);
+            assert!(refused.contains("must be an object"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Secrets and ConfigMaps that parameters name.
+
+use serde_json::Value;
+
+use super::{BuiltIn, Files};
+use crate::model::Invalid;
+
+/// What a parameter names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reference {
+    /// A Secret of the same namespace.
+    Secret(String),
+    /// A ConfigMap of the same namespace.
+    ConfigMap(String),
+}
+
+/// What the parameter of this type names; needs no parameter that is right.
+#[must_use]
+pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
+    let text = |pointer: &str| param.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    match built_in {
+        BuiltIn::Stickiness => text("/secretName").map(Reference::Secret).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The entries of a Secret, by key.
+///
+/// # Errors
+/// If there is none: it is missing or empty.
+pub(super) fn secret<'f>(files: &'f Files, name: &str) -> Result<Vec<(&'f str, &'f [u8])>, Invalid> {
+    let found = entries(files, &format!("secret/{name}/"));
+    if found.is_empty() {
+        return Err(Invalid::new("secretName", format!("there is no Secret {name:?} with an entry")));
+    }
+    Ok(found)
+}
+
+fn entries<'f>(files: &'f Files, folder: &str) -> Vec<(&'f str, &'f [u8])> {
+    let all = files.0.iter();
+    all.filter_map(|(path, content)| Some((path.strip_prefix(folder)?, content.as_slice()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_parameter_names_is_known_before_it_is_right() {
+        let param = json!({"secretName": "keys", "cookie": 5});
+        assert_eq!(references(BuiltIn::Stickiness, &param), [Reference::Secret("keys".to_owned())]);
+        assert_eq!(references(BuiltIn::Stickiness, &json!({"secretName": 5})), []);
+        assert_eq!(references(BuiltIn::Random, &param), []);
+    }
+
+    #[test]
+    fn the_entries_of_a_secret_are_its_own() {
+        let paths = ["secret/a/x", "secret/ab/y", "configmap/a/z"];
+        let files = Files(paths.map(|path| (path.to_owned(), path.as_bytes().to_vec())).into());
+        assert_eq!(secret(&files, "a"), Ok(vec![("x", &b"secret/a/x"[..])]));
+        assert_eq!(secret(&files, "b").unwrap_err().field, "secretName");
+    }
+}
