@@ -69,3 +69,18 @@ fn interface(name: &str) -> Result<Option<&str>, String> {
     }
     Ok(Some(interface))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_versions_of_the_contract_are_told_apart_from_other_packages() {
+        assert_eq!(interface("weir:plugin/pre@0.1.0"), Ok(Some("pre")));
+        assert_eq!(interface("weir:plugin/types@0.1.7"), Ok(Some("types")));
+        assert_eq!(interface("wasi:io/poll@0.2.0"), Ok(None));
+        for name in ["weir:plugin/pre@0.2.0", "weir:plugin/pre@1.1.0", "weir:plugin/pre@0.10.0"] {
+            assert!(interface(name).unwrap_err().contains(name), "{name}");
+        }
+    }
+}

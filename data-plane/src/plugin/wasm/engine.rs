@@ -108,3 +108,29 @@ fn tick(engine: EngineWeak) -> std::io::Result<()> {
     };
     thread::Builder::new().name("weir-wasm-clock".into()).spawn(run).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_early_and_at_most_one_tick_late() {
+        let ms = Duration::from_millis;
+        assert_eq!((epochs(ms(0)), epochs(ms(1)), epochs(ms(50))), (1, 2, 51));
+        assert_eq!(epochs(Duration::from_micros(1_500)), 3);
+        // As an epoch is added to it, the longest time must not overflow.
+        assert!(epochs(Duration::MAX).checked_add(u64::MAX / 2).is_some());
+    }
+
+    #[test]
+    fn a_machine_is_gone_with_its_last_user() {
+        let engine = Engine::new(None).unwrap();
+        let weak = engine.weak();
+        assert!(weak.upgrade().is_some());
+        drop(engine);
+        // The clock's thread may have it for a moment.
+        while weak.upgrade().is_some() {
+            thread::yield_now();
+        }
+    }
+}

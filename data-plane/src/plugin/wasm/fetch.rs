@@ -91,3 +91,20 @@ fn trust() -> Arc<ClientConfig> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_url_is_not_asked() {
+        for (url, text) in [
+            ("ftp://127.0.0.1/a", "no http:// or https:// URL"),
+            ("/a.wasm", "no http:// or https:// URL"),
+            ("http://a b/", "no URL"),
+        ] {
+            let error = get(url, 1).await.unwrap_err().to_string();
+            assert!(error.contains(text), "{url}: {error}");
+        }
+    }
+}

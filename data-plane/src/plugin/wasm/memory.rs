@@ -40,3 +40,19 @@ impl ResourceLimiter for Memory {
         self.grow(current.saturating_mul(ELEMENT), desired.saturating_mul(ELEMENT))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p7_memories_and_tables_have_one_limit_together() {
+        let mut memory = Memory::new(1_000);
+        assert!(memory.memory_growing(0, 600, None).unwrap());
+        assert!(memory.table_growing(0, 300 / ELEMENT, None).unwrap());
+        assert!(memory.memory_growing(600, 700, None).unwrap());
+        let error = memory.memory_growing(700, 800, None).unwrap_err();
+        assert_eq!(error.downcast::<Failure>().unwrap().cause, Cause::Memory);
+        assert!(memory.table_growing(0, usize::MAX, None).is_err());
+    }
+}

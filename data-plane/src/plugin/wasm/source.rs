@@ -95,3 +95,38 @@ fn is_of(bytes: &[u8], sha256: [u8; 32]) -> bool {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_downloads_go() {
+        let folder = TempDir::new().unwrap();
+        for number in 0..=MOST_DOWNLOADS {
+            let file = folder.path().join(format!("below/{number:02}.wasm"));
+            keep(&file, b"x").unwrap();
+            let age = std::time::Duration::from_secs(1_000 - number as u64);
+            File::options().append(true).open(&file).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        }
+        keep(&folder.path().join("below/new.wasm"), b"x").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path().join("below")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!((left.len(), left[0].to_str()), (MOST_DOWNLOADS, Some("02.wasm")));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_or_missing_is_refused_by_field() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("large.wasm");
+        File::create(&path).unwrap().set_len(MOST_BYTES as u64 + 1).unwrap();
+        let read = async |path: &Path| read(&WasmSource::File(path.to_string_lossy().into_owned()), None).await;
+        assert!(read(&path).await.unwrap_err().to_string().contains("file: "));
+        assert!(read(&folder.path().join("missing")).await.is_err());
+        File::create(&path).unwrap().set_len(MOST_BYTES as u64).unwrap();
+        assert_eq!(read(&path).await.unwrap().len(), MOST_BYTES);
+    }
+}
