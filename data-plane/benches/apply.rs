@@ -9,6 +9,7 @@ use divan::Bencher;
 use weir_data_plane::discovery::apply::Applier;
 use weir_data_plane::discovery::report::Reports;
 use weir_data_plane::health::{HealthClock, TransitionSink};
+use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
 use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
@@ -45,7 +46,8 @@ impl Proxy {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
         let transitions = TransitionSink::new().0;
         let environment = Environment { clock: HealthClock::new().0, transitions, workers: 4 };
-        let applier = Applier::new(vec!["http".into(), "https".into()], table.clone(), environment);
+        let listeners = vec!["http".into(), "https".into()];
+        let applier = Applier::new(listeners, table.clone(), environment, Modules::default());
         let mut proxy = Self { applier, table, reports: Reports::default() };
         let pools = (0..POOLS).map(|n| pool(rules, n, 1));
         let backends = (0..POOLS * BACKENDS_PER_POOL).map(backend);

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use weir_proto::tls::{self, Follower};
 
 use crate::health::Transition;
+use crate::plugin::wasm::Modules;
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
 use crate::resolve::{Dns, Resolver};
@@ -126,7 +127,8 @@ impl Discovery {
         let (results, resolved) = mpsc::channel(64);
         let reports = Reports::default();
         let listeners = stats.listeners.iter().map(|listener| listener.name.clone()).collect();
-        let applier = Applier::new(listeners, table.clone(), environment);
+        let modules = Modules::new(cache_dir.clone());
+        let applier = Applier::new(listeners, table.clone(), environment, modules.clone());
         let (connector, certificates) = connector(tls, &stats)?;
         let dns = Dns::new(dns_server)?;
         let names = if dns_server.is_some() { Names::Server(Box::new(dns.clone())) } else { Names::System };
@@ -135,7 +137,8 @@ impl Discovery {
             Targets::new(control_planes.clone(), names.clone(), rng)
         };
         let holdings = Holdings::default();
-        let link = Link { node_id, control: handle, reports: reports.clone(), holdings, stats: stats.clone() };
+        let (control, stats_too) = (handle, stats.clone());
+        let link = Link { node_id, modules, control, reports: reports.clone(), holdings, stats: stats_too };
         let link = Arc::new(link);
         let (serves, serving) = watch::channel(None);
         let client = Client::new(targets(2), connector.clone(), link.clone(), serves);

@@ -15,10 +15,16 @@ pub mod finish;
 pub mod halt;
 pub mod local;
 pub mod session;
+pub mod set_cookie;
 pub mod stage;
 pub mod stats;
 pub mod store;
 pub mod visit;
+#[cfg(feature = "wasm")]
+pub mod wasm;
+#[cfg(not(feature = "wasm"))]
+#[path = "plugin/no_wasm.rs"]
+pub mod wasm;
 
 pub use candidates::Candidates;
 pub use chain::Chain;

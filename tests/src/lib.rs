@@ -8,6 +8,7 @@ pub mod backend;
 pub mod chart;
 pub mod client;
 pub mod cluster;
+pub mod component;
 pub mod dns;
 pub mod eventually;
 pub mod figures;

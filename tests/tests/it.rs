@@ -26,6 +26,8 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod plugin_languages;
+    mod plugin_wasm;
     mod readme;
     mod replicas;
     mod repository;

@@ -11,6 +11,7 @@ use weir_proto::pb;
 use weir_proto::version::Version;
 
 use super::backends::Backends;
+use crate::plugin::wasm::Modules;
 use crate::plugin::{Chain, Store};
 use crate::pool::runtime::Environment;
 use crate::pool::{Pool, PoolRuntime};
@@ -35,6 +36,7 @@ pub struct Applier {
     pools: Pools,
     backends: Backends,
     plugins: Store,
+    modules: Modules,
     listeners: Vec<String>,
     table: TableHandle,
     environment: Environment,
@@ -59,18 +61,26 @@ struct Touched {
 }
 
 impl Applier {
-    /// Holds nothing; `listeners` are the names of this process's listeners, in order.
+    /// Holds nothing; `listeners` are the names of this process's listeners, in order. Components of Plugins are in
+    /// `modules` before they are applied.
     #[must_use]
-    pub fn new(listeners: Vec<String>, table: TableHandle, environment: Environment) -> Self {
+    pub fn new(listeners: Vec<String>, table: TableHandle, environment: Environment, modules: Modules) -> Self {
         Self {
             versions: BTreeMap::new(),
             pools: Pools::default(),
             backends: Backends::default(),
-            plugins: Store::new(environment.workers),
+            plugins: Store::new(environment.workers, modules.clone()),
+            modules,
             listeners,
             table,
             environment,
         }
+    }
+
+    /// Where components are made ready.
+    #[must_use]
+    pub fn modules(&self) -> &Modules {
+        &self.modules
     }
 
     /// Applies upserts and removals together and makes the result live.

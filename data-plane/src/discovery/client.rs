@@ -176,6 +176,8 @@ impl Client {
 
     async fn answer(&self, delta: pb::Delta, sender: &ToControlPlane) -> Result<(), StreamError> {
         let (nonce, outline) = (delta.nonce, Outline::new(&delta));
+        // Here, as the control loop has more to do than to wait for a compiler.
+        self.link.modules.prepare(&delta.upserts).await;
         let rejected = self.link.control.apply(delta).await?;
         rejected.iter().for_each(|rejected| self.note_nack(rejected));
         let rejected: Vec<_> = rejected.into_iter().map(rejection).collect();

@@ -77,7 +77,7 @@ impl Control {
 
     /// Works until `stop`; the newest table is on disk when this returns.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        self.load();
+        self.load().await;
         let mut drain_check = interval(DRAIN_CHECK);
         drain_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -107,8 +107,9 @@ impl Control {
     }
 
     /// Before any stream is answered: a stream says what is held.
-    fn load(&mut self) {
+    async fn load(&mut self) {
         let Some(table) = self.outbox.cache.as_ref().and_then(Cache::load) else { return };
+        self.applier.modules().prepare(&table.upserts).await;
         for rejected in self.apply(table) {
             let Rejected { key, version: _, reason } = rejected;
             warn!(resource = %key, reason, "the last good table holds a resource that this version refuses");

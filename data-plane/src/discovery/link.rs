@@ -14,6 +14,7 @@ use super::connect::ConnectError;
 use super::handle::{ControlHandle, Ended};
 use super::holdings::Holdings;
 use super::report::{Reader, Reports};
+use crate::plugin::wasm::Modules;
 use crate::stats::ProcessStats;
 
 /// From the first packet to the head of the answer: after it, another address may do better.
@@ -24,7 +25,9 @@ pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Link {
     /// The name of this proxy there.
     pub(super) node_id: String,
-    /// Applies what comes.
+    /// Makes ready what comes,
+    pub(super) modules: Modules,
+    /// and applies it.
     pub(super) control: ControlHandle,
     /// What goes: endpoints,
     pub(super) reports: Reports,

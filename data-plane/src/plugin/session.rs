@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method};
@@ -22,7 +23,7 @@ pub struct Scene<'a> {
     /// Whose request it is.
     pub connection: &'a Rc<ClientConnection>,
     /// The pool that it is in.
-    pub pool: &'a Pool,
+    pub pool: &'a Arc<Pool>,
     /// The rule that matched.
     pub rule: &'a str,
     /// The chosen backend, once there is one.
@@ -34,14 +35,14 @@ pub struct Scene<'a> {
 #[derive(Debug)]
 pub struct Session<'a> {
     scene: Scene<'a>,
-    request: &'a Template,
+    request: &'a Rc<Template>,
     changes: Vec<Change>,
 }
 
 impl<'a> Session<'a> {
     /// A view that has changed nothing.
     #[must_use]
-    pub fn new(scene: Scene<'a>, request: &'a Template) -> Self {
+    pub fn new(scene: Scene<'a>, request: &'a Rc<Template>) -> Self {
         Self { scene, request, changes: Vec::new() }
     }
 
@@ -157,5 +158,37 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
         self.changes
+    }
+
+    /// The same view for code that cannot borrow.
+    #[must_use]
+    pub fn keep(&self) -> Kept {
+        let Scene { connection, pool, rule, server } = self.scene;
+        Kept {
+            connection: connection.clone(),
+            pool: pool.clone(),
+            rule: rule.into(),
+            server: server.cloned(),
+            request: self.request.clone(),
+        }
+    }
+}
+
+/// What a view shows, owned: for code that a request cannot be lent to, such as an instance of a component.
+#[derive(Debug)]
+pub struct Kept {
+    connection: Rc<ClientConnection>,
+    pool: Arc<Pool>,
+    rule: Box<str>,
+    server: Option<Candidate>,
+    request: Rc<Template>,
+}
+
+impl Kept {
+    /// The view.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        let Self { connection, pool, rule, server, request } = self;
+        Session::new(Scene { connection, pool, rule, server: server.as_ref() }, request)
     }
 }

@@ -10,7 +10,7 @@ use weir_proto::model::{
 
 use super::chain::Link;
 use super::stats::PluginStats;
-use super::{Chain, Stage, builtin};
+use super::{Chain, Stage, builtin, wasm};
 
 /// Plugins, and what is made of them.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Store {
     stages: HashMap<(PluginRef, String), Vec<Made>>,
     /// By name; survive every change.
     stats: BTreeMap<Arc<str>, Arc<PluginStats>>,
+    modules: wasm::Modules,
     workers: usize,
 }
 
@@ -34,6 +35,7 @@ struct Held {
 #[derive(Debug, Clone)]
 enum Program {
     BuiltIn(BuiltIn),
+    Wasm(wasm::Program),
 }
 
 /// A stage, and what it was made of.
@@ -46,10 +48,10 @@ struct Made {
 }
 
 impl Store {
-    /// Holds nothing; for so many workers.
+    /// Holds nothing; for so many workers. Components are in `modules` before they are put.
     #[must_use]
-    pub fn new(workers: usize) -> Self {
-        Self { plugins: BTreeMap::new(), stages: HashMap::new(), stats: BTreeMap::new(), workers }
+    pub fn new(workers: usize, modules: wasm::Modules) -> Self {
+        Self { plugins: BTreeMap::new(), stages: HashMap::new(), stats: BTreeMap::new(), modules, workers }
     }
 
     /// A Plugin of this name.
@@ -63,7 +65,7 @@ impl Store {
     /// # Errors
     /// If its code cannot be used; the one before stays.
     pub fn put(&mut self, plugin: Plugin) -> Result<(), Invalid> {
-        let program = Program::new(&plugin)?;
+        let program = Program::new(&plugin, &self.modules)?;
         let name = plugin.name.clone();
         self.plugins.insert(name, Held { plugin: Arc::new(plugin), program });
         Ok(())
@@ -144,11 +146,11 @@ impl Store {
 }
 
 impl Program {
-    fn new(plugin: &Plugin) -> Result<Self, Invalid> {
+    fn new(plugin: &Plugin, modules: &wasm::Modules) -> Result<Self, Invalid> {
         match &plugin.code {
             Code::BuiltIn(built_in) => Ok(Self::BuiltIn(*built_in)),
             Code::Lua(_) => Err(Invalid::new("spec.type", "this build has no Lua")),
-            Code::Wasm(_) => Err(Invalid::new("spec.type", "this build has no WebAssembly")),
+            Code::Wasm(wasm) => wasm::Program::new(plugin, wasm, modules).map(Self::Wasm),
         }
     }
 
@@ -158,6 +160,7 @@ impl Program {
                 let param = Param::parse(*built_in, param, files).map_err(|e| e.under("param"))?;
                 Ok(builtin::stage(param))
             }
+            Self::Wasm(program) => Ok(program.stage(param)),
         }
     }
 }

@@ -1,0 +1,136 @@
+//! The machine that runs components: one for all of them, there as long as there are any.
+
+use std::fmt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use tracing::{info, warn};
+use wasmtime::{Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Time between two epochs: deadlines are as exact as this.
+const TICK: Duration = Duration::from_millis(1);
+/// Stack of one call, well below that of a worker's thread.
+const STACK: usize = 512 << 10;
+/// Instances at the same time; beyond them, calls fail. Each is 4 GiB of address space, and of memory what it uses.
+const INSTANCES: u32 = 1_000;
+/// A language's runtime is several core modules in one component.
+const CORE_INSTANCES: u32 = 8 * INSTANCES;
+/// Functions that a module can point to; those of a JavaScript engine are about 20,000.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// The machine.
+#[derive(Clone)]
+pub(super) struct Engine(wasmtime::Engine);
+
+/// A machine that may be gone.
+pub(super) struct WeakEngine(EngineWeak);
+
+impl fmt::Debug for WeakEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakEngine")
+    }
+}
+
+impl Engine {
+    /// A new machine; compiled code is kept below `folder`.
+    ///
+    /// # Errors
+    /// If there is none for this processor or system.
+    pub(super) fn new(folder: Option<&Path>) -> Result<Self, String> {
+        let config = config(folder);
+        let engine = wasmtime::Engine::new(config.clone().allocation_strategy(pooling())).or_else(|error| {
+            info!(%error, "no address space for a pool of instances; each gets its own memory when it is made");
+            wasmtime::Engine::new(&config)
+        });
+        let engine = engine.map_err(|e| format!("{e:#}"))?;
+        tick(engine.weak()).map_err(|e| format!("no thread for the clock of components: {e}"))?;
+        Ok(Self(engine))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0
+    }
+
+    pub(super) fn weak(&self) -> WeakEngine {
+        WeakEngine(self.0.weak())
+    }
+}
+
+impl WeakEngine {
+    pub(super) fn upgrade(&self) -> Option<Engine> {
+        self.0.upgrade().map(Engine)
+    }
+}
+
+/// Epochs that pass before a deadline that is so far away.
+pub(super) fn epochs(time: Duration) -> u64 {
+    // One more, as the present one is already running out.
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).map_or(u64::MAX / 2, |ticks| ticks + 1)
+}
+
+fn config(folder: Option<&Path>) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true).max_wasm_stack(STACK).cache(folder.and_then(cache));
+    config
+}
+
+/// Without a cache a component is compiled at each start: slower, not worse.
+fn cache(folder: &Path) -> Option<Cache> {
+    let folder = std::path::absolute(folder.join("wasm")).ok()?;
+    let mut config = CacheConfig::new();
+    config.with_directory(&folder);
+    Cache::new(config)
+        .inspect_err(|error| warn!(folder = %folder.display(), %error, "compiled components are not kept"))
+        .ok()
+}
+
+/// Memory that is ready before it is asked for: an instance for one request costs microseconds.
+fn pooling() -> InstanceAllocationStrategy {
+    let mut config = PoolingAllocationConfig::new();
+    config
+        .total_component_instances(INSTANCES)
+        .total_core_instances(CORE_INSTANCES)
+        .total_memories(INSTANCES)
+        .total_tables(CORE_INSTANCES)
+        .table_elements(TABLE_ELEMENTS);
+    InstanceAllocationStrategy::Pooling(config)
+}
+
+/// Moves the epoch until the machine is gone.
+fn tick(engine: EngineWeak) -> std::io::Result<()> {
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    thread::Builder::new().name("weir-wasm-clock".into()).spawn(run).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_early_and_at_most_one_tick_late() {
+        let ms = Duration::from_millis;
+        assert_eq!((epochs(ms(0)), epochs(ms(1)), epochs(ms(50))), (1, 2, 51));
+        assert_eq!(epochs(Duration::from_micros(1_500)), 3);
+        // As an epoch is added to it, the longest time must not overflow.
+        assert!(epochs(Duration::MAX).checked_add(u64::MAX / 2).is_some());
+    }
+
+    #[test]
+    fn a_machine_is_gone_with_its_last_user() {
+        let engine = Engine::new(None).unwrap();
+        let weak = engine.weak();
+        assert!(weak.upgrade().is_some());
+        drop(engine);
+        // The clock's thread may have it for a moment.
+        while weak.upgrade().is_some() {
+            thread::yield_now();
+        }
+    }
+}

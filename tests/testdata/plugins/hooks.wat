@@ -1,0 +1,257 @@
+;; Every hook of the contract. What each does is told by the first letter of the request's path:
+;;
+;;   pre      s spins · r recurses · t traps · m takes memory for ever · b a body of 2 MiB · a a header of 65,536
+;;            times the same long value · n the status 700 · i a line break in a header's value · f a header that frames
+;;            messages · c thousands of headers · h halts with 418 and x-halt · g halts with what is the default ·
+;;            w reads its WASI environment, and opens a file if it has one
+;;   balance  o a place that no candidate has · d one place twice · e none · k the last candidate
+;;   post     p traps · q halts with 418
+;;   done     u traps · v writes "done " and the status's last digit to the log
+;;
+;; With any other letter nothing is answered. Each pre adds x-calls: how many calls this instance has seen, one digit.
+(component
+  (import "weir:plugin/types@0.1.0" (instance $types
+    (export "request" (type $request (sub resource)))
+    (export "session" (type $session (sub resource)))
+    (type $field' (tuple string string))
+    (export "field" (type $field (eq $field')))
+    (type $halt' (record
+      (field "status" (option u16)) (field "message" (option string))
+      (field "content-type" (option string)) (field "headers" (list $field))))
+    (export "halt" (type $halt (eq $halt')))
+    (type $server' (record
+      (field "name" string) (field "address" string) (field "weight" u32) (field "score" s64)
+      (field "in-flight" u32) (field "labels" (list $field))))
+    (export "server" (type $server (eq $server')))
+    (type $outcome' (record
+      (field "status" u16) (field "duration" u64) (field "upstream" (option u64)) (field "bytes" u64)))
+    (export "outcome" (type $outcome (eq $outcome')))
+    (export "[method]request.path" (func (param "self" (borrow $request)) (result string)))
+    (export "[method]session.candidates" (func (param "self" (borrow $session)) (result (list $server))))
+    (export "[method]session.add-response-header"
+      (func (param "self" (borrow $session)) (param "name" string) (param "value" string)))
+    (export "[method]session.log" (func (param "self" (borrow $session)) (param "text" string)))))
+  (import "wasi:cli/environment@0.2.3" (instance $environment
+    (export "get-environment" (func (result (list (tuple string string)))))))
+  (alias export $types "request" (type $request))
+  (alias export $types "session" (type $session))
+  (alias export $types "halt" (type $halt))
+  (alias export $types "outcome" (type $outcome))
+
+  ;; Memory, and an allocator that each hook begins anew.
+  (core module $Memory
+    (memory (export "memory") 1)
+    (global $top (export "top") (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $top (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.get $top)
+      (global.set $top (i32.add (global.get $top) (local.get 3)))))
+  (core instance $memory (instantiate $Memory))
+
+  (core func $drop-request (canon resource.drop $request))
+  (core func $drop-session (canon resource.drop $session))
+  (core func $path (canon lower (func $types "[method]request.path")
+    (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $candidates (canon lower (func $types "[method]session.candidates")
+    (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $add (canon lower (func $types "[method]session.add-response-header") (memory (core memory $memory "memory"))))
+  (core func $log (canon lower (func $types "[method]session.log") (memory (core memory $memory "memory"))))
+  (core func $environment (canon lower (func $environment "get-environment")
+    (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+
+  (core module $Hooks
+    (import "memory" "memory" (memory 1))
+    (import "memory" "top" (global $top (mut i32)))
+    (import "host" "drop-request" (func $drop-request (param i32)))
+    (import "host" "drop-session" (func $drop-session (param i32)))
+    (import "host" "path" (func $path (param i32 i32)))
+    (import "host" "candidates" (func $candidates (param i32 i32)))
+    (import "host" "add" (func $add (param i32 i32 i32 i32 i32)))
+    (import "host" "log" (func $log (param i32 i32 i32)))
+    (import "host" "environment" (func $environment (param i32)))
+
+    ;; 0: answers · 64: strings · 1024: lists
+    (data (i32.const 64) "x-calls")
+    (data (i32.const 80) "0")
+    (data (i32.const 96) "x-halt")
+    (data (i32.const 112) "yes\0d\0aset-cookie: a=b")
+    (data (i32.const 160) "transfer-encoding")
+    (data (i32.const 192) "short and stout")
+    (data (i32.const 224) "text/tea")
+    (data (i32.const 240) "done 0")
+    (global $calls (mut i32) (i32.const 0))
+
+    ;; The first letter of the path; gives its handle back.
+    (func $letter (param $request i32) (result i32)
+      (global.set $top (i32.const 4096))
+      (call $path (local.get $request) (i32.const 0))
+      (call $drop-request (local.get $request))
+      (i32.load8_u offset=1 (i32.load (i32.const 0))))
+    (func $is (param $letter i32) (param $other i32) (result i32)
+      (i32.eq (local.get $letter) (local.get $other)))
+
+    ;; No answer, at address 0: an option of whatever.
+    (func $nothing (result i32)
+      (memory.fill (i32.const 0) (i32.const 0) (i32.const 48))
+      (i32.const 0))
+    ;; An answer with defaults.
+    (func $halt (result i32)
+      (drop (call $nothing))
+      (i32.store8 (i32.const 0) (i32.const 1))
+      (i32.const 0))
+    (func $status (param $status i32)
+      (i32.store8 (i32.const 4) (i32.const 1))
+      (i32.store16 (i32.const 6) (local.get $status)))
+    (func $body (param $start i32) (param $length i32)
+      (i32.store8 (i32.const 8) (i32.const 1))
+      (i32.store (i32.const 12) (local.get $start))
+      (i32.store (i32.const 16) (local.get $length)))
+    (func $headers (param $start i32) (param $count i32)
+      (i32.store (i32.const 32) (local.get $start))
+      (i32.store (i32.const 36) (local.get $count)))
+    ;; A field at an address.
+    (func $field (param $at i32) (param $name i32) (param $name-length i32) (param $value i32) (param $value-length i32)
+      (i32.store (local.get $at) (local.get $name))
+      (i32.store offset=4 (local.get $at) (local.get $name-length))
+      (i32.store offset=8 (local.get $at) (local.get $value))
+      (i32.store offset=12 (local.get $at) (local.get $value-length)))
+    (func $teapot (result i32)
+      (drop (call $halt))
+      (call $status (i32.const 418))
+      (call $body (i32.const 192) (i32.const 15))
+      (i32.store8 (i32.const 20) (i32.const 1))
+      (i32.store (i32.const 24) (i32.const 224))
+      (i32.store (i32.const 28) (i32.const 8))
+      (call $field (i32.const 1024) (i32.const 96) (i32.const 6) (i32.const 112) (i32.const 3))
+      (call $headers (i32.const 1024) (i32.const 1))
+      (i32.const 0))
+
+    (func $recurse (param i32) (result i32)
+      (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
+    (func $bomb
+      (loop $more (drop (memory.grow (i32.const 16))) (br $more)))
+    (func $grow (param $pages i32)
+      (if (i32.eq (memory.grow (local.get $pages)) (i32.const -1)) (then unreachable)))
+    ;; 65,536 fields, all the same value of 60,000 bytes: 4 GB, out of 1 MiB of memory.
+    (func $amplify (result i32)
+      (local $at i32)
+      (call $grow (i32.const 20))
+      (local.set $at (i32.const 65536))
+      (loop $next
+        (call $field (local.get $at) (i32.const 96) (i32.const 6) (i32.const 0) (i32.const 60000))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 1114112))))
+      (drop (call $halt))
+      (call $headers (i32.const 65536) (i32.const 65536))
+      (i32.const 0))
+    (func $many (param $session i32)
+      (loop $more
+        (call $add (local.get $session) (i32.const 64) (i32.const 7) (i32.const 192) (i32.const 15))
+        (br $more)))
+
+    (func (export "pre") (param $request i32) (param $session i32) (result i32)
+      (local $letter i32)
+      (local.set $letter (call $letter (local.get $request)))
+      (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+      (i32.store8 (i32.const 80) (i32.add (i32.const 48) (i32.rem_u (global.get $calls) (i32.const 10))))
+      (call $add (local.get $session) (i32.const 64) (i32.const 7) (i32.const 80) (i32.const 1))
+      (if (call $is (local.get $letter) (i32.const 115)) (then (loop $for-ever (br $for-ever))))
+      (if (call $is (local.get $letter) (i32.const 114)) (then (drop (call $recurse (i32.const 0)))))
+      (if (call $is (local.get $letter) (i32.const 116)) (then unreachable))
+      (if (call $is (local.get $letter) (i32.const 109)) (then (call $bomb)))
+      (if (call $is (local.get $letter) (i32.const 99)) (then (call $many (local.get $session))))
+      (if (call $is (local.get $letter) (i32.const 105))
+        (then (call $add (local.get $session) (i32.const 64) (i32.const 7) (i32.const 112) (i32.const 20))))
+      (if (call $is (local.get $letter) (i32.const 102))
+        (then (call $add (local.get $session) (i32.const 160) (i32.const 17) (i32.const 112) (i32.const 3))))
+      (call $drop-session (local.get $session))
+      (if (call $is (local.get $letter) (i32.const 98))
+        (then
+          (call $grow (i32.const 33))
+          (drop (call $halt))
+          (call $body (i32.const 0) (i32.const 2097152))
+          (return (i32.const 0))))
+      (if (call $is (local.get $letter) (i32.const 97)) (then (return (call $amplify))))
+      (if (call $is (local.get $letter) (i32.const 110))
+        (then (drop (call $halt)) (call $status (i32.const 700)) (return (i32.const 0))))
+      (if (call $is (local.get $letter) (i32.const 104)) (then (return (call $teapot))))
+      (if (call $is (local.get $letter) (i32.const 103)) (then (return (call $halt))))
+      (if (call $is (local.get $letter) (i32.const 119))
+        (then
+          (call $environment (i32.const 0))
+          (if (i32.load (i32.const 4)) (then unreachable))))
+      (call $nothing))
+
+    (func (export "balance") (param $request i32) (param $session i32) (result i32)
+      (local $letter i32) (local $count i32)
+      (local.set $letter (call $letter (local.get $request)))
+      (call $candidates (local.get $session) (i32.const 0))
+      (local.set $count (i32.load (i32.const 4)))
+      (call $drop-session (local.get $session))
+      (drop (call $nothing))
+      (i32.store (i32.const 4) (i32.const 1024))
+      (if (call $is (local.get $letter) (i32.const 111))
+        (then
+          (i32.store8 (i32.const 0) (i32.const 1))
+          (i32.store (i32.const 8) (i32.const 1))
+          (i32.store (i32.const 1024) (local.get $count))))
+      (if (call $is (local.get $letter) (i32.const 100))
+        (then
+          (i32.store8 (i32.const 0) (i32.const 1))
+          (i32.store (i32.const 8) (i32.const 2))
+          (i64.store (i32.const 1024) (i64.const 0))))
+      (if (call $is (local.get $letter) (i32.const 101))
+        (then (i32.store8 (i32.const 0) (i32.const 1))))
+      (if (call $is (local.get $letter) (i32.const 107))
+        (then
+          (i32.store8 (i32.const 0) (i32.const 1))
+          (i32.store (i32.const 8) (i32.const 1))
+          (i32.store (i32.const 1024) (i32.sub (local.get $count) (i32.const 1)))))
+      (i32.const 0))
+
+    (func (export "post") (param $request i32) (param $session i32) (result i32)
+      (local $letter i32)
+      (local.set $letter (call $letter (local.get $request)))
+      (call $drop-session (local.get $session))
+      (if (call $is (local.get $letter) (i32.const 112)) (then unreachable))
+      (if (call $is (local.get $letter) (i32.const 113)) (then (return (call $teapot))))
+      (call $nothing))
+
+    (func (export "done")
+      (param $request i32) (param $session i32)
+      (param $status i32) (param $duration i64) (param $answered i32) (param $upstream i64) (param $bytes i64)
+      (local $letter i32)
+      (local.set $letter (call $letter (local.get $request)))
+      (if (call $is (local.get $letter) (i32.const 117)) (then unreachable))
+      (if (call $is (local.get $letter) (i32.const 118))
+        (then
+          (i32.store8 (i32.const 245) (i32.add (i32.const 48) (i32.rem_u (local.get $status) (i32.const 10))))
+          (call $log (local.get $session) (i32.const 240) (i32.const 6))))
+      (call $drop-session (local.get $session))))
+  (core instance $hooks (instantiate $Hooks
+    (with "memory" (instance $memory))
+    (with "host" (instance
+      (export "drop-request" (func $drop-request))
+      (export "drop-session" (func $drop-session))
+      (export "path" (func $path))
+      (export "candidates" (func $candidates))
+      (export "add" (func $add))
+      (export "log" (func $log))
+      (export "environment" (func $environment))))))
+
+  (func $pre (param "request" (borrow $request)) (param "session" (borrow $session)) (result (option $halt))
+    (canon lift (core func $hooks "pre") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (func $balance (param "request" (borrow $request)) (param "session" (borrow $session)) (result (option (list u32)))
+    (canon lift (core func $hooks "balance") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (func $post (param "request" (borrow $request)) (param "session" (borrow $session)) (result (option $halt))
+    (canon lift (core func $hooks "post") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (func $done (param "request" (borrow $request)) (param "session" (borrow $session)) (param "outcome" $outcome)
+    (canon lift (core func $hooks "done") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (instance $pre-hook (export "run" (func $pre)))
+  (instance $balance-hook (export "run" (func $balance)))
+  (instance $post-hook (export "run" (func $post)))
+  (instance $done-hook (export "run" (func $done)))
+  (export "weir:plugin/pre@0.1.0" (instance $pre-hook))
+  (export "weir:plugin/balance@0.1.0" (instance $balance-hook))
+  (export "weir:plugin/post@0.1.0" (instance $post-hook))
+  (export "weir:plugin/done@0.1.0" (instance $done-hook)))
