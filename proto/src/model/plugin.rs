@@ -1,6 +1,7 @@
 //! Plugins: code that decides at the points of a request, and its use in a Pool.
 
 mod builtin;
+pub mod param;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::ResourceName;
 
 pub use builtin::BuiltIn;
+pub use param::{Param, Reference};
 
 /// A Plugin, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
