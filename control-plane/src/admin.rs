@@ -175,7 +175,8 @@ mod tests {
     async fn s1_refused_resources_are_shown_with_their_reason_and_counted() {
         let mut world = world();
         let pools = vec![pool("a", "{}"), pool("b", "{inherit: none}"), pool("c", "{weight: 70000}")];
-        let all = vec![Event::Reset(Kind::Pool, pools), Event::Reset(Kind::Backend, Vec::new())];
+        let mut all = Kind::GIVEN.map(|kind| Event::Reset(kind, Vec::new())).to_vec();
+        all[0] = Event::Reset(Kind::Pool, pools);
         world.publisher.apply(all, Instant::now());
         let (status, body) = get(&world.admin, Method::GET, "/api/v1/resources").await;
         let shown: Value = serde_json::from_str(&body).unwrap();

@@ -6,6 +6,8 @@
 pub mod backend;
 pub mod condition;
 mod fill;
+pub mod plugin;
+pub mod plugin_type;
 pub mod pool;
 mod schema;
 pub mod status;
@@ -14,7 +16,9 @@ pub use backend::{Backend, BackendSpec};
 pub use fill::Fill;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt;
+pub use plugin::{Plugin, PluginSpec};
 pub use pool::{Pool, PoolSpec};
+pub(crate) use schema::ANYTHING;
 pub use schema::schema;
 use weir_proto::model::Kind;
 
@@ -30,6 +34,7 @@ pub fn crd(kind: Kind) -> Option<CustomResourceDefinition> {
     let mut crd = match kind {
         Kind::Pool => Pool::crd(),
         Kind::Backend => Backend::crd(),
+        Kind::Plugin => Plugin::crd(),
         Kind::Endpoints => return None,
     };
     schema::finish(&mut crd);

@@ -121,9 +121,9 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
     let (grpc_listener, grpc) = listen(grpc)?;
     let (admin_listener, admin) = listen(admin)?;
     let board = Arc::new(Board::default());
-    let publisher = match source {
+    let publisher = match &source {
         AnySource::Folder(_) => Publisher::new(board.clone()),
-        AnySource::Kubernetes(_) => Publisher::in_cluster(board.clone()),
+        AnySource::Kubernetes(source) => Publisher::in_cluster(board.clone(), source.wanted().clone()),
     };
     let nodes = Arc::new(Nodes::new(metrics.clone()));
     let sources = Sources { board, nodes, snapshot: publisher.subscribe() };

@@ -71,7 +71,7 @@ mod tests {
     fn what_is_no_manifest_is_found_too() {
         assert_eq!(checked(&[("a.yaml", "- 1\n")]).len(), 1);
         let kind = checked(&[("a.yaml", "apiVersion: weir.dev/v1alpha1\nkind: Pol\nmetadata: {name: a}\n")]);
-        assert_eq!(kind, [r#"a.yaml:2: kind: "Pol" is not one of Pool, Backend, did you mean "Pool"?"#]);
+        assert_eq!(kind, [r#"a.yaml:2: kind: "Pol" is not one of Pool, Backend, Plugin, did you mean "Pool"?"#]);
         let version = checked(&[("a.yaml", "apiVersion: weir.dev/v1\nkind: Pool\nmetadata: {name: a}\n")]);
         assert!(version[0].starts_with("a.yaml:1: apiVersion: "), "{version:?}");
         let folder = tempfile::tempdir().unwrap();

@@ -2,20 +2,26 @@
 //! the last good version of whatever is refused. Pure: no async, no locks.
 
 mod order;
+mod plugins;
 mod target;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use plugins::Version;
 use target::{Target, Targets};
+use uses::Uses;
 use weir_proto::model::{Invalid, Key, Kind, ResourceName};
 use weir_proto::pb::resource::Body;
 
-use crate::api::PoolSpec;
 use crate::api::backend::ServiceRef;
+use crate::api::{PluginSpec, PoolSpec};
+use crate::contents::{Contents, Wanted};
 use crate::finding::Finding;
 use crate::index::{Index, reference};
 use crate::keep::Keep;
@@ -34,14 +40,24 @@ pub struct Desired {
     pools: BTreeMap<ResourceName, Arc<PoolSpec>>,
     /// The Backends in force, each with its Pool.
     backends: BTreeMap<ResourceName, ResourceName>,
+    /// The Plugins in force. One that is deleted is so as long as it is used.
+    plugins: BTreeMap<ResourceName, Arc<PluginSpec>>,
     /// Refused resources without a version in force: the last good one, if there is one, is with the proxies.
     refused: BTreeSet<Key>,
     /// Refused Backends whose last good version went with its Pool.
     orphans: BTreeSet<ResourceName>,
+    /// Resources that cannot be judged before something they name was told.
+    waiting: BTreeSet<Key>,
     /// None where there is no cluster.
     services: Option<Services>,
     /// Of the Backends in force that name a Service.
     targets: Targets,
+    /// Secrets and ConfigMaps.
+    contents: Contents,
+    uses: Uses,
+    has_begun: bool,
+    /// What all changes before the beginning come to.
+    beginning: Outcome,
 }
 
 /// What a change comes to.
@@ -53,11 +69,38 @@ pub struct Outcome {
     pub verdicts: Vec<(Key, Option<Verdict>)>,
 }
 
+impl Outcome {
+    /// What both come to, one after the other.
+    fn then(mut self, later: Self) -> Self {
+        let Patch { upserts, removed, keep } = later.patch;
+        let back: BTreeSet<&Key> = upserts.iter().map(|(key, _)| key).collect();
+        self.patch.removed.retain(|key| !back.contains(key));
+        self.patch.upserts.extend(upserts);
+        self.patch.removed.extend(removed);
+        self.patch.keep = keep;
+        self.verdicts.extend(later.verdicts);
+        self
+    }
+}
+
 /// Why a resource is not taken.
 #[derive(Debug)]
 enum Refusal {
     Invalid(Invalid),
     Reference(RefProblem, Invalid),
+    /// Something that it names was not told yet.
+    Awaiting,
+}
+
+impl Refusal {
+    /// The same seen from one level above.
+    fn under(self, parent: &str) -> Self {
+        match self {
+            Self::Invalid(invalid) => Self::Invalid(invalid.under(parent)),
+            Self::Reference(problem, invalid) => Self::Reference(problem, invalid.under(parent)),
+            Self::Awaiting => Self::Awaiting,
+        }
+    }
 }
 
 impl From<Invalid> for Refusal {
@@ -70,23 +113,42 @@ impl Desired {
     /// For resources of a cluster, which has Services too.
     #[must_use]
     pub fn in_cluster() -> Self {
-        Self { services: Some(Services::default()), ..Self::default() }
+        Self { services: Some(Services::default()), contents: Contents::on_demand(), ..Self::default() }
     }
 
-    /// Takes in changes and judges all that they concern; `None` until every kind has had its first list.
+    /// Takes in changes and judges all that they concern; `None` until every kind has had its first list, and all
+    /// that the first resources name was told.
     pub fn apply(&mut self, changes: Changes) -> Option<Outcome> {
         for event in changes {
             self.take(event);
         }
-        if !self.missing().is_empty() {
+        if !self.unlisted().is_empty() {
             return None;
         }
+        self.touch_users();
         let dirty = self.index.take_dirty()?;
+        let outcome = self.settle(dirty);
+        let outcome = mem::take(&mut self.beginning).then(outcome);
+        if !self.has_begun && self.contents.awaited().next().is_some() {
+            self.beginning = outcome;
+            return None;
+        }
+        self.has_begun = true;
+        Some(outcome)
+    }
+
+    fn settle(&mut self, dirty: BTreeSet<Key>) -> Outcome {
         let changed = self.services.as_mut().map(Services::take_changed).unwrap_or_default();
+        let (plugins, others): (BTreeSet<Key>, BTreeSet<Key>) =
+            dirty.into_iter().partition(|key| key.kind == Kind::Plugin);
         let (pools, mut backends): (BTreeSet<Key>, BTreeSet<Key>) =
-            dirty.into_iter().partition(|key| key.kind == Kind::Pool);
+            others.into_iter().partition(|key| key.kind == Kind::Pool);
         let mut outcome = Outcome::default();
+        for plugin in plugins {
+            self.settle_plugin(&plugin.name, &mut outcome);
+        }
         let turned = self.settle_pools(pools, &mut outcome);
+        self.settle_uses(&mut outcome);
         backends.extend(self.members(&turned));
         backends.extend(changed.services.iter().flat_map(|s| self.index.clients(s)).cloned().map(Key::backend));
         for key in backends {
@@ -96,12 +158,23 @@ impl Desired {
             self.settle_endpoints(&backend, &mut outcome);
         }
         outcome.patch.keep = Keep::Only(self.refused.clone()).or(self.index.hidden().clone());
-        Some(outcome)
+        outcome
+    }
+
+    /// What is not there yet for a beginning: first lists of kinds, Secrets and ConfigMaps.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let lists = self.unlisted().into_iter().map(ToOwned::to_owned);
+        lists.chain(self.contents.awaited().map(ToString::to_string)).collect()
+    }
+
+    /// The Secrets and ConfigMaps that resources name, if they are others since the last look.
+    pub fn take_wanted(&mut self) -> Option<Wanted> {
+        self.contents.take_wanted()
     }
 
     /// Kinds whose first list has not come yet.
-    #[must_use]
-    pub fn missing(&self) -> Vec<&'static str> {
+    fn unlisted(&self) -> Vec<&'static str> {
         let given = self.index.missing().into_iter().map(Kind::as_str);
         given.chain(self.services.iter().flat_map(Services::missing)).collect()
     }
@@ -109,6 +182,7 @@ impl Desired {
     fn take(&mut self, event: Event) {
         match (event, &mut self.services) {
             (Event::Service(event), Some(services)) => services.apply(event),
+            (Event::Content(key, told), _) => self.contents.tell(key, told),
             (event, _) => drop(self.index.apply(event)),
         }
     }
@@ -119,38 +193,50 @@ impl Desired {
         let was: BTreeSet<ResourceName> = names.iter().filter(|n| self.pools.contains_key(*n)).cloned().collect();
         let order = order::bases_first(&self.index, &names);
         for name in &order.straight {
-            let result = self.index.pool(name).map(|spec| self.judge_pool(name, spec));
+            let newest = self.index.pool(name).map(|spec| self.merged(name, spec));
+            let tracked = newest.as_ref().and_then(|merged| merged.as_ref().ok()).cloned();
+            let result = newest.map(|merged| self.judge_pool(name, merged?));
             self.settle_pool(name, result, outcome);
+            self.track_pool(name, tracked.as_ref());
         }
         for (name, circle) in order.circular {
             let refusal = Refusal::Reference(RefProblem::InheritCircle, Invalid::new("spec.inherit", circle));
             self.settle_pool(&name, Some(Err(refusal)), outcome);
+            self.track_pool(&name, None);
         }
         names.into_iter().filter(|name| was.contains(name) != self.pools.contains_key(name)).collect()
     }
 
-    /// The merged specification and the message of a Pool.
-    fn judge_pool(&self, name: &ResourceName, spec: &Arc<PoolSpec>) -> Result<(Arc<PoolSpec>, Body), Refusal> {
-        let merged = match &spec.inherit {
+    /// The specification of a Pool with what it inherits.
+    fn merged(&self, name: &ResourceName, spec: &Arc<PoolSpec>) -> Result<Arc<PoolSpec>, Refusal> {
+        Ok(match &spec.inherit {
             Some(base) => Arc::new(translate::merged(spec, self.base(name, base)?)),
             None => spec.clone(),
-        };
-        let body = translate::pool(&Key::pool(name.clone()), &merged)?;
+        })
+    }
+
+    /// A merged specification with its message.
+    fn judge_pool(&self, name: &ResourceName, merged: Arc<PoolSpec>) -> Result<(Arc<PoolSpec>, Body), Refusal> {
+        let uses = self.judge_uses(name, &merged, Version::Newest)?;
+        let body = translate::pool(&Key::pool(name.clone()), &merged, uses)?;
         Ok((merged, body))
     }
 
     fn base(&self, name: &ResourceName, base: &str) -> Result<&PoolSpec, Refusal> {
-        let base = name.sibling(base).map_err(|e| Invalid::new("spec.inherit", e))?;
+        let base = Key::pool(name.sibling(base).map_err(|e| Invalid::new("spec.inherit", e))?);
         let problem = || self.absent(&base, "spec.inherit", RefProblem::BaseNotFound, RefProblem::BaseRefused);
-        self.pools.get(&base).map(Arc::as_ref).ok_or_else(problem)
+        self.pools.get(&base.name).map(Arc::as_ref).ok_or_else(problem)
     }
 
-    /// Why a Pool that is named is not in force.
-    fn absent(&self, pool: &ResourceName, field: &str, not_found: RefProblem, refused: RefProblem) -> Refusal {
-        if self.index.knows(&Key::pool(pool.clone())) {
-            return Refusal::Reference(refused, Invalid::new(field, format!("Pool {pool} is refused itself")));
+    /// Why a resource that is named is not in force.
+    fn absent(&self, named: &Key, field: &str, not_found: RefProblem, refused: RefProblem) -> Refusal {
+        if self.waiting.contains(named) {
+            return Refusal::Awaiting;
         }
-        Refusal::Reference(not_found, Invalid::new(field, format!("there is no Pool {pool}")))
+        if self.index.knows(named) {
+            return Refusal::Reference(refused, Invalid::new(field, format!("{named} is refused itself")));
+        }
+        Refusal::Reference(not_found, Invalid::new(field, format!("there is no {named}")))
     }
 
     fn settle_pool(
@@ -171,11 +257,13 @@ impl Desired {
                 outcome.patch.upserts.push((key.clone(), body));
                 None
             }
-            Some(Err(refusal)) => Some(refusal),
+            Some(Err(refusal)) => {
+                self.renew_pool(&key, outcome);
+                Some(refusal)
+            }
         };
         let in_force = self.pools.get(name).map(|spec| translate::in_force(spec));
-        self.note(&key, in_force.is_some());
-        outcome.verdicts.push((key.clone(), self.verdict(&key, refusal, in_force)));
+        self.pronounce(&key, refusal, in_force, outcome);
     }
 
     fn settle_backend(&mut self, key: &Key, outcome: &mut Outcome) {
@@ -207,8 +295,7 @@ impl Desired {
             self.targets.set(&key.name, None);
             outcome.patch.removed.push(key.clone());
         }
-        self.note(key, in_force.is_some());
-        outcome.verdicts.push((key.clone(), self.verdict(key, refusal, in_force)));
+        self.pronounce(key, refusal, in_force, outcome);
     }
 
     fn settle_endpoints(&self, backend: &ResourceName, outcome: &mut Outcome) {
@@ -237,13 +324,13 @@ impl Desired {
             return Err(Invalid::new("kind", "is no Backend").into());
         };
         let body = translate::backend(&object.key, spec)?;
-        let pool = reference(object).ok_or_else(|| Invalid::new("spec.pool", "is no name"))?;
-        if !self.pools.contains_key(&pool) {
+        let pool = Key::pool(reference(object).ok_or_else(|| Invalid::new("spec.pool", "is no name"))?);
+        if !self.pools.contains_key(&pool.name) {
             return Err(self.absent(&pool, "spec.pool", RefProblem::PoolNotFound, RefProblem::PoolRefused));
         }
         let service = spec.service.as_ref();
         let target = service.map(|wanted| target::resolve(self.services.as_ref(), &object.key.name, wanted));
-        Ok((pool, target.transpose()?, body))
+        Ok((pool.name, target.transpose()?, body))
     }
 
     /// Backends whose standing may change with that of these Pools: those that name one, and those whose last
@@ -257,23 +344,42 @@ impl Desired {
         naming.cloned().chain(holding.map(|(name, _)| Key::backend(name.clone()))).collect()
     }
 
+    /// Says what a resource is judged to be, unless that has to wait.
+    fn pronounce(&mut self, key: &Key, refusal: Option<Refusal>, in_force: Option<InForce>, outcome: &mut Outcome) {
+        self.note(key, in_force.is_some());
+        let (invalid, reference) = match refusal {
+            None => (None, None),
+            Some(Refusal::Invalid(invalid)) => (Some(invalid), None),
+            Some(Refusal::Reference(problem, invalid)) => (None, Some((problem, invalid))),
+            Some(Refusal::Awaiting) => {
+                self.waiting.insert(key.clone());
+                return;
+            }
+        };
+        self.waiting.remove(key);
+        let verdict = self.verdict(key, invalid, reference, in_force);
+        outcome.verdicts.push((key.clone(), verdict));
+    }
+
     /// What to say about a resource; `None` if it is gone. What breaks the schema outweighs the rest.
-    fn verdict(&self, key: &Key, refusal: Option<Refusal>, in_force: Option<InForce>) -> Option<Verdict> {
+    fn verdict(
+        &self,
+        key: &Key,
+        invalid: Option<Invalid>,
+        reference: Option<(RefProblem, Invalid)>,
+        in_force: Option<InForce>,
+    ) -> Option<Verdict> {
         let object = self.index.object(key);
         let finding = |invalid| finding(key, object, invalid);
         let generation = object.and_then(|o| o.generation);
-        let address = object.and_then(address);
-        let mut verdict = Verdict { in_force, address, generation, invalid: Vec::new(), reference: None };
-        match (self.index.broken(key), refusal) {
-            (Some(broken), _) => {
-                verdict.generation = broken.generation;
-                verdict.invalid = broken.findings.clone();
-            }
-            (None, None) => object.map(|_| ())?,
-            (None, Some(Refusal::Invalid(invalid))) => verdict.invalid.push(finding(invalid)),
-            (None, Some(Refusal::Reference(problem, invalid))) => verdict.reference = Some((problem, finding(invalid))),
+        let (address, used_by) = (object.and_then(address), self.uses.used_by(key));
+        if let Some(broken) = self.index.broken(key) {
+            let (generation, invalid) = (broken.generation, broken.findings.clone());
+            return Some(Verdict { in_force, address, used_by, generation, invalid, reference: None });
         }
-        Some(verdict)
+        let invalid = invalid.map(finding).into_iter().collect();
+        let reference = reference.map(|(problem, invalid)| (problem, finding(invalid)));
+        object.map(|_| Verdict { in_force, address, used_by, generation, invalid, reference })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use weir_proto::model::{Key, Kind, ResourceName};
 
-use crate::api::PoolSpec;
+use crate::api::{PluginSpec, PoolSpec};
 use crate::finding::Finding;
 use crate::keep::Keep;
 use crate::references::References;
@@ -49,7 +49,7 @@ impl Index {
             Event::Reset(kind, all) => self.complete.insert(kind) | self.reset(kind, None, all),
             Event::ResetIn(kind, namespace, all) => self.reset(kind, Some(&namespace), all),
             Event::Hidden(keep) => mem::replace(&mut self.hidden, keep) != self.hidden,
-            Event::Service(_) | Event::Problems(..) => false,
+            Event::Service(_) | Event::Content(..) | Event::Problems(..) => false,
         }
     }
 
@@ -94,7 +94,16 @@ impl Index {
     pub fn pool(&self, name: &ResourceName) -> Option<&Arc<PoolSpec>> {
         match &self.objects.get(&Key::pool(name.clone()))?.spec {
             Spec::Pool(spec) => Some(spec),
-            Spec::Backend(_) => None,
+            Spec::Backend(_) | Spec::Plugin(_) => None,
+        }
+    }
+
+    /// The specification of a Plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &ResourceName) -> Option<&Arc<PluginSpec>> {
+        match &self.objects.get(&Key::plugin(name.clone()))?.spec {
+            Spec::Plugin(spec) => Some(spec),
+            Spec::Pool(_) | Spec::Backend(_) => None,
         }
     }
 
@@ -160,8 +169,13 @@ impl Index {
         changed
     }
 
+    /// The Plugins that have changed.
+    pub fn dirty_plugins(&self) -> impl Iterator<Item = &ResourceName> {
+        self.dirty.iter().filter(|key| key.kind == Kind::Plugin).map(|key| &key.name)
+    }
+
     /// Marks a resource and all that takes values from it.
-    fn touch(&mut self, key: &Key) {
+    pub fn touch(&mut self, key: &Key) {
         let mut open = vec![key.clone()];
         while let Some(key) = open.pop() {
             if !self.dirty.insert(key.clone()) || key.kind != Kind::Pool {
@@ -196,6 +210,7 @@ pub(crate) fn reference(object: &Object) -> Option<ResourceName> {
     let pool = match &object.spec {
         Spec::Pool(spec) => spec.inherit.as_ref()?,
         Spec::Backend(spec) => &spec.pool,
+        Spec::Plugin(_) => return None,
     };
     object.key.name.sibling(pool).ok()
 }
@@ -229,8 +244,10 @@ mod tests {
         let mut index = Index::default();
         index.apply(Event::Reset(Kind::Pool, vec![pool("a", "{}")]));
         assert_eq!(index.take_dirty(), None);
-        assert_eq!(index.missing(), [Kind::Backend]);
+        assert_eq!(index.missing(), [Kind::Backend, Kind::Plugin]);
         index.apply(Event::Reset(Kind::Backend, vec![]));
+        assert_eq!(index.take_dirty(), None);
+        index.apply(Event::Reset(Kind::Plugin, vec![]));
         assert_eq!(dirty(&mut index), ["Pool default/a"]);
     }
 

@@ -26,11 +26,16 @@ impl Keep {
         Self::Only(Kind::GIVEN.map(|kind| Key { kind, name: name.clone() }).into())
     }
 
-    /// Whether a resource is among them. Endpoints go with their Backend.
+    /// Whether a resource is among them. Endpoints go with their Backend; Plugins with any Pool of their namespace, as
+    /// nobody knows which of them its last good version uses.
     #[must_use]
     pub fn covers(&self, key: &Key) -> bool {
         match self {
             Self::Only(keys) if key.kind == Kind::Endpoints => keys.contains(&Key::backend(key.name.clone())),
+            Self::Only(keys) if key.kind == Kind::Plugin => {
+                let may_use = |kept: &Key| kept.kind == Kind::Pool && kept.name.namespace() == key.name.namespace();
+                keys.contains(key) || keys.iter().any(may_use)
+            }
             Self::Only(keys) => keys.contains(key),
             Self::All => true,
         }

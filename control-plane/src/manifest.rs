@@ -1,6 +1,7 @@
 //! One file of manifests to resources or findings, by the same rules as the API server: first the
 //! structure of the schema, then its CEL rules.
 
+mod content;
 mod rules;
 mod structure;
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use weir_proto::model::{BadName, Key, Kind, ResourceName};
 
 use crate::api;
+use crate::contents::{ContentKey, Told};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
 use crate::source::{Given, Object, Spec};
@@ -56,6 +58,17 @@ pub enum Manifest {
         /// What is wrong; never empty.
         findings: Vec<Finding>,
     },
+    /// A Secret or ConfigMap.
+    Content {
+        /// Which one.
+        key: ContentKey,
+        /// What is in it, or that it cannot be read.
+        told: Told,
+        /// Where it begins.
+        place: Place,
+        /// What is wrong, without a word of what is in it.
+        findings: Vec<Finding>,
+    },
     /// Something that cannot be told to be any resource.
     Unknown {
         /// The resources that it may be meant to be.
@@ -98,11 +111,14 @@ fn read_value(origin: Origin, mut value: Value) -> Vec<Manifest> {
 }
 
 fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
-    drop_nulls(&mut value);
+    if let Some(kind) = content::kind(&value) {
+        return content::read(&origin, kind, &value);
+    }
     let kind = match read_kind(&value) {
         Ok(kind) => kind,
         Err(wrong) => return unknown(&origin, vec![wrong], hides(&value)),
     };
+    drop_nulls(api::schema(kind), &mut value);
     let key = read_key(kind, &value);
     let mut wrong = breaches(kind, &value);
     let key = match key {
@@ -126,11 +142,11 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
 /// A resource as a cluster has it, with the fields `spec` and `status`. Its definition there has judged it already,
 /// but may be older or newer than this program.
 pub(crate) fn from_cluster(key: Key, generation: Option<i64>, mut body: Value) -> Given {
-    drop_nulls(&mut body);
     let mut manifest = json!({"metadata": {"name": key.name.name()}});
     if let Some(spec) = body.get_mut("spec") {
         manifest["spec"] = spec.take();
     }
+    drop_nulls(api::schema(key.kind), &mut manifest);
     let mut wrong = breaches(key.kind, &manifest);
     if wrong.is_empty() {
         match read_spec(key.kind, manifest) {
@@ -165,14 +181,19 @@ fn hides(value: &Value) -> Keep {
     read_name(value).map_or(Keep::All, |name| Keep::named(&name))
 }
 
-/// A null is a field left out, as in Kubernetes.
-fn drop_nulls(value: &mut Value) {
+/// A null is a field left out, as in Kubernetes, but for values of any shape, where it is a null.
+fn drop_nulls(schema: &Value, value: &mut Value) {
+    if schema[api::ANYTHING] == true {
+        return;
+    }
     match value {
         Value::Object(map) => {
             map.retain(|_, child| !child.is_null());
-            map.values_mut().for_each(drop_nulls);
+            for (name, child) in map {
+                drop_nulls(schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]), child);
+            }
         }
-        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        Value::Array(list) => list.iter_mut().for_each(|item| drop_nulls(&schema["items"], item)),
         _ => {}
     }
 }
@@ -209,6 +230,7 @@ fn read_spec(kind: Kind, mut value: Value) -> Result<Spec, serde_json::Error> {
     Ok(match kind {
         Kind::Pool => Spec::Pool(Arc::new(serde_json::from_value(spec)?)),
         Kind::Backend => Spec::Backend(Arc::new(serde_json::from_value(spec)?)),
+        Kind::Plugin => Spec::Plugin(Arc::new(serde_json::from_value(spec)?)),
         Kind::Endpoints => return Err(serde_json::Error::custom("users do not write this kind")),
     })
 }
@@ -222,7 +244,9 @@ mod tests {
     fn findings(text: &str) -> Vec<String> {
         let broken = |manifest| match manifest {
             Manifest::Good(_) => Vec::new(),
-            Manifest::Broken { findings, .. } | Manifest::Unknown { findings, .. } => findings,
+            Manifest::Broken { findings, .. }
+            | Manifest::Content { findings, .. }
+            | Manifest::Unknown { findings, .. } => findings,
         };
         let manifests = read(&Path::new("f").into(), text);
         manifests.into_iter().flat_map(broken).map(|f| f.to_string()).collect()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::contents::Wanted;
 use crate::desired::{Desired, problems};
 use crate::snapshot::Snapshot;
 use crate::source::{Batch, Changes};
@@ -16,19 +17,23 @@ pub struct Publisher {
     desired: Desired,
     board: Arc<Board>,
     snapshot: watch::Sender<Option<Arc<Snapshot>>>,
+    /// The Secrets and ConfigMaps that resources name.
+    wanted: watch::Sender<Wanted>,
 }
 
 impl Publisher {
     /// A publisher that has nothing to say yet.
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
-        Self { desired: Desired::default(), board, snapshot: watch::Sender::new(None) }
+        let (snapshot, wanted) = (watch::Sender::new(None), watch::Sender::default());
+        Self { desired: Desired::default(), board, snapshot, wanted }
     }
 
-    /// The same for resources of a cluster: Services and their endpoints are awaited too.
+    /// The same for resources of a cluster: Services and their endpoints are awaited too, and so are the Secrets and
+    /// ConfigMaps that are `wanted`.
     #[must_use]
-    pub fn in_cluster(board: Arc<Board>) -> Self {
-        Self { desired: Desired::in_cluster(), ..Self::new(board) }
+    pub fn in_cluster(board: Arc<Board>, wanted: watch::Sender<Wanted>) -> Self {
+        Self { desired: Desired::in_cluster(), wanted, ..Self::new(board) }
     }
 
     /// The newest snapshot; `None` before the first.
@@ -51,8 +56,12 @@ impl Publisher {
     /// Takes in changes seen at `now`.
     pub fn apply(&mut self, changes: Changes, now: Instant) {
         let problems = problems(&changes);
-        let Some(outcome) = self.desired.apply(changes) else {
-            tracing::info!(missing = ?self.desired.missing(), "waiting for the first list");
+        let outcome = self.desired.apply(changes);
+        if let Some(wanted) = self.desired.take_wanted() {
+            self.wanted.send_replace(wanted);
+        }
+        let Some(outcome) = outcome else {
+            tracing::info!(missing = ?self.desired.missing(), "waiting for the first lists");
             return self.board.update(Vec::new(), problems);
         };
         let old = self.snapshot.borrow().clone();
@@ -130,7 +139,7 @@ mod tests {
         Some(match pb::Resource::decode(entry.encoded.clone()).unwrap().body.unwrap() {
             Body::Pool(pool) => pool.weight,
             Body::Backend(backend) => backend.weight,
-            Body::Endpoints(_) => return None,
+            Body::Endpoints(_) | Body::Plugin(_) => return None,
         })
     }
 
@@ -141,7 +150,8 @@ mod tests {
         let mut world = World::empty();
         assert!(world.apply(vec![Event::Reset(Kind::Pool, vec![pool("a", "{}")])]).is_none());
         assert!(world.apply(vec![Event::Apply(backend("x", X))]).is_none());
-        let first = world.apply(vec![Event::Reset(Kind::Backend, vec![backend("x", X)])]).unwrap();
+        assert!(world.apply(vec![Event::Reset(Kind::Backend, vec![backend("x", X)])]).is_none());
+        let first = world.apply(vec![Event::Reset(Kind::Plugin, vec![])]).unwrap();
         assert_eq!((first.count(Kind::Pool), first.count(Kind::Backend)), (1, 1));
     }
 

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_proto::model::ResourceName;
 
-/// Names, each with all that refer to it. A name need not exist.
+/// Names, each with all that refer to it. What is named need not exist.
 #[derive(Debug)]
-pub(crate) struct References<From>(BTreeMap<ResourceName, BTreeSet<From>>);
+pub(crate) struct References<From, To = ResourceName>(BTreeMap<To, BTreeSet<From>>);
 
-impl<From> Default for References<From> {
+impl<From, To> Default for References<From, To> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<From: Ord> References<From> {
-    pub(crate) fn link(&mut self, from: From, to: ResourceName) {
+impl<From: Ord, To: Ord> References<From, To> {
+    pub(crate) fn link(&mut self, from: From, to: To) {
         self.0.entry(to).or_default().insert(from);
     }
 
-    pub(crate) fn unlink(&mut self, from: &From, to: &ResourceName) {
+    pub(crate) fn unlink(&mut self, from: &From, to: &To) {
         let Some(all) = self.0.get_mut(to) else { return };
         all.remove(from);
         if all.is_empty() {
@@ -28,7 +28,7 @@ impl<From: Ord> References<From> {
     }
 
     /// All that refer to a name.
-    pub(crate) fn to(&self, name: &ResourceName) -> impl Iterator<Item = &From> {
-        self.0.get(name).into_iter().flatten()
+    pub(crate) fn to(&self, name: &To) -> impl ExactSizeIterator<Item = &From> {
+        self.0.get(name).map(BTreeSet::iter).unwrap_or_default()
     }
 }

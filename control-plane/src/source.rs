@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::model::{Key, Kind};
 
-use crate::api::{BackendSpec, PoolSpec};
+use crate::api::{BackendSpec, PluginSpec, PoolSpec};
+use crate::contents::{ContentKey, Told};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
 use crate::manifest::Origin;
@@ -37,6 +38,8 @@ pub enum Spec {
     Pool(Arc<PoolSpec>),
     /// Of a Backend.
     Backend(Arc<BackendSpec>),
+    /// Of a Plugin.
+    Plugin(Arc<PluginSpec>),
 }
 
 /// A resource that is there, with or without a usable body.
@@ -89,6 +92,9 @@ pub enum Event {
     ResetIn(Kind, Arc<str>, Vec<Given>),
     /// Something about Services is new; only a cluster has them.
     Service(ServiceEvent),
+    /// Something about a Secret or ConfigMap is new. In a cluster only those are told that were asked for, elsewhere
+    /// all there are, not later than the first lists.
+    Content(ContentKey, Told),
     /// What is wrong with a place apart from the resources that are in force; empty = nothing any more.
     Problems(String, Vec<Finding>),
     /// What may be in parts of the source that could not be read since the start: nobody knows whether it is

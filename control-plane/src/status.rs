@@ -28,6 +28,7 @@ use weir_proto::model::{Key, ResourceName};
 
 use crate::api::condition::ConditionType;
 use crate::api::pool::BalanceMethod;
+use crate::api::status::UsedBy;
 use crate::finding::Finding;
 
 /// What a resource is judged to be, apart from the proxies.
@@ -37,6 +38,8 @@ pub struct Verdict {
     pub in_force: Option<InForce>,
     /// Where the endpoints of a Backend come from, as its user wrote it.
     pub address: Option<String>,
+    /// The Pools that name a Plugin.
+    pub used_by: Option<UsedBy>,
     /// `metadata.generation` that was judged.
     pub generation: Option<i64>,
     /// What is wrong with the resource itself; empty = accepted.
@@ -60,6 +63,8 @@ pub enum InForce {
         /// Its Pool.
         pool: ResourceName,
     },
+    /// Of a Plugin.
+    Plugin,
 }
 
 /// Why a reference does not resolve.
@@ -83,6 +88,14 @@ pub enum RefProblem {
     ServiceIsExternal,
     /// The Service has no such port.
     PortNotFound,
+    /// The Plugin of a Pool does not exist.
+    PluginNotFound,
+    /// The Plugin of a Pool never was in force.
+    PluginRefused,
+    /// A Secret does not exist, or lacks a key.
+    SecretNotFound,
+    /// A ConfigMap does not exist, or lacks a key.
+    ConfigMapNotFound,
 }
 
 impl RefProblem {
@@ -99,6 +112,10 @@ impl RefProblem {
             Self::ServiceNotFound => "ServiceNotFound",
             Self::ServiceIsExternal => "ServiceIsExternal",
             Self::PortNotFound => "PortNotFound",
+            Self::PluginNotFound => "PluginNotFound",
+            Self::PluginRefused => "PluginRefused",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::ConfigMapNotFound => "ConfigMapNotFound",
         }
     }
 }
@@ -145,6 +162,8 @@ pub enum Health {
     Pool(PoolHealth),
     /// Of a Backend.
     Backend(BackendHealth),
+    /// A Plugin has none.
+    Plugin,
 }
 
 /// One condition, as in Kubernetes but without its time.

@@ -33,6 +33,11 @@ pub(crate) fn backend(name: &str, spec: &str) -> Given {
     given("Backend", name, spec)
 }
 
+/// A Plugin `default/NAME` with this spec.
+pub(crate) fn plugin(name: &str, spec: &str) -> Given {
+    given("Plugin", name, spec)
+}
+
 /// The key of a resource `default/NAME`.
 pub(crate) fn key(kind: &str, name: &str) -> Key {
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind).unwrap();
@@ -66,7 +71,7 @@ fn given(kind: &str, name: &str, spec: &str) -> Given {
     match manifest::read(&Path::new("test.yaml").into(), &text).remove(0) {
         Manifest::Good(object) => Given::Object(object),
         Manifest::Broken { key, findings } => Given::Broken { key, generation: None, findings },
-        Manifest::Unknown { findings, .. } => panic!("{findings:?}"),
+        Manifest::Content { findings, .. } | Manifest::Unknown { findings, .. } => panic!("{findings:?}"),
     }
 }
 
@@ -75,6 +80,7 @@ pub(crate) fn weighed(key: &Key, weight: u32) -> (Key, Body) {
     let body = match key.kind {
         Kind::Pool => Body::Pool(pb::Pool { weight, ..Default::default() }),
         Kind::Backend => Body::Backend(pb::Backend { weight, ..Default::default() }),
+        Kind::Plugin => Body::Plugin(pb::Plugin { timeout_ms: weight.into(), ..Default::default() }),
         Kind::Endpoints => {
             let endpoint = pb::ServiceEndpoint { address: format!("10.0.0.1:{weight}"), ..Default::default() };
             Body::Endpoints(pb::Endpoints { endpoints: vec![endpoint] })

@@ -6,10 +6,12 @@
 
 mod backend;
 mod endpoints;
+mod plugin;
 mod pool;
 
 pub use backend::backend;
 pub use endpoints::endpoints;
+pub use plugin::{Want, plugin, plugin_use, plugin_wants, use_wants};
 pub use pool::{in_force, merged, pool};
 use prost::Message;
 use weir_proto::convert::{self, Decoded};
@@ -19,26 +21,33 @@ use weir_proto::pb::resource::Body;
 /// Largest encoded body: a proxy takes messages of up to 4 MiB, and one resource should be far from it.
 const MAX_BODY: usize = 1 << 20;
 
+/// The same of a Plugin, whose code may fill a whole `ConfigMap`, which takes 1 MiB.
+const MAX_PLUGIN: usize = 2 << 20;
+
 /// Decodes a body as a proxy would, and gives its canonical form.
 fn checked(key: &Key, body: Body) -> Result<Body, Invalid> {
     let canonical = match convert::decode(key, body)? {
         Decoded::Pool(pool) => Body::from(pool.as_ref()),
         Decoded::Backend(backend) => Body::from(backend.as_ref()),
+        Decoded::Plugin(plugin) => Body::from(plugin.as_ref()),
         Decoded::Endpoints(endpoints) => Body::from(endpoints.as_ref()),
     };
-    let size = match &canonical {
-        Body::Pool(pool) => pool.encoded_len(),
-        Body::Backend(backend) => backend.encoded_len(),
-        Body::Endpoints(endpoints) => endpoints.encoded_len(),
+    let (size, most) = match &canonical {
+        Body::Pool(pool) => (pool.encoded_len(), MAX_BODY),
+        Body::Backend(backend) => (backend.encoded_len(), MAX_BODY),
+        Body::Plugin(plugin) => (plugin.encoded_len(), MAX_PLUGIN),
+        Body::Endpoints(endpoints) => (endpoints.encoded_len(), MAX_BODY),
     };
-    if size > MAX_BODY {
-        return Err(Invalid::new("spec", format!("takes {size} bytes, the most is {MAX_BODY}")));
+    if size > most {
+        return Err(Invalid::new("spec", format!("takes {size} bytes, the most is {most}")));
     }
     Ok(canonical)
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_proto::model::Files;
+
     use super::*;
     use crate::source::{Given, Object, Spec};
     use crate::testing::{backend as given_backend, pool as given_pool};
@@ -53,7 +62,8 @@ mod tests {
     fn translated(given: Given) -> Result<Body, String> {
         let object = object(given);
         match &object.spec {
-            Spec::Pool(spec) => pool(&object.key, spec),
+            Spec::Pool(spec) => pool(&object.key, spec, Vec::new()),
+            Spec::Plugin(spec) => plugin(&object.key, spec, &Files::default()),
             Spec::Backend(spec) => backend(&object.key, spec),
         }
         .map_err(|e| e.to_string())

@@ -6,6 +6,7 @@
 mod marks;
 mod value;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use marks::Marks;
@@ -13,13 +14,20 @@ use serde::de::DeserializeSeed;
 use serde_json::Value;
 
 /// One document of a file.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Document {
     text: Arc<str>,
     /// Lines of the file before it.
     lines_before: usize,
     /// Found when first asked for: most documents have nothing to report.
     marks: Arc<OnceLock<Marks>>,
+}
+
+/// Without its text, which may hold Secrets.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("lines_before", &self.lines_before).finish_non_exhaustive()
+    }
 }
 
 impl PartialEq for Document {

@@ -6,6 +6,7 @@ mod it {
     mod discovery;
     mod files;
     mod golden;
+    mod plugins;
     mod program;
     mod proxy;
     mod world;

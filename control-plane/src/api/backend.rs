@@ -59,6 +59,9 @@ pub struct BackendSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 65535))]
     pub weight: u32,
+    /// For plugins that go by scores.
+    #[serde(default)]
+    pub score: i64,
     /// False = taken out by hand: no timer and no health check clears it.
     #[serde(default = "yes")]
     pub enabled: bool,

@@ -6,8 +6,11 @@
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::Fill;
+use super::plugin_type::BuiltInType;
+use super::schema::{any, duration, free_map, size, text};
 use super::status::PoolStatus;
 
 /// Match rules and policy for a named set of backends.
@@ -67,6 +70,10 @@ pub struct PoolSpec {
     /// How a backend is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<BalanceSpec>,
+    /// Plugins, in the order in which they run, which is the same in each phase of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub plugins: Option<Vec<PluginUse>>,
     /// Limits in time; 0s = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<TimeoutsSpec>,
@@ -89,6 +96,10 @@ pub struct PoolSpec {
     /// Whether responses name pool, backend and attempts. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_headers: Option<bool>,
+    /// Free values that plugins see. A base fills the keys that are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_map")]
+    pub config: Option<Map<String, Value>>,
 }
 
 impl Fill for PoolSpec {
@@ -101,6 +112,7 @@ impl Fill for PoolSpec {
             weight,
             inherit: _, // names a relation of this pool, and is no setting
             balance,
+            plugins,
             timeouts,
             retry,
             retry_after,
@@ -108,6 +120,7 @@ impl Fill for PoolSpec {
             health,
             on_client_abort,
             debug_headers,
+            config,
         } = self;
         enabled.fill(&base.enabled);
         listeners.fill(&base.listeners);
@@ -115,6 +128,7 @@ impl Fill for PoolSpec {
         priority.fill(&base.priority);
         weight.fill(&base.weight);
         balance.fill(&base.balance);
+        plugins.fill(&base.plugins);
         timeouts.fill(&base.timeouts);
         retry.fill(&base.retry);
         retry_after.fill(&base.retry_after);
@@ -122,6 +136,7 @@ impl Fill for PoolSpec {
         health.fill(&base.health);
         on_client_abort.fill(&base.on_client_abort);
         debug_headers.fill(&base.debug_headers);
+        config.fill(&base.config);
     }
 }
 
@@ -298,6 +313,28 @@ pub enum HashSource {
     Cookie,
     /// A query parameter.
     Query,
+}
+
+/// The use of a plugin.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.name) || has(self.type)").message("one of name and type must be there"),
+    validation = Rule::new("!has(self.name) || !has(self.type)").field_path(".type").message("does not go with name: write one of them")
+)]
+pub struct PluginUse {
+    /// A Plugin of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// Instead of a name: a type that comes with Weir.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<BuiltInType>,
+    /// The parameter. Of a Plugin, it overrides the Plugin's own: field by field if both are mappings (null
+    /// takes a field out), else in whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any")]
+    pub param: Option<Value>,
 }
 
 /// Limits in time; 0s = none.
@@ -478,25 +515,7 @@ pub enum ClientAbort {
 
 impl Fill for ClientAbort {}
 
-fn duration(_: &mut SchemaGenerator) -> Schema {
-    let rule = "self.matches('^([0-9]+(ms|s|m|h))+$')";
-    text(32, rule, "must be a duration such as 250ms, 2s, 1m or 1m30s")
-}
-
-fn size(_: &mut SchemaGenerator) -> Schema {
-    text(20, "self.matches('^[0-9]+(Ki|Mi|Gi)?$')", "must be a size such as 512, 64Ki, 1Mi or 1Gi")
-}
-
 fn statuses(_: &mut SchemaGenerator) -> Schema {
     let mask = text(16, "self.matches('^[1-5][0-9xX][0-9xX]$')", "must be a status mask such as 502, 50x or 5xx");
     json_schema!({"type": "array", "maxItems": 64, "items": mask})
-}
-
-/// A string with a CEL rule rather than a pattern: a rule has a message for people.
-fn text(max_length: u32, rule: &str, message: &str) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": max_length,
-        "x-kubernetes-validations": [{"rule": rule, "message": message}],
-    })
 }

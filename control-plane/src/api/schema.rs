@@ -6,8 +6,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use weir_proto::model::Kind;
+
+/// Keyword for a value whose fields are nobody's business here.
+pub(crate) const ANYTHING: &str = "x-kubernetes-preserve-unknown-fields";
 
 /// In the order of [`Kind::ALL`].
 static SCHEMAS: LazyLock<[Value; Kind::ALL.len()]> = LazyLock::new(|| Kind::ALL.map(manifest_schema));
@@ -63,12 +67,39 @@ fn manifest_schema(kind: Kind) -> Value {
 fn metadata_schema() -> Value {
     let known = serde_json::to_value(schemars::schema_for!(ObjectMeta)).unwrap_or_default();
     let names = known["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
-    let mut properties: serde_json::Map<String, Value> =
-        names.map(|name| (name, json!({"x-kubernetes-preserve-unknown-fields": true}))).collect();
+    let mut properties: serde_json::Map<String, Value> = names.map(|name| (name, json!({(ANYTHING): true}))).collect();
     let strings = json!({"type": "object", "additionalProperties": {"type": "string"}});
     properties.insert("name".into(), json!({"type": "string"}));
     properties.insert("namespace".into(), json!({"type": "string"}));
     properties.insert("labels".into(), strings.clone());
     properties.insert("annotations".into(), strings);
     json!({"type": "object", "properties": properties, "required": ["name"]})
+}
+
+pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
+    let rule = "self.matches('^([0-9]+(ms|s|m|h))+$')";
+    text(32, rule, "must be a duration such as 250ms, 2s, 1m or 1m30s")
+}
+
+pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
+    text(20, "self.matches('^[0-9]+(Ki|Mi|Gi)?$')", "must be a size such as 512, 64Ki, 1Mi or 1Gi")
+}
+
+/// Any JSON.
+pub(super) fn any(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({(ANYTHING): true})
+}
+
+/// A mapping of anything.
+pub(super) fn free_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", (ANYTHING): true})
+}
+
+/// A string with a CEL rule rather than a pattern: a rule has a message for people.
+pub(super) fn text(max_length: u32, rule: &str, message: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": max_length,
+        "x-kubernetes-validations": [{"rule": rule, "message": message}],
+    })
 }

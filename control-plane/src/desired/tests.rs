@@ -1,5 +1,7 @@
 //! Backends that name Services.
 
+mod plugins;
+
 use weir_proto::pb;
 
 use super::*;
@@ -109,6 +111,7 @@ fn rule_1_nothing_is_settled_before_services_and_slices_are_complete() {
     let mut desired = Desired::in_cluster();
     assert!(desired.apply(vec![Event::Reset(Kind::Pool, vec![pool("a", "{}")])]).is_none());
     assert!(desired.apply(vec![Event::Reset(Kind::Backend, vec![backend("x", X)])]).is_none());
+    assert!(desired.apply(vec![Event::Reset(Kind::Plugin, vec![])]).is_none());
     assert_eq!(desired.missing(), ["Service", "EndpointSlice"]);
     assert!(desired.apply(slices(&[])).is_none());
     let outcome = desired.apply(services(&[("web", service(&[("http", 80)]))])).unwrap();

@@ -104,4 +104,40 @@ mod tests {
         let both = json!({"pool": "a", "address": "h:1", "service": {"name": "web", "port": 80}});
         assert_eq!(backend(both), ["spec.service: does not go with address: write one of them"]);
     }
+
+    #[test]
+    fn a_plugin_has_the_code_of_its_type_from_one_source() {
+        let plugin = |spec| broken(Kind::Plugin, &spec);
+        assert_eq!(plugin(json!({"type": "Random", "param": {"any": [null]}})), [""; 0]);
+        assert_eq!(plugin(json!({"type": "Lua"})), ["spec.lua: is needed with type Lua"]);
+        assert_eq!(plugin(json!({"type": "Wasm"})), ["spec.wasm: is needed with type Wasm"]);
+        let both = json!({"type": "Random", "lua": {"source": "x"}, "wasm": {"file": "/a"}});
+        assert_eq!(plugin(both), ["spec.lua: goes with type Lua only", "spec.wasm: goes with type Wasm only"]);
+        let lua = |lua: Value| plugin(json!({"type": "Lua", "lua": lua}));
+        let named = json!({"name": "a", "key": "b"});
+        assert_eq!(lua(json!({})), ["spec.lua: one of source and configMap must be there"]);
+        let both = json!({"source": "x", "configMap": named});
+        assert_eq!(lua(both), ["spec.lua.configMap: does not go with source: write one of them"]);
+        let wasm = |wasm: Value| plugin(json!({"type": "Wasm", "wasm": wasm}));
+        let sha256 = "0123456789abcdef".repeat(4);
+        for right in
+            [json!({"configMap": named}), json!({"inline": "AA=="}), json!({"url": "https://a/b", "sha256": sha256})]
+        {
+            assert_eq!(wasm(right), [""; 0]);
+        }
+        let one = "spec.wasm: exactly one of configMap, url, file and inline must be there";
+        assert_eq!(wasm(json!({})), [one]);
+        assert_eq!(wasm(json!({"file": "/a", "inline": "AA=="})), [one]);
+        assert_eq!(wasm(json!({"url": "https://a/b"})), ["spec.wasm.sha256: is needed with url"]);
+        assert_eq!(wasm(json!({"file": "/a", "sha256": sha256})), ["spec.wasm.sha256: goes with url only"]);
+        assert_eq!(wasm(json!({"file": "a.wasm"})), ["spec.wasm.file: must be an absolute path"]);
+    }
+
+    #[test]
+    fn a_use_of_a_plugin_has_a_name_or_a_type() {
+        let uses = |used: Value| broken(Kind::Pool, &json!({"plugins": [{"name": "a"}, used]}));
+        assert_eq!(uses(json!({"param": 1})), ["spec.plugins[1]: one of name and type must be there"]);
+        let both = json!({"name": "a", "type": "Random"});
+        assert_eq!(uses(both), ["spec.plugins[1].type: does not go with name: write one of them"]);
+    }
 }

@@ -148,7 +148,7 @@ mod tests {
         let source = FileSource { with_notices: false, ..FileSource::open(folder.path()).unwrap() };
         let (changes, mut received) = mpsc::channel(4);
         tokio::spawn(source.run(changes, CancellationToken::new()));
-        assert!(matches!(&received.recv().await.unwrap().changes[..], [Event::Reset(..), Event::Reset(..)]));
+        assert!(matches!(&received.recv().await.unwrap().changes[..], [Event::Reset(..), Event::Reset(..), Event::Reset(..)]));
         let manifest = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: a}\nspec: {}\n";
         std::fs::write(folder.path().join("a.yaml"), manifest).unwrap();
         let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap().changes;
@@ -168,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let activity = Arc::new(Activity::default());
         let mut reader = Reader::new(folder.path().to_owned(), activity.clone(), true);
-        assert_eq!(look(&mut reader), Some(2), "a first list of each kind");
+        assert_eq!(look(&mut reader), Some(3), "a first list of each kind");
         for i in 0..100 {
             std::fs::write(folder.path().join(format!("{i}.tmp")), "x").unwrap();
         }

@@ -1,11 +1,13 @@
 //! The resources of a cluster: what its users wrote, as the API server tells it.
 //!
-//! Objects are watched, one watch a kind and namespace. Nothing is told before each kind's first list is complete
+//! Objects are watched, one watch a kind and namespace; Secrets and ConfigMaps each by itself, and only those that
+//! resources name. Nothing is told before each kind's first list is complete
 //! in every namespace. When a watch fails, what was told stays, and it goes on where it broke off, or with a new
 //! list, which is told when it is complete.
 
 mod backoff;
 mod client;
+mod content;
 mod failures;
 mod lists;
 mod resource;
@@ -24,12 +26,14 @@ use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
+use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
-use watch::Watches;
+use self::watch::Watches;
 use weir_proto::model::{Key, Kind, ResourceName};
 
 use super::{Batch, Source};
-use crate::api::{Backend, Pool};
+use crate::api::{Backend, Plugin, Pool};
+use crate::contents::Wanted;
 use crate::metrics::Metrics;
 use crate::status::Observed;
 
@@ -43,6 +47,8 @@ pub struct KubernetesSource {
     /// Each watched by itself; one `None` = the whole cluster.
     namespaces: Vec<Option<Arc<str>>>,
     observed: Arc<Observed>,
+    /// The Secrets and ConfigMaps that resources name: the others are nobody's business.
+    wanted: Sender<Wanted>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,7 +64,7 @@ impl KubernetesSource {
     pub fn new(client: Client, namespaces: &[String], metrics: Arc<Metrics>) -> Self {
         let each = namespaces.iter().map(|namespace| Some(Arc::from(namespace.as_str())));
         let namespaces = if namespaces.is_empty() { vec![None] } else { each.collect() };
-        Self { client, namespaces, observed: Arc::default(), metrics }
+        Self { client, namespaces, observed: Arc::default(), wanted: Sender::default(), metrics }
     }
 
     /// The way to the API server.
@@ -71,6 +77,12 @@ impl KubernetesSource {
     #[must_use]
     pub fn observed(&self) -> &Arc<Observed> {
         &self.observed
+    }
+
+    /// Who names Secrets and ConfigMaps says so here.
+    #[must_use]
+    pub fn wanted(&self) -> &Sender<Wanted> {
+        &self.wanted
     }
 
     async fn watch<K: Resource<DynamicType = ()>>(&self, kind: Kind, batches: mpsc::Sender<Batch>) {
@@ -133,7 +145,11 @@ impl Source for KubernetesSource {
         let all = async {
             let pools = self.watch::<Pool>(Kind::Pool, batches.clone());
             let backends = self.watch::<Backend>(Kind::Backend, batches.clone());
-            tokio::join!(pools, backends, self.watch_services(batches.clone()), self.watch_slices(batches.clone()));
+            let plugins = self.watch::<Plugin>(Kind::Plugin, batches.clone());
+            let services = self.watch_services(batches.clone());
+            let slices = self.watch_slices(batches.clone());
+            let contents = content::watch(self.client.clone(), self.wanted.subscribe(), batches, &self.metrics);
+            tokio::join!(pools, backends, plugins, services, slices, contents);
         };
         tokio::select! {
             () = stop.cancelled() => {}

@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::health::{BackendHealth, EndpointHealth, PoolHealth};
 use super::{ConditionState, Health, InForce, Programmed, Seen, Status};
-use crate::api::status::{BackendStatus, EndpointStatus, PoolStatus, ProxyCounts, UpCounts};
+use crate::api::status::{BackendStatus, EndpointStatus, PluginStatus, PoolStatus, ProxyCounts, UpCounts};
 
-/// The status of an object of either kind.
+/// The status of an object of any kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Document {
     Pool(Box<PoolStatus>),
     Backend(Box<BackendStatus>),
+    Plugin(Box<PluginStatus>),
 }
 
 impl Document {
@@ -23,6 +24,7 @@ impl Document {
         match &status.health {
             Health::Pool(health) => Self::Pool(Box::new(pool(status, *health, seen, now))),
             Health::Backend(health) => Self::Backend(Box::new(backend(status, health, seen, now))),
+            Health::Plugin => Self::Plugin(Box::new(plugin(status, seen, now))),
         }
     }
 }
@@ -51,6 +53,15 @@ fn backend(status: &Status, health: &BackendHealth, seen: &Seen, now: Timestamp)
         address: status.verdict.address.clone(),
         endpoint_counts: Some(UpCounts::new(*up, *total)),
         endpoints: endpoints.iter().map(|endpoint| endpoint_status(endpoint, seen, now)).collect(),
+        proxies: Some(proxies(&status.programmed)),
+        observed_generation: status.verdict.generation,
+    }
+}
+
+fn plugin(status: &Status, seen: &Seen, now: Timestamp) -> PluginStatus {
+    PluginStatus {
+        conditions: conditions(status, seen, now),
+        used_by: status.verdict.used_by.clone(),
         proxies: Some(proxies(&status.programmed)),
         observed_generation: status.verdict.generation,
     }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use weir_proto::model::{Key, Kind, ResourceName};
 
 use crate::api::condition::ConditionType;
-use crate::api::status::{BackendStatus, EndpointStatus, PoolStatus};
+use crate::api::status::{BackendStatus, EndpointStatus, PluginStatus, PoolStatus};
 
 /// Written by the source and by the writer of statuses; cheap to share.
 #[derive(Debug, Default)]
@@ -140,6 +140,7 @@ impl Seen {
         match kind {
             Kind::Pool => seen.read_pool(status),
             Kind::Backend => seen.read_backend(status),
+            Kind::Plugin => seen.read_plugin(status),
             Kind::Endpoints => {}
         }
         seen
@@ -160,6 +161,14 @@ impl Seen {
         self.generation = status.observed_generation;
         self.conditions = conditions(&status.conditions);
         self.endpoints = status.endpoints.iter().filter_map(endpoint).collect();
+    }
+
+    fn read_plugin(&mut self, status: Option<&Value>) {
+        let Some(mut status) = read::<PluginStatus>(status) else { return };
+        status.conditions.retain(is_ours);
+        self.digest = Some(digest(&status));
+        self.generation = status.observed_generation;
+        self.conditions = conditions(&status.conditions);
     }
 
     /// Whether its status is equal to this one.

@@ -12,7 +12,7 @@ use weir_proto::model::{Key, Kind};
 use super::document::Document;
 use super::events::{Events, notes};
 use super::{ConditionState, Observed, Seen, Status};
-use crate::api::{API_VERSION, Backend, Pool};
+use crate::api::{API_VERSION, Backend, Plugin, Pool};
 use crate::metrics::Metrics;
 
 const FIELD_MANAGER: &str = "weir-control-plane";
@@ -75,6 +75,7 @@ impl Patcher {
     fn api(&self, key: &Key) -> Api<DynamicObject> {
         let resource = match key.kind {
             Kind::Pool => ApiResource::erase::<Pool>(&()),
+            Kind::Plugin => ApiResource::erase::<Plugin>(&()),
             Kind::Backend | Kind::Endpoints => ApiResource::erase::<Backend>(&()),
         };
         Api::namespaced_with(self.client.clone(), key.name.namespace(), &resource)

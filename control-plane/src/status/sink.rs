@@ -129,7 +129,8 @@ mod tests {
         let finding =
             Finding { place: None, key: Some(key("Pool", "a")), field: "spec".into(), message: message.into() };
         let invalid = if message.is_empty() { Vec::new() } else { vec![finding] };
-        let verdict = Verdict { in_force: None, address: None, generation: None, invalid, reference: None };
+        let verdict =
+            Verdict { in_force: None, address: None, used_by: None, generation: None, invalid, reference: None };
         Arc::new(Status { verdict, programmed: Programmed::default(), health: Health::Pool(PoolHealth::default()) })
     }
 

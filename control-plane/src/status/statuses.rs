@@ -93,8 +93,12 @@ impl Statuses {
         let (mut pools, others): (BTreeSet<Key>, BTreeSet<Key>) =
             keys.into_iter().partition(|key| key.kind == Kind::Pool);
         let mut updates = Vec::new();
-        for key in others.into_iter().filter(|key| key.kind == Kind::Backend) {
-            let status = view.backend(&key);
+        for key in others {
+            let status = match key.kind {
+                Kind::Backend => view.backend(&key),
+                Kind::Plugin => view.status(&key, |_| Health::Plugin),
+                Kind::Pool | Kind::Endpoints => continue,
+            };
             pools.extend(self.enlist(&key, status.as_ref()));
             updates.extend(self.put(key, status));
         }
@@ -230,6 +234,7 @@ mod tests {
             match &status.health {
                 Health::Pool(PoolHealth { total, up }) => write!(line, " {up}/{total}"),
                 Health::Backend(BackendHealth { total, up, .. }) => write!(line, " {up}/{total}"),
+                Health::Plugin => Ok(()),
             }
             .unwrap();
             line

@@ -133,6 +133,7 @@ mod tests {
         let verdict = Verdict {
             in_force: Some(InForce::Pool { method: Default::default(), priority: 0 }),
             address: None,
+            used_by: None,
             generation: Some(generation),
             invalid: Vec::new(),
             reference: None,

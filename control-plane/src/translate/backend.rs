@@ -12,7 +12,8 @@ use crate::api::BackendSpec;
 /// # Errors
 /// Names the field that is wrong.
 pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
-    let BackendSpec { pool, address, service, weight, enabled, labels } = spec.clone();
+    let BackendSpec { pool, address, service, weight, score, enabled, labels } = spec.clone();
     let address = address.unwrap_or_default();
-    checked(key, Body::Backend(pb::Backend { pool, address, weight, enabled, labels, from_service: service.is_some() }))
+    let from_service = service.is_some();
+    checked(key, Body::Backend(pb::Backend { pool, address, weight, enabled, labels, from_service, score }))
 }

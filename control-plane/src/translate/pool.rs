@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use weir_proto::model::units::{millis, parse_duration, parse_size};
 use weir_proto::model::{self, Invalid, Key};
 use weir_proto::pb;
@@ -30,13 +31,13 @@ pub fn in_force(spec: &PoolSpec) -> InForce {
     InForce::Pool { method: method.unwrap_or_default(), priority: spec.priority.unwrap_or_default() }
 }
 
-/// The message of a Pool whose `inherit` is already merged in.
+/// The message of a Pool whose `inherit` is already merged in, with its plugins.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn pool(key: &Key, spec: &PoolSpec) -> Result<Body, Invalid> {
+pub fn pool(key: &Key, spec: &PoolSpec, plugins: Vec<pb::PluginUse>) -> Result<Body, Invalid> {
     let message = message(key, spec.clone()).map_err(|e| e.under("spec"))?;
-    checked(key, Body::Pool(message))
+    checked(key, Body::Pool(pb::Pool { plugins, ..message }))
 }
 
 fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
@@ -48,6 +49,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         weight,
         inherit: _, // merged in by the caller
         balance,
+        plugins: _, // need more than the specification: made complete by the caller
         timeouts,
         retry,
         retry_after,
@@ -55,6 +57,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         health,
         on_client_abort,
         debug_headers,
+        config,
     } = spec;
     let default = model::Pool::new(key.name.clone());
     Ok(pb::Pool {
@@ -71,6 +74,8 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         health: Some(health_message(health.unwrap_or_default()).map_err(|e| e.under("health"))?),
         on_client_abort: client_abort(on_client_abort.unwrap_or(ClientAbort::Close)).into(),
         debug_headers: debug_headers.unwrap_or(default.debug_headers),
+        plugins: Vec::new(),
+        config: config.map(|config| Value::Object(config).to_string()).unwrap_or_default(),
     })
 }
 

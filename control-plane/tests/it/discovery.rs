@@ -103,6 +103,7 @@ fn body(key: &Key, weight: u32) -> pb::resource::Body {
         Kind::Pool => pb::resource::Body::Pool(pb::Pool { weight, ..Default::default() }),
         Kind::Backend => pb::resource::Body::Backend(pb::Backend { weight, ..Default::default() }),
         Kind::Endpoints => pb::resource::Body::Endpoints(pb::Endpoints::default()),
+        Kind::Plugin => pb::resource::Body::Plugin(pb::Plugin::default()),
     }
 }
 

@@ -152,7 +152,7 @@ pub(crate) fn weight(snapshot: &Snapshot, name: &str) -> Option<u32> {
     Some(match pb::Resource::decode(entry.encoded.clone()).unwrap().body.unwrap() {
         Body::Pool(pool) => pool.weight,
         Body::Backend(backend) => backend.weight,
-        Body::Endpoints(_) => return None,
+        Body::Endpoints(_) | Body::Plugin(_) => return None,
     })
 }
 

@@ -24,7 +24,7 @@ Examples:
   weir demo                            three servers, live figures
   weir run manifests/                  serve the resources of a folder
   weir check manifests/                say what is wrong with them
-  weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool and Backend"
+  weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool, Backend and Plugin"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! `pb::Plugin` and `model::Plugin`, and the use of one in a Pool.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -112,4 +113,36 @@ pub(super) fn encode_use(plugin_use: &PluginUse) -> pb::PluginUse {
 /// A JSON text; the empty one stands for `nothing`.
 pub(super) fn decode_json(text: &str, nothing: Value) -> Result<Value, String> {
     if text.is_empty() { Ok(nothing) } else { serde_json::from_str(text).map_err(|e| e.to_string()) }
+}
+
+/// Without what is in Secrets and ConfigMaps.
+impl fmt::Debug for pb::PluginUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin, param, files } = self;
+        let files: Vec<&String> = files.keys().collect();
+        f.debug_struct("PluginUse").field("plugin", plugin).field("param", param).field("files", &files).finish()
+    }
+}
+
+impl fmt::Debug for pb::plugin_use::Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.debug_tuple("Name").field(name).finish(),
+            Self::Type(name) => f.debug_tuple("Type").field(name).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_secret_is_never_shown() {
+        let files = [("secret/users/auth".to_owned(), b"hunter2".to_vec())].into();
+        let message = pb::Pool { plugins: vec![pb::PluginUse { files, ..Default::default() }], ..Default::default() };
+        let shown = format!("{message:?}");
+        assert!(shown.contains("secret/users/auth"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
+    }
 }

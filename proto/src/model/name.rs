@@ -24,7 +24,7 @@ impl Kind {
     pub const ALL: [Self; 4] = [Self::Pool, Self::Backend, Self::Endpoints, Self::Plugin];
 
     /// The kinds that users write.
-    pub const GIVEN: [Self; 2] = [Self::Pool, Self::Backend];
+    pub const GIVEN: [Self; 3] = [Self::Pool, Self::Backend, Self::Plugin];
 
     /// The kind as written in a manifest, if it is one of [`Self::GIVEN`].
     #[must_use]
@@ -177,6 +177,12 @@ impl Key {
     #[must_use]
     pub fn backend(name: ResourceName) -> Self {
         Self { kind: Kind::Backend, name }
+    }
+
+    /// The key of a Plugin.
+    #[must_use]
+    pub fn plugin(name: ResourceName) -> Self {
+        Self { kind: Kind::Plugin, name }
     }
 
     /// The key of the endpoints of this Backend.

@@ -140,7 +140,7 @@ fn crds_prints_both_kinds() {
     let output = weir("crds", &[]);
     let text = text(&output);
     assert!(output.status.success());
-    for kind in ["kind: Pool", "kind: Backend"] {
+    for kind in ["kind: Pool", "kind: Backend", "kind: Plugin"] {
         assert!(text.contains(kind), "{kind}");
     }
 }

@@ -8,7 +8,7 @@ fn manifest(kind: &str, spec: &str) -> String {
 }
 
 /// Spec of a Pool, and what the refusal says: the field's whole path, and where there is a rule, its words.
-const WRONG_POOLS: [(&str, &str); 21] = [
+const WRONG_POOLS: [(&str, &str); 25] = [
     ("prioritty: 1", "unknown field \"spec.prioritty\""),
     ("balance: {methode: Random}", "unknown field \"spec.balance.methode\""),
     ("match: [{path: {type: Prefix, val: /}}]", "unknown field \"spec.match[0].path.val\""),
@@ -30,6 +30,10 @@ const WRONG_POOLS: [(&str, &str); 21] = [
     ("retry: {bufferLimit: 64KB}", "must be a size such as"),
     ("retry: {statuses: ['600']}", "spec.retry.statuses[0]"),
     ("retry: {causes: [boredom]}", "spec.retry.causes[0]"),
+    ("plugins: [{param: 1}]", "one of name and type must be there"),
+    ("plugins: [{name: a, type: Random}]", "spec.plugins[0].type: Invalid value"),
+    ("plugins: [{type: Lua}]", "spec.plugins[0].type: Unsupported value"),
+    ("config: [1]", "spec.config"),
 ];
 
 /// As [`WRONG_POOLS`], for Backends.
@@ -47,6 +51,26 @@ const WRONG_BACKENDS: [(&str, &str); 11] = [
     ("pool: web, address: 'a:1', labels: {zone: 1}", "spec.labels.zone"),
 ];
 
+/// As [`WRONG_POOLS`], for Plugins.
+const WRONG_PLUGINS: [(&str, &str); 16] = [
+    ("param: {}", "spec.type: Required value"),
+    ("type: Luck", "spec.type: Unsupported value"),
+    ("type: Random, parm: {}", "unknown field \"spec.parm\""),
+    ("type: Random, failurePolicy: Ignore", "spec.failurePolicy"),
+    ("type: Random, timeout: 5", "spec.timeout"),
+    ("type: Random, lua: {source: x}", "spec.lua: Invalid value"),
+    ("type: Random, wasm: {file: /a}", "spec.wasm: Invalid value"),
+    ("type: Lua", "is needed with type Lua"),
+    ("type: Lua, lua: {}", "one of source and configMap must be there"),
+    ("type: Lua, lua: {source: x, configMap: {name: a, key: b}}", "spec.lua.configMap: Invalid value"),
+    ("type: Lua, lua: {configMap: {name: a}}", "spec.lua.configMap.key: Required value"),
+    ("type: Lua, lua: {source: x, memoryLimit: much}", "must be a size such as"),
+    ("type: Wasm, wasm: {file: /a, inline: AA==}", "exactly one of configMap, url, file and inline"),
+    ("type: Wasm, wasm: {url: 'https://a/b'}", "spec.wasm.sha256: Invalid value"),
+    ("type: Wasm, wasm: {url: 'https://a/b', sha256: abc}", "must be 64 hexadecimal digits"),
+    ("type: Wasm, wasm: {file: a.wasm, instance: Single}", "spec.wasm.instance"),
+];
+
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run starts it"]
 async fn the_api_server_refuses_each_mistake_and_names_its_field() {
@@ -55,7 +79,8 @@ async fn the_api_server_refuses_each_mistake_and_names_its_field() {
     let namespace = kube.namespace().await;
     let pools = WRONG_POOLS.map(|(spec, part)| (manifest("Pool", spec), part));
     let backends = WRONG_BACKENDS.map(|(spec, part)| (manifest("Backend", spec), part));
-    for (text, part) in pools.into_iter().chain(backends) {
+    let plugins = WRONG_PLUGINS.map(|(spec, part)| (manifest("Plugin", spec), part));
+    for (text, part) in pools.into_iter().chain(backends).chain(plugins) {
         let refusal = kube.apply_in(&namespace, &text).await.expect_err(&text).to_string();
         assert!(refusal.contains(part), "{part:?} is not in {refusal:?}");
     }
@@ -80,7 +105,7 @@ async fn the_api_server_takes_every_example_as_it_is() {
 async fn kubectl_explains_every_field() {
     let kube = Kube::shared().await;
     kube.crds().await;
-    let mut paths = vec!["pool.spec".to_owned(), "backend.spec".to_owned()];
+    let mut paths = ["pool.spec", "backend.spec", "plugin.spec"].map(str::to_owned).to_vec();
     let mut fields = 0;
     while let Some(path) = paths.pop() {
         let text = kube.kubectl(&["explain", &path]).await.unwrap();

@@ -126,8 +126,47 @@ async fn s4_kubectl_get_shows_what_is_up_and_what_is_in_force() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn a_plugin_says_who_uses_it_and_follows_its_config_map() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    let missing = "ResolvedRefs";
+    world.apply(&manifest("Plugin", "choice", "type: Random")).await;
+    world.apply(&manifest("Plugin", "script", "type: Lua, lua: {configMap: {name: scripts, key: a.lua}}")).await;
+    for name in ["web", "api"] {
+        world.apply(&manifest("Pool", name, "plugins: [{name: choice}]")).await;
+    }
+    world.becomes("Plugin", "choice", |object| object["status"]["usedBy"]["count"] == 2).await;
+    world.becomes("Plugin", "script", has(missing, "False", "ConfigMapNotFound")).await;
+
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: scripts}\ndata: {a.lua: ";
+    world.apply(&format!("{map}'return {{}}'}}\n")).await;
+    world.becomes("Plugin", "script", has(missing, "True", missing)).await;
+    let before = version(&replica).await;
+    world.apply(&format!("{map}'return {{pre = nil}}'}}\n")).await;
+    let changed = async || (version(&replica).await != before).then_some(());
+    eventually("the script is another", changed).await;
+    world.kubectl(&["delete", "configmap", "scripts"]).await;
+    world.becomes("Plugin", "script", has(missing, "False", "ConfigMapNotFound")).await;
+
+    let plugins = world.kubectl(&["get", "plug"]).await;
+    let plugins = table(&plugins);
+    assert_eq!(plugins[0], ["NAME", "TYPE", "USED-BY", "ACCEPTED", "AGE"]);
+    assert_eq!(plugins[1][..4], ["choice", "Random", "2", "True"]);
+    assert_eq!(plugins[2][..4], ["script", "Lua", "0", "True"]);
+    world.kubectl(&["delete", "plugin", "choice"]).await;
+    world.becomes("Pool", "web", has(missing, "False", "PluginNotFound")).await;
+}
+
+/// The version of all that a replica has for proxies.
+async fn version(replica: &Replica) -> String {
+    let page = get(replica.admin(), "/api/v1/resources").await.unwrap().text();
+    word(&serde_json::from_str(&page).unwrap(), "version").to_owned()
+}
+
 /// Kind, spec, the condition that does not hold, its reason, and part of its message.
-const MISTAKES: [(&str, &str, &str, &str, &str); 7] = [
+const MISTAKES: [(&str, &str, &str, &str, &str); 11] = [
     ("Pool", "match: [{path: {type: Regex, value: 'a('}}]", "Accepted", "Invalid", "spec.match[0].path.value: "),
     ("Pool", "match: [{hosts: ['a.*.b']}]", "Accepted", "Invalid", "spec.match[0].hosts[0]: "),
     ("Pool", "balance: {method: Hash}", "Accepted", "Invalid", "spec.balance.hash: "),
@@ -135,6 +174,16 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 7] = [
     ("Pool", "inherit: wrong-4", "ResolvedRefs", "InheritCircle", "spec.inherit: "),
     ("Backend", "pool: nobody, address: '10.0.0.1:80'", "ResolvedRefs", "PoolNotFound", "spec.pool: there is no Pool"),
     ("Backend", "pool: good, address: '300.1.1.1:80'", "Accepted", "Invalid", "spec.address: "),
+    ("Pool", "plugins: [{name: nobody}]", "ResolvedRefs", "PluginNotFound", "spec.plugins[0].name: there is no Plugin"),
+    ("Pool", "plugins: [{type: Random, param: [1]}]", "Accepted", "Invalid", "spec.plugins[0].param: "),
+    ("Plugin", "type: Random, param: {rate: 0}", "Accepted", "Invalid", "spec.param: "),
+    (
+        "Plugin",
+        "type: Lua, lua: {configMap: {name: nobody, key: a.lua}}",
+        "ResolvedRefs",
+        "ConfigMapNotFound",
+        "spec.lua.configMap: there is no ConfigMap",
+    ),
 ];
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! Which file gives which resource. Pure: contents of files in, changes out.
+//! Which file gives which resource, Secret or `ConfigMap`. Pure: contents of files in, changes out.
 //!
 //! A resource that two files give stays with the one that gave it first. A file that can be read only in part
 //! goes on giving what it gave before and may still hold. If it never was read whole, what it held before the
 //! start is unknown, and proxies must not take it for deleted: it is told as hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::mem;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use weir_proto::model::{Key, Kind};
 
+use crate::contents::{ContentKey, Told};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
 use crate::manifest::{self, Manifest};
@@ -33,8 +35,8 @@ pub(crate) enum Content {
 pub(crate) struct Catalog {
     files: BTreeMap<Arc<Path>, File>,
     /// The file that each resource comes from.
-    owners: BTreeMap<Key, Arc<Path>>,
-    told: BTreeMap<Key, Arc<Given>>,
+    owners: BTreeMap<Id, Arc<Path>>,
+    told: BTreeMap<Id, Arc<Item>>,
     told_problems: BTreeMap<String, Vec<Finding>>,
     told_hidden: Keep,
     has_begun: bool,
@@ -44,10 +46,73 @@ pub(crate) struct Catalog {
     serves: bool,
 }
 
-#[derive(Debug, Default)]
+/// Names what a file gives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Id {
+    Resource(Key),
+    Content(ContentKey),
+}
+
+/// What a file gives.
+#[derive(Debug, Clone, PartialEq)]
+enum Item {
+    Resource(Given),
+    Content { key: ContentKey, told: Told, place: Place },
+}
+
+impl Id {
+    /// Whether it may be among what is hidden. A document of unknown kind may be meant to be whatever has its name.
+    fn is_in(&self, hidden: &Keep) -> bool {
+        match self {
+            Self::Resource(key) => hidden.covers(key),
+            Self::Content(key) => hidden.covers(&Key::pool(key.name.clone())),
+        }
+    }
+
+    fn gone(self) -> Event {
+        match self {
+            Self::Resource(key) => Event::Delete(key),
+            Self::Content(key) => Event::Content(key, Told::Missing),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resource(key) => key.fmt(f),
+            Self::Content(key) => key.fmt(f),
+        }
+    }
+}
+
+impl Item {
+    fn id(&self) -> Id {
+        match self {
+            Self::Resource(given) => Id::Resource(given.key().clone()),
+            Self::Content { key, .. } => Id::Content(key.clone()),
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Resource(given) => given.place(),
+            Self::Content { place, .. } => Some(place.clone()),
+        }
+    }
+
+    fn event(&self) -> Event {
+        match self {
+            Self::Resource(given) => Event::Apply(given.clone()),
+            Self::Content { key, told, place: _ } => Event::Content(key.clone(), told.clone()),
+        }
+    }
+}
+
+#[derive(Default)]
 struct File {
     text: String,
-    gives: BTreeMap<Key, Gift>,
+    gives: BTreeMap<Id, Gift>,
     /// What is wrong with it apart from the resources it gives.
     problems: Vec<Finding>,
     /// What it may have held before the start, in parts that were never read.
@@ -56,7 +121,7 @@ struct File {
 
 #[derive(Debug, Clone)]
 struct Gift {
-    given: Arc<Given>,
+    given: Arc<Item>,
     /// From an earlier version of the file: it cannot be seen in this one.
     is_kept: bool,
 }
@@ -124,18 +189,18 @@ impl Catalog {
         if self.files.values().all(File::is_plain) {
             return;
         }
-        let is_real = |(key, path): &(&Key, &Arc<Path>)| !self.files[*path].gives[*key].is_kept;
-        let real: BTreeSet<Key> = self.owners.iter().filter(is_real).map(|(key, _)| key.clone()).collect();
+        let is_real = |(id, path): &(&Id, &Arc<Path>)| !self.files[*path].gives[*id].is_kept;
+        let real: BTreeSet<Id> = self.owners.iter().filter(is_real).map(|(key, _)| key.clone()).collect();
         for file in self.files.values_mut() {
             file.gives.retain(|key, gift| !gift.is_kept || !real.contains(key));
-            file.unseen = mem::take(&mut file.unseen).without(|key| real.contains(key));
+            file.unseen = mem::take(&mut file.unseen).without(|key| real.contains(&Id::Resource(key.clone())));
         }
     }
 
     /// The file that each resource comes from: the one it came from before, if that still has it, else the
     /// first by path. One that really has it goes before one that only had it.
-    fn owners(&self) -> BTreeMap<Key, Arc<Path>> {
-        let mut owners: BTreeMap<Key, (bool, bool, Arc<Path>)> = BTreeMap::new();
+    fn owners(&self) -> BTreeMap<Id, Arc<Path>> {
+        let mut owners: BTreeMap<Id, (bool, bool, Arc<Path>)> = BTreeMap::new();
         for (path, file) in &self.files {
             for (key, gift) in &file.gives {
                 let is_newcomer = self.owners.get(key) != Some(path);
@@ -164,7 +229,7 @@ impl Catalog {
     }
 
     /// What to say about a resource that another file gives already.
-    fn duplicate(&self, path: &Path, key: &Key, gift: &Gift) -> Option<Finding> {
+    fn duplicate(&self, path: &Path, key: &Id, gift: &Gift) -> Option<Finding> {
         let owner = self.owners.get(key).filter(|owner| owner.as_ref() != path && !gift.is_kept)?;
         let other = self.files.get(owner)?.gives.get(key)?;
         Some(duplicate(&gift.given, &other.given))
@@ -172,13 +237,14 @@ impl Catalog {
 
     /// The difference to what was told.
     fn changes(&mut self, problems: BTreeMap<String, Vec<Finding>>) -> Changes {
-        let now: BTreeMap<Key, Arc<Given>> =
-            self.owners.iter().filter_map(|(key, path)| self.given(key, path)).collect();
+        let now: BTreeMap<Id, Arc<Item>> = self.owners.iter().filter_map(|(key, path)| self.given(key, path)).collect();
         let before = mem::replace(&mut self.told, now);
         let mut changes: Changes = if mem::replace(&mut self.has_begun, true) {
             differences(before, &self.told)
         } else {
-            Kind::GIVEN.map(|kind| self.reset(kind)).into()
+            let contents = self.told.values().filter(|item| matches!(***item, Item::Content { .. }));
+            let contents = contents.map(|item| item.event());
+            contents.chain(Kind::GIVEN.map(|kind| self.reset(kind))).collect()
         };
         changes.extend(self.tell_hidden());
         changes.extend(self.tell_problems(problems));
@@ -199,14 +265,25 @@ impl Catalog {
         mended.chain(fresh.map(|(place, findings)| Event::Problems(place.clone(), findings.clone()))).collect()
     }
 
-    fn given(&self, key: &Key, path: &Path) -> Option<(Key, Arc<Given>)> {
+    fn given(&self, key: &Id, path: &Path) -> Option<(Id, Arc<Item>)> {
         let gift = self.files.get(path)?.gives.get(key)?;
         Some((key.clone(), gift.given.clone()))
     }
 
     fn reset(&self, kind: Kind) -> Event {
-        let of_kind = self.told.iter().filter(|(key, _)| key.kind == kind);
-        Event::Reset(kind, of_kind.map(|(_, given)| given.as_ref().clone()).collect())
+        let of_kind = |item: &Arc<Item>| match item.as_ref() {
+            Item::Resource(given) if given.key().kind == kind => Some(given.clone()),
+            _ => None,
+        };
+        Event::Reset(kind, self.told.values().filter_map(of_kind).collect())
+    }
+}
+
+/// Without its text, which may hold Secrets.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text: _, gives, problems, unseen } = self;
+        f.debug_struct("File").field("gives", gives).field("problems", problems).field("unseen", unseen).finish()
     }
 }
 
@@ -236,8 +313,14 @@ impl File {
         let mut hidden = Keep::default();
         for manifest in manifest::read(path, text) {
             match manifest {
-                Manifest::Good(object) => self.give(Given::Object(object)),
-                Manifest::Broken { key, findings } => self.give(Given::Broken { key, generation: None, findings }),
+                Manifest::Good(object) => self.give(Item::Resource(Given::Object(object))),
+                Manifest::Broken { key, findings } => {
+                    self.give(Item::Resource(Given::Broken { key, generation: None, findings }));
+                }
+                Manifest::Content { key, told, place, findings } => {
+                    self.give(Item::Content { key, told, place });
+                    self.problems.extend(findings);
+                }
                 Manifest::Unknown { hides, findings } => {
                     hidden = hidden.or(hides);
                     self.problems.extend(findings);
@@ -245,7 +328,7 @@ impl File {
             }
         }
         // What was here before may well be in the part that cannot be read.
-        for (key, gift) in before.into_iter().filter(|(key, _)| hidden.covers(key)) {
+        for (key, gift) in before.into_iter().filter(|(id, _)| id.is_in(&hidden)) {
             self.gives.entry(key).or_insert(Gift { is_kept: true, ..gift });
         }
         self.unseen = mem::take(&mut self.unseen).and(&hidden);
@@ -273,8 +356,8 @@ impl File {
         kept.into_iter().chain(held_back).map(finding).collect()
     }
 
-    fn give(&mut self, given: Given) {
-        let key = given.key().clone();
+    fn give(&mut self, given: Item) {
+        let key = given.id();
         match self.gives.get(&key) {
             Some(first) => self.problems.push(duplicate(&given, &first.given)),
             None => drop(self.gives.insert(key, Gift { given: Arc::new(given), is_kept: false })),
@@ -282,18 +365,21 @@ impl File {
     }
 }
 
-fn duplicate(refused: &Given, other: &Given) -> Finding {
+fn duplicate(refused: &Item, other: &Item) -> Finding {
     let other = other.place().map(|place| format!(" at {place}")).unwrap_or_default();
-    let message = format!("is already defined{other}, and this one is refused");
-    Finding { place: refused.place(), key: Some(refused.key().clone()), field: "metadata.name".into(), message }
+    let (key, what) = match refused.id() {
+        Id::Resource(key) => (Some(key), String::new()),
+        Id::Content(key) => (None, format!("{key} ")),
+    };
+    let message = format!("{what}is already defined{other}, and this one is refused");
+    Finding { place: refused.place(), key, field: "metadata.name".into(), message }
 }
 
-fn differences(before: BTreeMap<Key, Arc<Given>>, now: &BTreeMap<Key, Arc<Given>>) -> Changes {
-    let is_new = |key: &Key, given: &Arc<Given>| before.get(key).is_none_or(|b| !Arc::ptr_eq(b, given) && b != given);
+fn differences(before: BTreeMap<Id, Arc<Item>>, now: &BTreeMap<Id, Arc<Item>>) -> Changes {
+    let is_new = |key: &Id, given: &Arc<Item>| before.get(key).is_none_or(|b| !Arc::ptr_eq(b, given) && b != given);
     let fresh = now.iter().filter(|(key, given)| is_new(key, given));
-    let mut changes: Changes = fresh.map(|(_, given)| Event::Apply(given.as_ref().clone())).collect();
-    let gone: BTreeSet<&Key> = before.keys().filter(|key| !now.contains_key(*key)).collect();
-    changes.extend(gone.into_iter().map(|key| Event::Delete(key.clone())));
+    let mut changes: Changes = fresh.map(|(_, item)| item.event()).collect();
+    changes.extend(before.into_keys().filter(|id| !now.contains_key(id)).map(Id::gone));
     changes
 }
 
@@ -328,6 +414,7 @@ mod tests {
             Event::Delete(key) => format!("-{}", key.name.name()),
             Event::Reset(kind, all) | Event::ResetIn(kind, _, all) => format!("{kind}={}", all.len()),
             Event::Service(event) => format!("{event:?}"),
+            Event::Content(key, told) => format!("{key} {told:?}"),
             Event::Hidden(Keep::All) => "hidden=all".into(),
             Event::Hidden(Keep::Only(keys)) => format!("hidden={}", keys.len()),
             Event::Problems(_, findings) => findings.iter().map(|f| format!("!{f}")).collect::<Vec<_>>().join("\n"),
@@ -343,7 +430,7 @@ mod tests {
     #[test]
     fn the_first_look_resets_every_kind_and_later_ones_tell_differences() {
         let mut world = World::default();
-        assert_eq!(world.write(&[("a", &pool("x", 1))]), ["Pool=1", "Backend=0"]);
+        assert_eq!(world.write(&[("a", &pool("x", 1))]), ["Pool=1", "Backend=0", "Plugin=0"]);
         assert_eq!(world.write(&[("a", &pool("x", 1))]), [""; 0]);
         assert_eq!(world.write(&[("a", &pool("x", 2)), ("b", &pool("y", 1))]), ["+x", "+y"]);
         assert_eq!(world.write(&[("a", "")]), ["-x"]);
@@ -361,16 +448,16 @@ mod tests {
         assert!(told[0] == "-y" && told[1].is_empty(), "now y is really gone, and so is the problem: {told:?}");
     }
 
-    const CONFIG_MAP: &str = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {}\n";
+    const FOREIGN: &str = "---\napiVersion: v1\nkind: Service\nmetadata: {name: y}\nspec: {}\n";
 
     #[test]
     fn s6_a_foreign_document_keeps_no_other_resource_from_being_deleted() {
         let mut world = World::default();
         world.write(&[("a", &(pool("x", 1) + &pool("y", 1)))]);
-        let told = world.write(&[("a", CONFIG_MAP)]);
+        let told = world.write(&[("a", FOREIGN)]);
         assert_eq!(told[0], "-x", "{told:?}");
         assert!(told[1].ends_with("!a: Pool default/y stays in force, for it may be in the part that cannot be read"));
-        let told = world.write(&[("a", CONFIG_MAP), ("b", &pool("y", 2))]);
+        let told = world.write(&[("a", FOREIGN), ("b", &pool("y", 2))]);
         assert_eq!(told[0], "+y", "its real place goes first: {told:?}");
         assert_eq!(world.write(&[("b", "")]), ["-y"], "and it was never in the foreign document");
     }
@@ -379,8 +466,8 @@ mod tests {
     fn s2_what_could_not_be_read_since_the_start_hides_everything_until_it_is_read() {
         let mut world = World { catalog: Catalog::serving(), ..World::default() };
         let told = world.write(&[("a", "kind: ["), ("b", &pool("x", 1))]);
-        assert_eq!(told[..3], ["Pool=1", "Backend=0", "hidden=all"]);
-        assert!(told[3].contains("until it can be read, no resource is taken from a proxy"), "{told:?}");
+        assert_eq!(told[..4], ["Pool=1", "Backend=0", "Plugin=0", "hidden=all"]);
+        assert!(told[4].contains("until it can be read, no resource is taken from a proxy"), "{told:?}");
         assert_eq!(world.write(&[("a", &pool("y", 1))]), ["+y", "hidden=0", ""]);
         let told = world.write(&[("a", "kind: ["), ("c", "kind: [")]);
         assert!(told.iter().all(|told| told.starts_with('!')), "what was there is known now: {told:?}");
@@ -389,8 +476,8 @@ mod tests {
     #[test]
     fn s2_a_foreign_document_of_the_start_hides_its_name_until_that_is_found_elsewhere() {
         let mut world = World { catalog: Catalog::serving(), ..World::default() };
-        assert_eq!(world.write(&[("a", CONFIG_MAP)])[2], "hidden=2", "a Pool or a Backend");
-        assert_eq!(world.write(&[("b", &pool("y", 1))]), ["+y", "hidden=1"]);
+        assert_eq!(world.write(&[("a", FOREIGN)])[3], "hidden=3", "a Pool, a Backend or a Plugin");
+        assert_eq!(world.write(&[("b", &pool("y", 1))]), ["+y", "hidden=2"]);
         assert_eq!(world.write(&[("b", "")]), ["-y"]);
     }
 
@@ -415,8 +502,8 @@ mod tests {
         let mut world = World::default();
         let told = world.write(&[("b", &pool("x", 1)), ("a", &(pool("x", 2) + &pool("x", 3)))]);
         assert_eq!(told[0], "Pool=1");
-        assert!(told[2].starts_with("!a:7: ") && told[2].contains("at a:2,"), "{told:?}");
-        assert!(told[3].starts_with("!b:2: ") && told[3].contains("at a:2,"), "{told:?}");
+        assert!(told[3].starts_with("!a:7: ") && told[3].contains("at a:2,"), "{told:?}");
+        assert!(told[4].starts_with("!b:2: ") && told[4].contains("at a:2,"), "{told:?}");
     }
 
     #[test]
@@ -437,5 +524,38 @@ mod tests {
             assert!(!told.contains(&"-x".to_owned()), "{told:?}");
         }
         assert_eq!(world.write(&[]), ["", ""], "readable again: the same resource, and no problem");
+    }
+
+    fn secret(name: &str, value: &str) -> String {
+        format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{password: {value}}}\n")
+    }
+
+    #[test]
+    fn secrets_are_told_by_name_with_each_change_and_without_what_is_in_them() {
+        let mut world = World::default();
+        let there = r#"Secret default/s There({"password"})"#;
+        assert_eq!(world.write(&[("a", &secret("s", "hunter2"))])[0], there);
+        assert_eq!(world.write(&[("a", &secret("s", "hunter3"))]), [there]);
+        let duplicate = world.write(&[("b", &secret("s", "hunter4"))]);
+        assert_eq!(
+            duplicate,
+            ["!b:2: metadata.name: Secret default/s is already defined at a:2, and this one is refused"]
+        );
+        assert_eq!(
+            world.write(&[("a", "x: {")]).iter().filter(|told| told.starts_with("Secret")).count(),
+            1,
+            "that of b"
+        );
+        assert!(world.write(&[("a", ""), ("b", "")]).contains(&"Secret default/s Missing".to_owned()));
+        assert!(!format!("{:?}", world.catalog).contains("hunter"), "{:?}", world.catalog);
+    }
+
+    #[test]
+    fn s1_a_secret_stays_while_its_file_cannot_be_read() {
+        let mut world = World::default();
+        world.write(&[("a", &secret("s", "hunter2"))]);
+        let told = world.write(&[("a", "x: {")]);
+        assert!(told.iter().all(|told| !told.starts_with("Secret")), "{told:?}");
+        assert!(told.iter().any(|told| told.contains("Secret default/s stays in force")), "{told:?}");
     }
 }

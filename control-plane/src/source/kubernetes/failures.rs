@@ -44,6 +44,11 @@ impl Failures {
         }
     }
 
+    /// A watch is over.
+    pub(super) fn forget(&mut self, place: usize) {
+        self.failing.remove(&place);
+    }
+
     fn failed(&mut self, place: usize, error: &Error) {
         self.count.inc();
         let now = Instant::now();
@@ -54,7 +59,7 @@ impl Failures {
 }
 
 /// With what to do about it, where that is known.
-fn reason(error: &Error) -> String {
+pub(super) fn reason(error: &Error) -> String {
     let (Error::InitialListFailed(kube::Error::Api(status)) | Error::WatchStartFailed(kube::Error::Api(status))) =
         error
     else {

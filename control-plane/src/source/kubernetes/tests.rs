@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::contents::{ContentKey, ContentKind, Told};
 use crate::publish::Publisher;
 use crate::services::ServiceEvent;
 use crate::source::{Event, Given};
@@ -18,6 +19,7 @@ use crate::testing::key;
 
 const POOLS: &str = "/apis/weir.dev/v1alpha1/pools";
 const BACKENDS: &str = "/apis/weir.dev/v1alpha1/backends";
+const PLUGINS: &str = "/apis/weir.dev/v1alpha1/plugins";
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
@@ -26,6 +28,7 @@ struct World {
     server: ApiServer,
     batches: mpsc::Receiver<Batch>,
     metrics: Arc<Metrics>,
+    wanted: Sender<Wanted>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -38,10 +41,11 @@ impl World {
         let namespaces: Vec<String> = namespaces.iter().map(ToString::to_string).collect();
         let metrics = Arc::new(Metrics::new().unwrap());
         let source = KubernetesSource::new(client, &namespaces, metrics.clone());
+        let wanted = source.wanted().clone();
         let (sender, batches) = mpsc::channel(64);
         let stop = CancellationToken::new();
         tokio::spawn(source.run(sender, stop.clone()));
-        Self { server, batches, metrics, _stop: stop.drop_guard() }
+        Self { server, batches, metrics, wanted, _stop: stop.drop_guard() }
     }
 
     /// The next changes of Pools; others are passed over.
@@ -105,16 +109,16 @@ async fn a_list_is_told_and_then_each_change() {
 
 #[tokio::test]
 async fn rule_1_nothing_is_published_before_the_first_list_of_each_kind() {
-    for late in [POOLS, BACKENDS, SERVICES, SLICES] {
+    for late in [POOLS, BACKENDS, PLUGINS, SERVICES, SLICES] {
         let world = World::start(&[], |server| {
             server.put(POOLS, vec![pool("a", 1)]);
             server.hold(late, true);
         })
         .await;
-        let publisher = Publisher::in_cluster(Arc::new(Board::default()));
+        let publisher = Publisher::in_cluster(Arc::new(Board::default()), Sender::default());
         let mut snapshot = publisher.subscribe();
         tokio::spawn(publisher.run(world.batches));
-        for path in [POOLS, BACKENDS, SERVICES, SLICES].into_iter().filter(|path| *path != late) {
+        for path in [POOLS, BACKENDS, PLUGINS, SERVICES, SLICES].into_iter().filter(|path| *path != late) {
             world.server.watched(path).await;
         }
         world.server.requested(late, 1).await;
@@ -230,7 +234,7 @@ async fn failures_are_counted_and_tried_again_until_they_end() {
 async fn only_the_namespaces_that_are_named_are_asked_for() {
     let mut world = World::start(&["blog", "default"], |_| {}).await;
     assert_eq!(world.pools().await, ["="]);
-    for path in ["pools", "backends"] {
+    for path in ["pools", "backends", "plugins"] {
         world.server.watched(&format!("/apis/weir.dev/v1alpha1/namespaces/default/{path}")).await;
     }
     assert!(world.server.paths().iter().all(|path| path.contains("/namespaces/")), "{:?}", world.server.paths());
@@ -259,4 +263,84 @@ async fn the_generation_that_is_judged_is_that_of_the_object() {
         _ => None,
     });
     assert_eq!(told.await, [format!("{} Some(1)", key("Pool", "a"))]);
+}
+
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn wanted(all: &[(ContentKind, &str, u64)]) -> Wanted {
+    let key = |kind, name: &str| ContentKey { kind, name: crate::testing::name(name) };
+    all.iter().map(|(kind, name, asked)| (key(*kind, name), *asked)).collect()
+}
+
+fn secret(version: u64, password: &str) -> Value {
+    let metadata = json!({"namespace": "default", "name": "users", "resourceVersion": version.to_string(), "uid": "u"});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": password}})
+}
+
+/// What is told of Secrets and `ConfigMaps`.
+fn content(event: &Event) -> Option<String> {
+    let Event::Content(key, told) = event else { return None };
+    Some(match told {
+        Told::There(content) => {
+            let text = content.entries().iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v)));
+            format!("{key} {}", text.collect::<Vec<_>>().join(" "))
+        }
+        Told::Missing => format!("{key} is missing"),
+        Told::Unreadable(why) => format!("{key}: {why}"),
+    })
+}
+
+#[tokio::test]
+async fn only_the_secrets_and_config_maps_that_are_named_are_asked_for_each_by_its_name() {
+    let mut world = World::start(&[], |_| {}).await;
+    for path in [POOLS, BACKENDS, PLUGINS, SERVICES, SLICES] {
+        world.server.watched(path).await;
+    }
+    assert_eq!(world.server.paths().len(), 5, "{:?}", world.server.paths());
+    world.server.put(SECRETS, vec![secret(1, "b25l")]);
+    world.wanted.send_replace(wanted(&[(ContentKind::Secret, "users", 1)]));
+    assert_eq!(world.next(content).await, ["Secret default/users password=one"]);
+    let queries = world.server.watched(SECRETS).await;
+    assert!(queries.iter().all(|query| query.contains("fieldSelector=metadata.name%3Dusers")), "{queries:?}");
+    world.server.tell(SECRETS, "MODIFIED", &secret(11, "dHdv"));
+    assert_eq!(world.next(content).await, ["Secret default/users password=two"]);
+    world.server.tell(SECRETS, "DELETED", &secret(12, "dHdv"));
+    assert_eq!(world.next(content).await, ["Secret default/users is missing"]);
+    assert!(world.server.paths().iter().all(|path| path != CONFIG_MAPS));
+}
+
+#[tokio::test]
+async fn what_is_named_and_is_not_there_is_told_and_so_is_what_is_named_again() {
+    let mut world = World::start(&[], |_| {}).await;
+    world.wanted.send_replace(wanted(&[(ContentKind::ConfigMap, "scripts", 1)]));
+    assert_eq!(world.next(content).await, ["ConfigMap default/scripts is missing"]);
+    world.server.requested(CONFIG_MAPS, 2).await;
+    world.wanted.send_replace(wanted(&[(ContentKind::ConfigMap, "scripts", 2)]));
+    assert_eq!(world.next(content).await, ["ConfigMap default/scripts is missing"]);
+    world.server.requested(CONFIG_MAPS, 4).await;
+    let metadata = json!({"namespace": "default", "name": "scripts", "resourceVersion": "11", "uid": "u"});
+    let scripts = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+        "data": {"a.lua": "return {}"}, "binaryData": {"b": "aGk="}});
+    world.server.tell(CONFIG_MAPS, "ADDED", &scripts);
+    assert_eq!(world.next(content).await, ["ConfigMap default/scripts a.lua=return {} b=hi"]);
+}
+
+#[tokio::test]
+async fn s1_what_may_not_be_read_is_told_once_with_the_reason_and_what_was_told_stays() {
+    let mut world = World::start(&[], |server| {
+        server.put(SECRETS, vec![secret(1, "b25l")]);
+        server.fail(SECRETS, &[Answer(403, None), Answer(403, None)]);
+    })
+    .await;
+    world.wanted.send_replace(wanted(&[(ContentKind::Secret, "users", 1)]));
+    let told = world.next(content).await;
+    assert!(told[0].starts_with("Secret default/users: not now (403)"), "{told:?}");
+    assert_eq!(world.next(content).await, ["Secret default/users password=one"]);
+    assert_eq!(world.failures("Secret"), 2);
+    world.server.watched(SECRETS).await;
+    world.server.fail(SECRETS, &[Answer(500, None)]);
+    let gone = json!({"kind": "Status", "status": "Failure", "message": "too old", "reason": "Expired", "code": 410});
+    world.server.tell(SECRETS, "ERROR", &gone);
+    assert_eq!(world.next(content).await, ["Secret default/users password=one"], "no failure was told");
 }

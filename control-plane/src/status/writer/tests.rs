@@ -166,6 +166,7 @@ fn good(programmed: usize, total: usize) -> Status {
     let verdict = Verdict {
         in_force: Some(InForce::Pool { method: Default::default(), priority: 0 }),
         address: None,
+        used_by: None,
         generation: Some(1),
         invalid: Vec::new(),
         reference: None,

@@ -2,13 +2,13 @@
 field names one. */}}
 {{- define "weir.controlPlane.rules" -}}
 - apiGroups: [weir.dev]
-  resources: [pools, backends]
+  resources: [pools, backends, plugins]
   verbs: [get, list, watch]
 - apiGroups: [weir.dev]
-  resources: [pools/status, backends/status]
+  resources: [pools/status, backends/status, plugins/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, configmaps, secrets]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

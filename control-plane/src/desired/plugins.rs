@@ -1,0 +1,189 @@
+//! Plugins, and what Pools make of them.
+//!
+//! LIFECYCLE of a Plugin: in force -> deleted, but in force as long as a Pool uses it -> gone. Its Pools are
+//! refused meanwhile, and their last good versions need it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_proto::model::{Files, Invalid, Key, ResourceName};
+use weir_proto::pb;
+use weir_proto::pb::resource::Body;
+
+use super::uses::Needs;
+use super::{Desired, Outcome, Refusal};
+use crate::api::pool::PluginUse;
+use crate::api::{PluginSpec, PoolSpec};
+use crate::contents::{ContentKey, ContentKind, Told};
+use crate::status::{InForce, RefProblem};
+use crate::translate::{self, Want};
+
+/// Which version of a Pool is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// The one that its user gave last: its Plugins must exist.
+    Newest,
+    /// The last good one: a Plugin that was deleted since is good enough.
+    LastGood,
+}
+
+impl Desired {
+    /// Marks all that uses what has changed.
+    pub(super) fn touch_users(&mut self) {
+        for content in self.contents.take_changed() {
+            let users: Vec<Key> = self.uses.of_content(&content).cloned().collect();
+            users.iter().for_each(|user| self.index.touch(user));
+        }
+        let plugins: Vec<ResourceName> = self.index.dirty_plugins().cloned().collect();
+        for plugin in plugins {
+            let pools: Vec<ResourceName> = self.uses.of_plugin(&plugin).cloned().collect();
+            pools.into_iter().for_each(|pool| self.index.touch(&Key::pool(pool)));
+        }
+    }
+
+    /// Asks for what is used now, and looks again at Plugins that others use now.
+    pub(super) fn settle_uses(&mut self, outcome: &mut Outcome) {
+        let changed = self.uses.take_changed();
+        changed.plugins.iter().for_each(|plugin| self.settle_plugin(plugin, outcome));
+        for content in changed.contents {
+            let is_used = self.uses.of_content(&content).len() > 0;
+            self.contents.want(content, is_used);
+        }
+    }
+
+    pub(super) fn settle_plugin(&mut self, name: &ResourceName, outcome: &mut Outcome) {
+        let key = Key::plugin(name.clone());
+        let newest = self.index.plugin(name).cloned();
+        let refusal = match &newest {
+            None if self.uses.of_plugin(name).len() > 0 => None,
+            None => {
+                self.plugins.remove(name);
+                outcome.patch.removed.push(key.clone());
+                None
+            }
+            Some(spec) => match self.judge_plugin(&key, spec) {
+                Ok(body) => {
+                    self.plugins.insert(name.clone(), spec.clone());
+                    outcome.patch.upserts.push((key.clone(), body));
+                    None
+                }
+                Err(refusal) => {
+                    self.renew_plugin(&key, outcome);
+                    Some(refusal)
+                }
+            },
+        };
+        let in_force = self.plugins.get(name);
+        let needs = [newest.as_ref(), in_force].into_iter().flatten().map(|spec| plugin_needs(name, spec));
+        self.uses.set(&key, needs.fold(Needs::default(), Needs::and));
+        let in_force = in_force.map(|_| InForce::Plugin);
+        self.pronounce(&key, refusal, in_force, outcome);
+    }
+
+    fn judge_plugin(&self, key: &Key, spec: &PluginSpec) -> Result<Body, Refusal> {
+        let files = self.files(&key.name, &translate::plugin_wants(spec))?;
+        Ok(translate::plugin(key, spec, &files)?)
+    }
+
+    /// The last good version of a refused Plugin follows what it names.
+    fn renew_plugin(&self, key: &Key, outcome: &mut Outcome) {
+        let body = self.plugins.get(&key.name).and_then(|spec| self.judge_plugin(key, spec).ok());
+        outcome.patch.upserts.extend(body.map(|body| (key.clone(), body)));
+    }
+
+    /// The last good version of a refused Pool follows its Plugins and what they name: a password that is not
+    /// valid any more must not stay valid for a mistake somewhere else.
+    pub(super) fn renew_pool(&self, key: &Key, outcome: &mut Outcome) {
+        let Some(spec) = self.pools.get(&key.name).filter(|spec| spec.plugins.is_some()) else { return };
+        let uses = self.judge_uses(&key.name, spec, Version::LastGood).ok();
+        let body = uses.and_then(|uses| translate::pool(key, spec, uses).ok());
+        outcome.patch.upserts.extend(body.map(|body| (key.clone(), body)));
+    }
+
+    /// Notes what the newest version of a Pool uses, and the one in force.
+    pub(super) fn track_pool(&mut self, name: &ResourceName, newest: Option<&Arc<PoolSpec>>) {
+        let specs = newest.into_iter().chain(self.pools.get(name));
+        let needs = specs.map(|spec| self.pool_needs(name, spec)).fold(Needs::default(), Needs::and);
+        self.uses.set(&Key::pool(name.clone()), needs);
+    }
+
+    fn pool_needs(&self, pool: &ResourceName, spec: &PoolSpec) -> Needs {
+        let mut needs = Needs::default();
+        for plugin_use in spec.plugins.iter().flatten() {
+            let name = plugin_use.name.as_ref().and_then(|name| pool.sibling(name).ok());
+            let plugin = name.as_ref().and_then(|name| self.plugins.get(name));
+            let wants = translate::use_wants(plugin.map(Arc::as_ref), plugin_use);
+            needs.contents.extend(wants.iter().filter_map(|want| content_key(pool, want).ok()));
+            needs.plugins.extend(name);
+        }
+        needs
+    }
+
+    /// What each use of a plugin in a Pool comes to.
+    pub(super) fn judge_uses(
+        &self,
+        pool: &ResourceName,
+        spec: &PoolSpec,
+        version: Version,
+    ) -> Result<Vec<pb::PluginUse>, Refusal> {
+        let judge = |(i, plugin_use)| {
+            self.judge_use(pool, plugin_use, version).map_err(|e: Refusal| e.under(&format!("spec.plugins[{i}]")))
+        };
+        spec.plugins.iter().flatten().enumerate().map(judge).collect()
+    }
+
+    fn judge_use(&self, pool: &ResourceName, own: &PluginUse, version: Version) -> Result<pb::PluginUse, Refusal> {
+        let plugin = own.name.as_ref().map(|name| self.plugin_of(pool, name, version)).transpose()?;
+        let files = self.files(pool, &translate::use_wants(plugin, own))?;
+        Ok(translate::plugin_use(plugin, own, files)?)
+    }
+
+    fn plugin_of(&self, pool: &ResourceName, name: &str, version: Version) -> Result<&PluginSpec, Refusal> {
+        let name = pool.sibling(name).map_err(|e| Invalid::new("name", e))?;
+        let key = Key::plugin(name);
+        let is_there = version == Version::LastGood || self.index.knows(&key);
+        let plugin = self.plugins.get(&key.name).filter(|_| is_there).map(Arc::as_ref);
+        plugin.ok_or_else(|| self.absent(&key, "name", RefProblem::PluginNotFound, RefProblem::PluginRefused))
+    }
+
+    /// The contents of all that is named, from a resource of this name.
+    fn files(&self, from: &ResourceName, wants: &[Want]) -> Result<Files, Refusal> {
+        let mut files = BTreeMap::new();
+        for want in wants {
+            let key = content_key(from, want)?;
+            let content = match self.contents.get(&key) {
+                None => return Err(Refusal::Awaiting),
+                Some(Told::There(content)) => content.entries(),
+                Some(Told::Missing) => return Err(want.refuse(format!("there is no {key}"))),
+                Some(Told::Unreadable(why)) => return Err(want.refuse(format!("{key} cannot be read: {why}"))),
+            };
+            if let Some(wanted) = want.key.as_ref().filter(|wanted| !content.contains_key(*wanted)) {
+                return Err(want.refuse(format!("{key} has no key {wanted:?}")));
+            }
+            let path = |entry: &str| format!("{}/{}/{entry}", want.kind.prefix(), want.name);
+            files.extend(content.iter().map(|(entry, bytes)| (path(entry), bytes.clone())));
+        }
+        Ok(Files(files))
+    }
+}
+
+fn plugin_needs(name: &ResourceName, spec: &PluginSpec) -> Needs {
+    let wants = translate::plugin_wants(spec);
+    let contents = wants.iter().filter_map(|want| content_key(name, want).ok()).collect();
+    Needs { contents, ..Needs::default() }
+}
+
+fn content_key(from: &ResourceName, want: &Want) -> Result<ContentKey, Invalid> {
+    let name = from.sibling(&want.name).map_err(|e| Invalid::new(want.field, e))?;
+    Ok(ContentKey { kind: want.kind, name })
+}
+
+impl Want {
+    fn refuse(&self, why: String) -> Refusal {
+        let problem = match self.kind {
+            ContentKind::Secret => RefProblem::SecretNotFound,
+            ContentKind::ConfigMap => RefProblem::ConfigMapNotFound,
+        };
+        Refusal::Reference(problem, Invalid::new(self.field, why))
+    }
+}
