@@ -70,6 +70,7 @@ const VARIANTS: &[Variant] = &[
             "ValidatingAdmissionPolicy/weir-static",
             "ValidatingAdmissionPolicy/weir-termination-protection",
             "ClusterRole/weir-view",
+            "CustomResourceDefinition/plugins.weir.dev",
             "CustomResourceDefinition/pools.weir.dev",
         ],
         &["DaemonSet/", "Certificate/", "NetworkPolicy/", "PodMonitor/", "PrometheusRule/", "ConfigMap/", "Horizontal"],

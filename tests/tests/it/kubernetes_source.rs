@@ -140,7 +140,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: weir}
 rules:
-- {apiGroups: [weir.dev], resources: [pools, backends], verbs: [get, list, watch]}
+- {apiGroups: [weir.dev], resources: [pools, backends, plugins], verbs: [get, list, watch]}
 - {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 ---
