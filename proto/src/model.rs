@@ -22,7 +22,8 @@ pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
 pub use name::{BadName, Key, Kind, ResourceName};
 pub use pattern::Pattern;
 pub use plugin::{
-    BuiltIn, Code, FailurePolicy, Files, Lua, Param, Plugin, PluginRef, PluginUse, Wasm, WasmInstance, WasmSource,
+    BuiltIn, Code, FailurePolicy, Files, Lua, Param, Plugin, PluginRef, PluginUse, Reference, Wasm, WasmInstance,
+    WasmSource,
 };
 pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::ResourceName;
 
 pub use builtin::BuiltIn;
-pub use param::Param;
+pub use param::{Param, Reference};
 
 /// A Plugin, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]

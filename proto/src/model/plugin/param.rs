@@ -7,8 +7,10 @@
 pub mod admission;
 pub mod choice;
 pub mod cors;
+pub mod credentials;
 pub mod files;
 pub mod headers;
+pub mod rate_limit;
 pub mod rewrite;
 mod scalar;
 pub mod stickiness;
@@ -24,8 +26,10 @@ use crate::model::{HashKey, Invalid};
 pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
 pub use cors::Cors;
+pub use credentials::{ApiKey, BasicAuth, PasswordHash};
 pub use files::{Reference, references};
 pub use headers::HeaderEdit;
+pub use rate_limit::{RateKey, RateLimit};
 pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
 pub use template::{Part, Template, Variable};
@@ -65,6 +69,12 @@ pub enum Param {
     Require(Require),
     /// Of `Fault`.
     Fault(Fault),
+    /// Of `RateLimit`.
+    RateLimit(RateLimit),
+    /// Of `ApiKey`.
+    ApiKey(ApiKey),
+    /// Of `BasicAuth`.
+    BasicAuth(BasicAuth),
 }
 
 /// Of a type that needs none.
@@ -95,6 +105,9 @@ impl Param {
             BuiltIn::AllowAddresses => Self::AllowAddresses(read(param)?),
             BuiltIn::Require => Self::Require(Require::parse(param)?),
             BuiltIn::Fault => Self::Fault(Fault::parse(param)?),
+            BuiltIn::RateLimit => Self::RateLimit(RateLimit::parse(param)?),
+            BuiltIn::ApiKey => Self::ApiKey(ApiKey::parse(param, files)?),
+            BuiltIn::BasicAuth => Self::BasicAuth(BasicAuth::parse(param, files)?),
         })
     }
 }
