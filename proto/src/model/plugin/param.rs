@@ -140,6 +140,39 @@ pub(crate) mod tests {
         Param::parse(built_in, param, &Files::default()).unwrap()
     }
 
+    /// Contents of the Secrets among these documents.
+    fn secrets(documents: &[Value]) -> Files {
+        let secrets = documents.iter().filter(|document| document["kind"] == "Secret");
+        let entries = secrets.flat_map(|secret| {
+            let name = secret["metadata"]["name"].as_str().unwrap();
+            let entries = secret["stringData"].as_object().unwrap().iter();
+            entries.map(move |(key, value)| (format!("secret/{name}/{key}"), value.as_str().unwrap().into()))
+        });
+        Files(entries.collect())
+    }
+
+    #[test]
+    fn p1_there_is_an_example_of_each_type_and_each_is_right() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/plugins/builtin");
+        let mut shown = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let documents = serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap());
+            let documents: Vec<Value> = documents.collect();
+            let files = secrets(&documents);
+            for plugin in documents.iter().filter(|document| document["kind"] == "Plugin") {
+                let spec = &plugin["spec"];
+                let built_in: BuiltIn = spec["type"].as_str().unwrap().parse().unwrap();
+                Param::parse(built_in, &spec["param"], &files).unwrap_or_else(|e| panic!("{built_in}: {e}"));
+                shown.push(built_in);
+            }
+        }
+        shown.sort();
+        let mut all = BuiltIn::ALL.to_vec();
+        all.sort();
+        assert_eq!(shown, all);
+    }
+
     #[test]
     fn p1_types_without_parameter_take_none() {
         for built_in in [BuiltIn::Random, BuiltIn::LeastConnections] {

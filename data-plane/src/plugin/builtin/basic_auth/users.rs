@@ -40,7 +40,6 @@ fn is_password(hash: &PasswordHash, password: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Of "open sesame", by `mkpasswd -m sha512crypt -R 1000` and `htpasswd -B -C 4`.
     #[test]
     fn p1_only_the_right_password_of_a_known_user_lets_in() {
         let bcrypt = bcrypt::hash(b"open sesame", 4).unwrap();
