@@ -28,6 +28,7 @@ mod it {
     mod nack;
     mod plugin_languages;
     mod plugin_wasm;
+    mod plugin_builtin;
     mod readme;
     mod replicas;
     mod repository;

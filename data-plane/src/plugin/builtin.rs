@@ -1,12 +1,15 @@
 //! The plugin types that come with Weir, one a file.
 
 mod allow_addresses;
+mod api_key;
+mod basic_auth;
 mod cors;
 mod fault;
 mod hash;
 mod headers;
 mod least_connections;
 mod random;
+mod rate_limit;
 mod redirect;
 mod require;
 mod respond;
@@ -43,5 +46,8 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
         Param::AllowAddresses(param) => Arc::new(allow_addresses::AllowAddresses(param)),
         Param::Require(param) => Arc::new(require::Require::new(&param)),
         Param::Fault(param) => Arc::new(fault::Fault(param)),
+        Param::RateLimit(param) => Arc::new(rate_limit::RateLimit::new(param)),
+        Param::ApiKey(param) => Arc::new(api_key::ApiKey::new(param)),
+        Param::BasicAuth(param) => Arc::new(basic_auth::BasicAuth::new(param)),
     }
 }

@@ -59,6 +59,12 @@ built_in! {
     Require,
     /// Delays requests, or fails them, for tests.
     Fault,
+    /// Limits how many requests come in.
+    RateLimit,
+    /// Lets requests in by a key.
+    ApiKey,
+    /// Lets people in by name and password.
+    BasicAuth,
 }
 
 impl fmt::Display for BuiltIn {

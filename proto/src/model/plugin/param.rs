@@ -7,8 +7,10 @@
 pub mod admission;
 pub mod choice;
 pub mod cors;
+pub mod credentials;
 pub mod files;
 pub mod headers;
+pub mod rate_limit;
 pub mod rewrite;
 mod scalar;
 pub mod stickiness;
@@ -24,8 +26,10 @@ use crate::model::{HashKey, Invalid};
 pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
 pub use cors::Cors;
+pub use credentials::{ApiKey, BasicAuth, PasswordHash};
 pub use files::{Reference, references};
 pub use headers::HeaderEdit;
+pub use rate_limit::{RateKey, RateLimit};
 pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
 pub use template::{Part, Template, Variable};
@@ -65,6 +69,12 @@ pub enum Param {
     Require(Require),
     /// Of `Fault`.
     Fault(Fault),
+    /// Of `RateLimit`.
+    RateLimit(RateLimit),
+    /// Of `ApiKey`.
+    ApiKey(ApiKey),
+    /// Of `BasicAuth`.
+    BasicAuth(BasicAuth),
 }
 
 /// Of a type that needs none.
@@ -95,6 +105,9 @@ impl Param {
             BuiltIn::AllowAddresses => Self::AllowAddresses(read(param)?),
             BuiltIn::Require => Self::Require(Require::parse(param)?),
             BuiltIn::Fault => Self::Fault(Fault::parse(param)?),
+            BuiltIn::RateLimit => Self::RateLimit(RateLimit::parse(param)?),
+            BuiltIn::ApiKey => Self::ApiKey(ApiKey::parse(param, files)?),
+            BuiltIn::BasicAuth => Self::BasicAuth(BasicAuth::parse(param, files)?),
         })
     }
 }
@@ -125,6 +138,39 @@ pub(crate) mod tests {
 
     pub(crate) fn parse(built_in: BuiltIn, param: &Value) -> Param {
         Param::parse(built_in, param, &Files::default()).unwrap()
+    }
+
+    /// Contents of the Secrets among these documents.
+    fn secrets(documents: &[Value]) -> Files {
+        let secrets = documents.iter().filter(|document| document["kind"] == "Secret");
+        let entries = secrets.flat_map(|secret| {
+            let name = secret["metadata"]["name"].as_str().unwrap();
+            let entries = secret["stringData"].as_object().unwrap().iter();
+            entries.map(move |(key, value)| (format!("secret/{name}/{key}"), value.as_str().unwrap().into()))
+        });
+        Files(entries.collect())
+    }
+
+    #[test]
+    fn p1_there_is_an_example_of_each_type_and_each_is_right() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/plugins/builtin");
+        let mut shown = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let documents = serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap());
+            let documents: Vec<Value> = documents.collect();
+            let files = secrets(&documents);
+            for plugin in documents.iter().filter(|document| document["kind"] == "Plugin") {
+                let spec = &plugin["spec"];
+                let built_in: BuiltIn = spec["type"].as_str().unwrap().parse().unwrap();
+                Param::parse(built_in, &spec["param"], &files).unwrap_or_else(|e| panic!("{built_in}: {e}"));
+                shown.push(built_in);
+            }
+        }
+        shown.sort();
+        let mut all = BuiltIn::ALL.to_vec();
+        all.sort();
+        assert_eq!(shown, all);
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub enum Reference {
 pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
     let text = |pointer: &str| param.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     match built_in {
-        BuiltIn::Stickiness => text("/secretName").map(Reference::Secret).into_iter().collect(),
+        BuiltIn::Stickiness | BuiltIn::ApiKey | BuiltIn::BasicAuth => {
+            text("/secretName").map(Reference::Secret).into_iter().collect()
+        }
         _ => Vec::new(),
     }
 }
