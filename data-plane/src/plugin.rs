@@ -10,15 +10,21 @@ pub mod builtin;
 pub mod candidates;
 pub mod chain;
 pub mod change;
+pub mod counts;
+pub mod expiring;
 pub mod failure;
 pub mod finish;
 pub mod halt;
 pub mod local;
+pub mod lua;
 pub mod session;
 pub mod stage;
 pub mod stats;
 pub mod store;
 pub mod visit;
+
+#[cfg(test)]
+pub mod testing;
 
 pub use candidates::Candidates;
 pub use chain::Chain;

@@ -237,7 +237,7 @@ impl Forward {
         }
     }
 
-    fn choose(&self, pool: &Pool) -> Result<Option<Chosen>, Box<Halt>> {
+    fn choose(&self, pool: &Arc<Pool>) -> Result<Option<Chosen>, Box<Halt>> {
         let view = pool.runtime.view.load();
         let Some(plugins) = &pool.plugins else {
             let picked = self.pick(pool, &view, &self.tried);
@@ -256,7 +256,7 @@ impl Forward {
     }
 
     /// What plugins leave goes to the pool's method, if it is more than one (P3).
-    fn pick_with(&self, plugins: &plugin::Chain, pool: &Pool, view: &View) -> Result<Option<usize>, Box<Halt>> {
+    fn pick_with(&self, plugins: &plugin::Chain, pool: &Arc<Pool>, view: &View) -> Result<Option<usize>, Box<Halt>> {
         let connection = &self.exchange.connection;
         let scene = Scene { connection, pool, rule: text(&self.rule), server: None };
         let mut candidates = Candidates::new(&view.candidates, &self.tried);

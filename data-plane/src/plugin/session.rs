@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method};
@@ -21,7 +22,7 @@ pub struct Scene<'a> {
     /// Whose request it is.
     pub connection: &'a Rc<ClientConnection>,
     /// The pool that it is in.
-    pub pool: &'a Pool,
+    pub pool: &'a Arc<Pool>,
     /// The rule that matched.
     pub rule: &'a str,
     /// The chosen backend, once there is one.
@@ -33,15 +34,27 @@ pub struct Scene<'a> {
 #[derive(Debug)]
 pub struct Session<'a> {
     scene: Scene<'a>,
-    request: &'a Template,
+    request: &'a Rc<Template>,
     changes: Vec<Change>,
 }
 
 impl<'a> Session<'a> {
     /// A view that has changed nothing.
     #[must_use]
-    pub fn new(scene: Scene<'a>, request: &'a Template) -> Self {
+    pub fn new(scene: Scene<'a>, request: &'a Rc<Template>) -> Self {
         Self { scene, request, changes: Vec::new() }
+    }
+
+    /// Where the request is.
+    #[must_use]
+    pub fn scene(&self) -> Scene<'a> {
+        self.scene
+    }
+
+    /// The request, for who looks at it later than the session lasts.
+    #[must_use]
+    pub fn request(&self) -> &'a Rc<Template> {
+        self.request
     }
 
     /// The method.

@@ -10,7 +10,7 @@ use weir_proto::model::{
 
 use super::chain::Link;
 use super::stats::PluginStats;
-use super::{Chain, Stage, builtin};
+use super::{Chain, Stage, builtin, lua};
 
 /// Plugins, and what is made of them.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ struct Held {
 #[derive(Debug, Clone)]
 enum Program {
     BuiltIn(BuiltIn),
+    Lua(Arc<lua::Script>),
 }
 
 /// A stage, and what it was made of.
@@ -63,8 +64,8 @@ impl Store {
     /// # Errors
     /// If its code cannot be used; the one before stays.
     pub fn put(&mut self, plugin: Plugin) -> Result<(), Invalid> {
-        let program = Program::new(&plugin)?;
         let name = plugin.name.clone();
+        let program = Program::new(&plugin, &self.stats(name.to_string().into()))?;
         self.plugins.insert(name, Held { plugin: Arc::new(plugin), program });
         Ok(())
     }
@@ -108,13 +109,13 @@ impl Store {
             PluginRef::Named(name) => name.to_string().into(),
             PluginRef::InPlace(built_in) => format!("{}:{built_in}", pool.name).into(),
         };
-        let stats = self.stats.entry(name.clone()).or_insert_with(|| Arc::new(PluginStats::new(name, self.workers)));
+        let stats = self.stats(name);
         Ok(Some(Link {
             hooks: stage.hooks(),
             stage,
             policy: plugin.as_ref().map_or(FailurePolicy::default(), |plugin| plugin.failure_policy),
             timeout: plugin.as_ref().map_or(Plugin::TIMEOUT, |plugin| plugin.timeout),
-            stats: stats.clone(),
+            stats,
         }))
     }
 
@@ -137,6 +138,11 @@ impl Store {
         Ok(stage)
     }
 
+    fn stats(&mut self, name: Arc<str>) -> Arc<PluginStats> {
+        let new = || Arc::new(PluginStats::new(name.clone(), self.workers));
+        self.stats.entry(name.clone()).or_insert_with(new).clone()
+    }
+
     /// Forgets stages that no pool uses any more.
     pub fn sweep(&mut self) {
         self.stages.retain(|_, made| made.iter().any(|made| made.stage.strong_count() > 0));
@@ -144,10 +150,10 @@ impl Store {
 }
 
 impl Program {
-    fn new(plugin: &Plugin) -> Result<Self, Invalid> {
+    fn new(plugin: &Plugin, stats: &PluginStats) -> Result<Self, Invalid> {
         match &plugin.code {
             Code::BuiltIn(built_in) => Ok(Self::BuiltIn(*built_in)),
-            Code::Lua(_) => Err(Invalid::new("spec.type", "this build has no Lua")),
+            Code::Lua(code) => lua::Script::new(plugin, code, stats.counts.clone()).map(|s| Self::Lua(Arc::new(s))),
             Code::Wasm(_) => Err(Invalid::new("spec.type", "this build has no WebAssembly")),
         }
     }
@@ -155,6 +161,7 @@ impl Program {
     fn stage(&self, param: &Value, files: &Files) -> Result<Arc<dyn Stage>, Invalid> {
         match self {
             Self::BuiltIn(built_in) => builtin::stage(*built_in, param, files).map_err(|e| e.under("param")),
+            Self::Lua(script) => Ok(Arc::new(lua::Lua::new(script.clone(), param.clone()))),
         }
     }
 }

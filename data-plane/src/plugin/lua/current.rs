@@ -1,0 +1,109 @@
+//! The request that a state is called for. Tables that scripts see are made once and look here.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mlua::{Error, Lua, Table};
+
+use super::error::raise;
+use crate::http::attempt::Template;
+use crate::http::connection::ClientConnection;
+use crate::plugin::session::Scene;
+use crate::plugin::stats::Hook;
+use crate::plugin::{Change, Failure, Outcome, Session};
+use crate::pool::{Candidate, Pool};
+
+/// One call of a hook.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Which hook.
+    pub(super) hook: Hook,
+    /// The candidates, in `balance`.
+    pub(super) servers: Option<Table>,
+    /// What has become of the request, in `done`.
+    pub(super) outcome: Option<Outcome>,
+    connection: Rc<ClientConnection>,
+    pool: Arc<Pool>,
+    rule: Rc<str>,
+    server: Option<Candidate>,
+    request: Rc<Template>,
+    changes: Vec<Change>,
+}
+
+impl Call {
+    /// A call for the request of a session.
+    pub(super) fn new(hook: Hook, session: &Session<'_>) -> Self {
+        let Scene { connection, pool, rule, server } = session.scene();
+        Self {
+            hook,
+            servers: None,
+            outcome: None,
+            connection: connection.clone(),
+            pool: pool.clone(),
+            rule: rule.into(),
+            server: server.cloned(),
+            request: session.request().clone(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The same with candidates.
+    pub(super) fn with_servers(self, servers: Table) -> Self {
+        Self { servers: Some(servers), ..self }
+    }
+
+    /// The same with what has become of the request.
+    pub(super) fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome: Some(outcome), ..self }
+    }
+
+    /// A view on the request.
+    pub(super) fn session(&self) -> Session<'_> {
+        let Self { connection, pool, rule, server, request, .. } = self;
+        Session::new(Scene { connection, pool, rule, server: server.as_ref() }, request)
+    }
+
+    /// What the script changed.
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+}
+
+/// The call that runs, if one does.
+#[derive(Debug, Default)]
+pub(super) struct Current(RefCell<Option<Call>>);
+
+impl Current {
+    /// A call begins.
+    pub(super) fn enter(&self, call: Call) {
+        self.0.replace(Some(call));
+    }
+
+    /// The call is over.
+    pub(super) fn leave(&self) -> Option<Call> {
+        self.0.take()
+    }
+
+    /// Looks at the call that runs.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Call) -> mlua::Result<T>) -> mlua::Result<T> {
+        self.0.borrow().as_ref().map_or_else(|| Err(no_request()), look)
+    }
+
+    /// Changes the request or its response.
+    pub(super) fn change(&self, lua: &Lua, change: Result<Change, Failure>) -> mlua::Result<()> {
+        let change = change.map_err(|failure| raise(lua, failure))?;
+        let mut current = self.0.borrow_mut();
+        let call = current.as_mut().ok_or_else(no_request)?;
+        if !matches!(call.hook, Hook::Pre | Hook::Post) {
+            let text = format!("{} changes nothing: pre and post do", call.hook.as_str());
+            return Err(raise(lua, Failure::bad_answer(text)));
+        }
+        call.changes.push(change);
+        Ok(())
+    }
+}
+
+fn no_request() -> Error {
+    Error::runtime("there is no request: request and session are for hooks, while they run")
+}

@@ -1,0 +1,64 @@
+//! Candidates as tables, and which of them an answer names.
+
+use mlua::{Lua, Table, Value};
+
+use crate::plugin::{Candidates, Failure};
+use crate::pool::Candidate;
+
+/// The tables of one call, in the order of the candidates.
+#[derive(Debug)]
+pub(super) struct Servers {
+    list: Table,
+    /// Held besides the list, which is the script's to change.
+    tables: Vec<Table>,
+}
+
+impl Servers {
+    /// The candidates left.
+    pub(super) fn new(lua: &Lua, candidates: &Candidates<'_>) -> mlua::Result<Self> {
+        let tables: Vec<Table> = candidates.iter().map(|candidate| table(lua, candidate)).collect::<Result<_, _>>()?;
+        Ok(Self { list: lua.create_sequence_from(&tables)?, tables })
+    }
+
+    /// `session.servers`.
+    pub(super) fn list(&self) -> Table {
+        self.list.clone()
+    }
+
+    /// Leaves the candidates that an answer names: a list of them, one, or all if it is nothing.
+    pub(super) fn keep(&self, answer: &Value, candidates: &mut Candidates<'_>) -> Result<(), Failure> {
+        let table = match answer {
+            Value::Nil => return Ok(()),
+            Value::Table(table) => table,
+            other => return Err(Failure::bad_answer(format!("returns a {} in place of servers", other.type_name()))),
+        };
+        if let Some(place) = self.place(table) {
+            candidates.keep_only(place);
+            return Ok(());
+        }
+        let mut places = Vec::with_capacity(table.raw_len());
+        for entry in table.pairs::<Value, Value>() {
+            let (_, server) = entry.map_err(|error| Failure::bad_answer(error.to_string()))?;
+            let place = server.as_table().and_then(|server| self.place(server));
+            places.push(place.ok_or_else(|| Failure::bad_answer("returns a server that is no candidate"))?);
+        }
+        if candidates.keep(places) { Ok(()) } else { Err(Failure::bad_answer("returns a server twice")) }
+    }
+
+    fn place(&self, table: &Table) -> Option<usize> {
+        self.tables.iter().position(|server| server.to_pointer() == table.to_pointer())
+    }
+}
+
+/// One server.
+pub(super) fn table(lua: &Lua, Candidate { endpoint, weight, origin }: &Candidate) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(0, 6)?;
+    table.raw_set("name", endpoint.backend.name())?;
+    table.raw_set("address", endpoint.address.to_string())?;
+    table.raw_set("weight", *weight)?;
+    table.raw_set("score", origin.backend.score)?;
+    table.raw_set("in_flight", endpoint.in_flight.current())?;
+    let labels = origin.backend.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    table.raw_set("labels", lua.create_table_from(labels)?)?;
+    Ok(table)
+}
