@@ -4,19 +4,20 @@
 //! requests share; one that ran out of time or memory is given up, and the next request gets a new one (P7).
 
 mod answer;
+mod argument;
 mod cookie;
 mod current;
 mod deadline;
 mod error;
 mod globals;
 mod json;
+mod library;
 mod request;
 mod sandbox;
 mod script;
 mod servers;
 mod session;
 mod state;
-mod text;
 
 #[cfg(test)]
 mod tests;

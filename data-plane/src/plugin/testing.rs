@@ -78,9 +78,8 @@ impl Fixture {
 }
 
 fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
-    let pair = |(name, value): &(&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
+    let pair =
+        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
     Template { method: Method::GET, uri, headers, body: None, began: Instant::now() }
 }

@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mlua::{Table, Value};
 
-use super::session::text;
+use super::argument::text;
 use crate::plugin::change::{header_name, header_value};
 use crate::plugin::halt::status;
 use crate::plugin::{Failure, Flow, Halt};
@@ -44,7 +44,6 @@ impl Draft {
     fn set(&mut self, name: &str, value: &Value) -> Result<(), Failure> {
         match (name, value) {
             ("status", Value::Integer(number)) => self.status = Some(status(*number)?),
-            ("status", Value::Number(number)) if number.fract() == 0.0 => self.status = Some(status(*number as i64)?),
             ("message", Value::String(message)) => self.message = Some(message.as_bytes().to_vec()),
             ("content_type", Value::String(_)) => self.content_type = Some(header_value(&CONTENT_TYPE, text(value)?)?),
             ("location", Value::String(_)) => self.location = Some(header_value(&LOCATION, text(value)?)?),

@@ -2,7 +2,7 @@
 
 use mlua::{Table, Value};
 
-use super::session::text as argument;
+use super::argument::text as argument;
 use crate::plugin::Failure;
 
 /// The value of a `Set-Cookie` header.

@@ -29,7 +29,8 @@ pub(super) fn raise(lua: &Lua, failure: Failure) -> Error {
 }
 
 fn line(lua: &Lua) -> String {
-    let caller = lua.inspect_stack(1, |caller| Some(format!("{}:{}: ", caller.source().short_src?, caller.current_line()?)));
+    let caller =
+        lua.inspect_stack(1, |caller| Some(format!("{}:{}: ", caller.source().short_src?, caller.current_line()?)));
     caller.flatten().unwrap_or_default()
 }
 

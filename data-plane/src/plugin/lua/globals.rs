@@ -9,8 +9,9 @@ use std::time::Duration;
 use mlua::{Lua, LuaString, Table, Value, Variadic};
 use tokio::time::Instant;
 
+use super::argument::{number, text};
 use super::error::raise;
-use super::session::text;
+
 use crate::plugin::Failure;
 use crate::plugin::counts::{Counts, Series};
 use crate::plugin::expiring::{Expiring, Remembered};
@@ -48,7 +49,7 @@ fn series(arguments: &[Value]) -> Result<(Series, f64), Failure> {
     let argument = |place: usize| arguments.get(place).unwrap_or(&Value::Nil);
     let amount = match argument(1) {
         Value::Nil => 1.0,
-        other => other.as_f64().ok_or_else(|| Failure::bad_answer("the amount must be a number"))?,
+        other => number(other).ok_or_else(|| Failure::bad_answer("the amount must be a number"))?,
     };
     let labels = match argument(2) {
         Value::Nil => BTreeMap::new(),
@@ -97,7 +98,7 @@ fn set(store: &mut Expiring, key: &[u8], value: &Value, seconds: Option<f64>) ->
         }
         Value::Boolean(truth) => Remembered::Boolean(*truth),
         Value::String(text) => Remembered::Text((&*text.as_bytes()).into()),
-        other => Remembered::Number(other.as_f64().ok_or_else(|| format!("keeps no {}", other.type_name()))?),
+        other => Remembered::Number(number(other).ok_or_else(|| format!("keeps no {}", other.type_name()))?),
     };
     let expires = match seconds {
         None => None,

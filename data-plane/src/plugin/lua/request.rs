@@ -24,11 +24,7 @@ pub(super) fn table(lua: &Lua, current: &Rc<Current>) -> mlua::Result<Table> {
 type Read = fn(&Lua, &Session<'_>, &str) -> mlua::Result<Option<LuaString>>;
 
 /// A table whose fields are read when they are asked for. Not yet read-only.
-fn lazy(
-    lua: &Lua,
-    current: &Rc<Current>,
-    read: Read,
-) -> mlua::Result<Table> {
+fn lazy(lua: &Lua, current: &Rc<Current>, read: Read) -> mlua::Result<Table> {
     let current = current.clone();
     let index = lua.create_function(move |lua, (_, name): (Value, LuaString)| match name.to_str() {
         Ok(name) => current.look(|call| read(lua, &call.session(), &name)),

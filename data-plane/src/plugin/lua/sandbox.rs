@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Lua, LuaOptions, StdLib, Value};
 
 use super::deadline::Deadline;
-use super::text;
+use super::library;
 
 /// What of the base library goes: code from text, other functions' environments, output, and knobs of the interpreter.
 const REMOVED: [&str; 9] =
@@ -20,7 +20,7 @@ pub(super) fn open(memory_limit: u64, deadline: &Rc<Deadline>) -> mlua::Result<L
     lua.set_interrupt(move |_| deadline.check());
     let globals = lua.globals();
     REMOVED.iter().try_for_each(|name| globals.raw_set(*name, Value::Nil))?;
-    text::install(&lua)?;
+    library::install(&lua)?;
     Ok(lua)
 }
 

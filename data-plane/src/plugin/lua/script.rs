@@ -103,7 +103,8 @@ fn compile(name: &str, source: &str) -> Result<Vec<u8>, String> {
     // Lines are needed for errors, names of locals are not.
     let compiled = Compiler::new().set_optimization_level(2).set_debug_level(1).compile(source);
     compiled.map_err(|error| match error {
-        Error::SyntaxError { message, .. } => format!("{name}{}", &message[message.find(':').unwrap_or(0)..]),
+        // It begins with the line.
+        Error::SyntaxError { message, .. } => format!("{name}:{message}"),
         other => error::failure(name, &other).text,
     })
 }
@@ -124,7 +125,9 @@ pub(super) fn hooks(plugin: &str, returned: &Value) -> Result<[Option<mlua::Func
         let hook = Hook::ALL.iter().find(|hook| hook.as_str() == name);
         match (hook, value) {
             (Some(hook), Value::Function(function)) => hooks[*hook as usize] = Some(function),
-            (Some(hook), other) => return Err(bad(format!("{} is a {}, no function", hook.as_str(), other.type_name()))),
+            (Some(hook), other) => {
+                return Err(bad(format!("{} is a {}, no function", hook.as_str(), other.type_name())));
+            }
             (None, value) => return Err(unknown_hook(plugin, &name, &value)),
         }
     }

@@ -6,6 +6,7 @@ use http::header::SET_COOKIE;
 use mlua::{Lua, LuaString, Table, Value, Variadic};
 use weir_proto::model;
 
+use super::argument::text;
 use super::cookie;
 use super::current::{Call, Current};
 use super::json::{self, Converted};
@@ -99,17 +100,3 @@ fn response_cookie(arguments: &[Value]) -> Result<Change, Failure> {
     let cookie = cookie::text(&text(name)?, &text(value)?, attributes)?;
     Ok(Change::Response(HeaderChange::Add(SET_COOKIE, header_value(&SET_COOKIE, cookie)?)))
 }
-
-/// The text of a string or a number.
-pub(super) fn text(value: &Value) -> Result<String, Failure> {
-    match value {
-        Value::String(text) => match text.to_str() {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(Failure::bad_answer("a text that is not UTF-8")),
-        },
-        Value::Integer(number) => Ok(number.to_string()),
-        Value::Number(number) => Ok(number.to_string()),
-        other => Err(Failure::bad_answer(format!("a {} in place of a string", other.type_name()))),
-    }
-}
-

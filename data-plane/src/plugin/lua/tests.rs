@@ -117,7 +117,10 @@ async fn p2_an_answer_has_defaults_and_a_location_alone_redirects() {
     assert_eq!(halted("return {}"), Halt::default());
     let halt = halted("return {status = 403, message = 'no', content_type = 'text/html', headers = {['X-A'] = 1}}");
     assert_eq!((halt.status.as_u16(), &*halt.body), (403, &b"no"[..]));
-    assert_eq!((&halt.headers["content-type"], &halt.headers["x-a"]), (&"text/html".parse().unwrap(), &"1".parse().unwrap()));
+    assert_eq!(
+        (&halt.headers["content-type"], &halt.headers["x-a"]),
+        (&"text/html".parse().unwrap(), &"1".parse().unwrap())
+    );
     let halt = halted("return {location = '/login'}");
     assert_eq!((halt.status.as_u16(), &halt.headers["location"]), (302, &HeaderValue::from_static("/login")));
     assert_eq!(halted("return {location = '/login', status = 307}").status, 307);
@@ -248,7 +251,7 @@ async fn p3_what_is_no_candidate_or_comes_twice_is_a_bad_answer() {
         Value::Null,
     );
     let fixture = fixture();
-    let mut balance = || stage.balance(&mut fixture.session(), &mut fixture.all());
+    let balance = || stage.balance(&mut fixture.session(), &mut fixture.all());
     assert!(balance().is_ok());
     assert_eq!(balance().unwrap_err().cause, Cause::BadAnswer, "a server of an earlier request");
 }
@@ -280,10 +283,12 @@ async fn p7_loops_and_floods_end_in_time_and_the_next_request_has_a_fresh_state(
         ("local t = {} while true do t[#t + 1] = {} end", Cause::Memory),
         ("return ('x'):rep(1e9)", Cause::Memory),
         ("local s = 'x' while true do s = s .. s end", Cause::Memory),
-        ("return table.create(1e8)", Cause::Memory),
+        ("return table.create(1e6)", Cause::Memory),
         ("return buffer.create(1e9)", Cause::Memory),
-        ("table.move({}, 1, 1e9, 2, {})", Cause::Memory),
-        ("local function f() return 1 + f() end f()", Cause::Error),
+        ("table.move({}, 1, 1e9, 2, {})", Cause::Error),
+        ("local s = ('a'):rep(5e5) return s:find(('a'):rep(2e5) .. 'b', 1, true) or error('none')", Cause::Error),
+        ("local s = ('a'):rep(5e5) return s:split(('a'):rep(2e5) .. 'b')[2] or error('none')", Cause::Error),
+        ("local function f() return 1 + f() end f()", Cause::Memory),
         ("local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x", Cause::Error),
         ("error('no')", Cause::Error),
         ("error({})", Cause::Error),
@@ -291,19 +296,23 @@ async fn p7_loops_and_floods_end_in_time_and_the_next_request_has_a_fresh_state(
         ("local a = nil + 1", Cause::Error),
     ];
     for (body, cause) in bodies {
-        let source = format!("local calls = 0 return {{ pre = function(request)
+        let source = format!(
+            "local calls = 0 return {{ pre = function(request)
             calls += 1
             if request.path == '/ok' then return {{message = tostring(calls)}} end
             {body}
-        end }}");
+        end }}"
+        );
         let stage = stage(&source, Value::Null);
         let began = std::time::SystemTime::now();
-        let failure = run(&stage, &fixture()).0.expect_err(body);
+        let fixture = fixture();
+        let failure = run(&stage, &fixture).0.expect_err(body);
         assert!(began.elapsed().unwrap() < Duration::from_secs(2), "{body} took {:?}", began.elapsed());
         assert_eq!(failure.cause, cause, "{body}: {failure}");
         assert!(failure.text.starts_with("shop/limits"), "{failure}");
-        let next = run(&stage, &fixture().with_request("/ok", &[])).0;
-        assert!(matches!(next, Ok(Flow::Halt(_))), "{body}: {next:?}");
+        let next = run(&stage, &fixture.with_request("/ok", &[])).0;
+        let calls = if cause == Cause::Error { "2" } else { "1" };
+        assert!(matches!(&next, Ok(Flow::Halt(halt)) if halt.body == calls), "{body}: {next:?}");
     }
 }
 
@@ -318,22 +327,19 @@ async fn p7_a_state_that_ran_out_of_time_or_memory_is_not_used_again_and_what_wa
         return {message = calls .. ' ' .. store.get('all')}
     end }";
     let stage = stage(source, Value::Null);
-    let fixture = fixture();
-    let mut expected = Vec::new();
+    let mut fixture = fixture();
     let mut said = Vec::new();
-    let call = |fixture: &Fixture| run(&stage, fixture).0;
-    let mut fixture = fixture;
-    for (target, after) in [("/?bad=error", "3 3"), ("/?bad=time", "1 5"), ("/?bad=memory", "1 7")] {
-        fixture = fixture.with_request("/", &[]);
-        let _ = call(&fixture);
-        fixture = fixture.with_request(target, &[]);
-        assert!(call(&fixture).is_err(), "{target}");
-        fixture = fixture.with_request("/", &[]);
-        let Ok(Flow::Halt(halt)) = call(&fixture) else { panic!("{target}") };
-        said.push(String::from_utf8(halt.body.to_vec()).unwrap());
-        expected.push(after);
+    for target in ["/?bad=error", "/?bad=time", "/?bad=memory"] {
+        for target in ["/", target, "/"] {
+            fixture = fixture.with_request(target, &[]);
+            match run(&stage, &fixture).0 {
+                Ok(Flow::Halt(halt)) => said.push(String::from_utf8(halt.body.to_vec()).unwrap()),
+                other => said.push(format!("{:?}", other.unwrap_err().cause)),
+            }
+        }
     }
-    assert_eq!(said, ["3 3", "1 6", "1 9"]);
+    let (after_error, after_time) = (["1 1", "Error", "3 3"], ["4 4", "Timeout", "1 6"]);
+    assert_eq!(said, [after_error, after_time, ["2 7", "Memory", "1 9"]].concat());
 }
 
 #[tokio::test]
@@ -347,12 +353,31 @@ async fn p7_errors_name_plugin_and_line() {
 
 #[tokio::test]
 async fn a_script_reaches_nothing_outside() {
-    for name in ["io", "os", "debug", "require", "loadstring", "load", "dofile", "getfenv", "setfenv", "print", "collectgarbage"] {
+    for name in [
+        "io",
+        "os",
+        "debug",
+        "require",
+        "loadstring",
+        "load",
+        "dofile",
+        "getfenv",
+        "setfenv",
+        "print",
+        "collectgarbage",
+    ] {
         let halt = halted(&format!("return {{message = tostring({name})}}"));
         assert_eq!(halt.body, "nil", "{name}");
     }
-    for change in ["string.find = nil", "store.get = nil", "request.path = '/'", "session.config.tier = 'x'",
-        "request.headers['a'] = 'b'", "getmetatable('').__index = nil", "setmetatable(request, {})"] {
+    for change in [
+        "string.find = nil",
+        "store.get = nil",
+        "request.path = '/'",
+        "session.config.tier = 'x'",
+        "request.headers['a'] = 'b'",
+        "getmetatable('').__index = nil",
+        "setmetatable(request, {})",
+    ] {
         assert_eq!(failed(change).cause, Cause::Error, "{change}");
     }
 }
@@ -364,10 +389,12 @@ async fn a_request_that_is_over_is_not_seen_again() {
         kept = coroutine.wrap(function() return request.path end)
     end }";
     let stage = stage(source, Value::Null);
-    assert!(run(&stage, &fixture()).0.is_ok());
-    let (step, _) = run(&stage, &fixture().with_request("/second", &[]));
-    assert!(matches!(step, Ok(Flow::Halt(halt)) if halt.body == "/second"));
-    assert!(script("return { pre = function() end }").is_ok());
+    let fixture = fixture();
+    assert!(run(&stage, &fixture).0.is_ok());
+    let (step, _) = run(&stage, &fixture.with_request("/second", &[]));
+    assert!(matches!(&step, Ok(Flow::Halt(halt)) if halt.body == "/second"), "{step:?}");
+    let refused = script("log(1) return { pre = store.get('a') or function() end, done = session.pool }").unwrap_err();
+    assert!(refused.reason.starts_with("shop/limits:1: "), "{refused:?}");
 }
 
 #[test]
@@ -407,7 +434,14 @@ async fn t1_scripts_count_with_labels() {
     let sums = stage.script.counts().sums();
     let seen: Vec<_> = sums.into_iter().map(|(series, sum)| (series.labels.len(), sum)).collect();
     assert_eq!(seen, [(0, 1.5), (1, 2.0)]);
-    for call in ["count()", "count({})", "count('a', -1)", "count('a', 'x')", "count('a', 1, 'b')", "count('a', 1, {plugin = 'x'})"] {
+    for call in [
+        "count()",
+        "count({})",
+        "count('a', -1)",
+        "count('a', 'x')",
+        "count('a', 1, 'b')",
+        "count('a', 1, {plugin = 'x'})",
+    ] {
         assert_eq!(failed(call).cause, Cause::BadAnswer, "{call}");
     }
 }
@@ -417,7 +451,13 @@ async fn the_store_keeps_plain_values() {
     let halt = halted("store.set('a', 1.5) store.set('b', 'x', 60) store.set('c', true) store.set('a', nil)
         return {message = tostring(store.get('a')) .. store.get('b') .. tostring(store.get('c')) .. tostring(store.get('d'))}");
     assert_eq!(halt.body, "nilxtruenil");
-    for call in ["store.set('a', {})", "store.set('a', 1, 0)", "store.set('a', 1, -1)", "store.set('a', 1, 1/0)", "store.set('a', ('x'):rep(1048577))"] {
+    for call in [
+        "store.set('a', {})",
+        "store.set('a', 1, 0)",
+        "store.set('a', 1, -1)",
+        "store.set('a', 1, 1/0)",
+        "store.set('a', ('x'):rep(1048577))",
+    ] {
         assert_eq!(failed(call).cause, Cause::BadAnswer, "{call}");
     }
 }

@@ -1,17 +1,26 @@
-//! `string.find` and `string.split` in time that grows with the text. The interpreter's own compare every place of a
-//! text with all of what is sought, without a look at the clock: minutes, within a few megabytes.
+//! Library functions in bounded time. The interpreter's own `string.find` and `string.split` compare every place of a
+//! text with all of what is sought, `table.move` moves a billion times nothing, none with a look at the clock: minutes.
 
 use memchr::memmem;
-use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Error, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
 /// Characters that make a pattern of a text.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 
+/// Most elements that `table.move` moves.
+const MAX_MOVED: f64 = 100_000.0;
+
 /// Puts them in place of the interpreter's.
 pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
     let string: Table = lua.globals().raw_get("string")?;
-    let by_pattern: Function = string.raw_get("find")?;
-    let find = move |lua: &Lua, (text, sought, start, plain): (LuaString, LuaString, Option<i64>, Value)| {
+    string.raw_set("find", find(lua, string.raw_get("find")?)?)?;
+    string.raw_set("split", split(lua, string.raw_get("split")?)?)?;
+    let table: Table = lua.globals().raw_get("table")?;
+    table.raw_set("move", move_some(lua, table.raw_get("move")?)?)
+}
+
+fn find(lua: &Lua, by_pattern: Function) -> mlua::Result<Function> {
+    lua.create_function(move |lua: &Lua, (text, sought, start, plain): (LuaString, LuaString, Option<i64>, Value)| {
         let is_plain = !matches!(plain, Value::Nil | Value::Boolean(false));
         if !is_plain && sought.as_bytes().iter().any(|byte| SPECIAL.contains(byte)) {
             return by_pattern.call::<MultiValue>((text, sought, start));
@@ -20,14 +29,23 @@ pub(super) fn install(lua: &Lua) -> mlua::Result<()> {
             Some(place) => place.into_lua_multi(lua),
             None => Value::Nil.into_lua_multi(lua),
         }
-    };
-    string.raw_set("find", lua.create_function(find)?)?;
-    let by_bytes: Function = string.raw_get("split")?;
-    let split = move |lua: &Lua, (text, separator): (LuaString, Option<LuaString>)| match separator {
+    })
+}
+
+fn split(lua: &Lua, by_byte: Function) -> mlua::Result<Function> {
+    lua.create_function(move |lua, (text, separator): (LuaString, Option<LuaString>)| match separator {
         Some(separator) if separator.as_bytes().len() > 1 => split_by(lua, &text, &separator),
-        separator => by_bytes.call::<Table>((text, separator)),
-    };
-    string.raw_set("split", lua.create_function(split)?)
+        separator => by_byte.call::<Table>((text, separator)),
+    })
+}
+
+fn move_some(lua: &Lua, any: Function) -> mlua::Result<Function> {
+    lua.create_function(move |_, (from, first, last, to, target): (Table, f64, f64, f64, Option<Table>)| {
+        if last - first > MAX_MOVED {
+            return Err(Error::runtime(format!("table.move moves at most {MAX_MOVED} elements")));
+        }
+        any.call::<Table>((from, first, last, to, target))
+    })
 }
 
 /// First and last place, counted from 1; a negative start counts from the end.
@@ -72,13 +90,22 @@ mod tests {
             "('a1c'):find('(%d)(%a)')",
             "table.concat(('a, b, c'):split(', '), '|')",
             "table.concat(('a,b'):split(','), '|')",
+            "table.concat(table.move({1, 2, 3}, 2, 3, 1), '|')",
+            "table.concat(table.move({1, 2, 3}, 1, 3, 2, {9}), '|')",
             "table.concat((', '):split(', '), '|')",
             "table.concat(('abc'):split(''), '|')",
             "table.concat((''):split('ab'), '|')",
             "table.concat(('a,b'):split(), '|')",
         ];
         for call in calls {
-            let of = |lua: &Lua| lua.load(call).eval::<MultiValue>().unwrap().into_iter().map(|v| v.to_string().unwrap()).collect::<Vec<_>>();
+            let of = |lua: &Lua| {
+                lua.load(call)
+                    .eval::<MultiValue>()
+                    .unwrap()
+                    .into_iter()
+                    .map(|v| v.to_string().unwrap())
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(of(&ours), of(&theirs), "{call}");
         }
     }
