@@ -18,6 +18,7 @@ pub mod halt;
 pub mod local;
 pub mod lua;
 pub mod session;
+pub mod set_cookie;
 pub mod stage;
 pub mod stats;
 pub mod store;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
-use weir_proto::model::{self, Key, ResourceName};
+use weir_proto::model::{self, Key, Kind, ResourceName};
 use weir_proto::pb::discovery_server::{Discovery, DiscoveryServer};
 use weir_proto::pb::node_message::Body;
 use weir_proto::pb::{self, Answer, Delta, NodeMessage, Rejection, Resource, Subscribe, resource};
@@ -182,6 +182,21 @@ pub fn terminating(address: SocketAddr) -> pb::ServiceEndpoint {
 /// If the name is none.
 pub fn endpoints(backend: &str, endpoints: Vec<pb::ServiceEndpoint>) -> Resource {
     resource(&Key::endpoints(full_name(backend)), resource::Body::Endpoints(pb::Endpoints { endpoints }))
+}
+
+/// A Plugin of [`NAMESPACE`], as it goes over the wire.
+///
+/// # Panics
+/// If the name is none.
+pub fn plugin(name: &str, plugin: pb::Plugin) -> Resource {
+    let key = Key { kind: Kind::Plugin, name: full_name(name) };
+    resource(&key, resource::Body::Plugin(plugin))
+}
+
+/// A use of the Plugin of this name with this parameter, JSON or empty, as it goes over the wire.
+pub fn plugin_use(name: &str, param: &str) -> pb::PluginUse {
+    let plugin = Some(pb::plugin_use::Plugin::Name(name.to_owned()));
+    pb::PluginUse { plugin, param: param.to_owned(), ..pb::PluginUse::default() }
 }
 
 fn full_name(name: &str) -> ResourceName {

@@ -26,6 +26,7 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod plugin_lua;
     mod readme;
     mod replicas;
     mod repository;

@@ -45,18 +45,6 @@ impl<'a> Session<'a> {
         Self { scene, request, changes: Vec::new() }
     }
 
-    /// Where the request is.
-    #[must_use]
-    pub fn scene(&self) -> Scene<'a> {
-        self.scene
-    }
-
-    /// The request, for who looks at it later than the session lasts.
-    #[must_use]
-    pub fn request(&self) -> &'a Rc<Template> {
-        self.request
-    }
-
     /// The method.
     #[must_use]
     pub fn method(&self) -> &'a Method {
@@ -160,5 +148,37 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
         self.changes
+    }
+
+    /// The same view for code that cannot borrow.
+    #[must_use]
+    pub fn keep(&self) -> Kept {
+        let Scene { connection, pool, rule, server } = self.scene;
+        Kept {
+            connection: connection.clone(),
+            pool: pool.clone(),
+            rule: rule.into(),
+            server: server.cloned(),
+            request: self.request.clone(),
+        }
+    }
+}
+
+/// What a view shows, owned: for code that a request cannot be lent to, such as an instance of a component.
+#[derive(Debug)]
+pub struct Kept {
+    connection: Rc<ClientConnection>,
+    pool: Arc<Pool>,
+    rule: Box<str>,
+    server: Option<Candidate>,
+    request: Rc<Template>,
+}
+
+impl Kept {
+    /// The view.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        let Self { connection, pool, rule, server, request } = self;
+        Session::new(Scene { connection, pool, rule, server: server.as_ref() }, request)
     }
 }

@@ -1,18 +1,13 @@
 //! The request that a state is called for. Tables that scripts see are made once and look here.
 
 use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use mlua::{Error, Lua, Table};
 
 use super::error::raise;
-use crate::http::attempt::Template;
-use crate::http::connection::ClientConnection;
-use crate::plugin::session::Scene;
+use crate::plugin::session::Kept;
 use crate::plugin::stats::Hook;
 use crate::plugin::{Change, Failure, Outcome, Session};
-use crate::pool::{Candidate, Pool};
 
 /// One call of a hook.
 #[derive(Debug)]
@@ -23,29 +18,14 @@ pub(super) struct Call {
     pub(super) servers: Option<Table>,
     /// What has become of the request, in `done`.
     pub(super) outcome: Option<Outcome>,
-    connection: Rc<ClientConnection>,
-    pool: Arc<Pool>,
-    rule: Rc<str>,
-    server: Option<Candidate>,
-    request: Rc<Template>,
+    request: Kept,
     changes: Vec<Change>,
 }
 
 impl Call {
     /// A call for the request of a session.
     pub(super) fn new(hook: Hook, session: &Session<'_>) -> Self {
-        let Scene { connection, pool, rule, server } = session.scene();
-        Self {
-            hook,
-            servers: None,
-            outcome: None,
-            connection: connection.clone(),
-            pool: pool.clone(),
-            rule: rule.into(),
-            server: server.cloned(),
-            request: session.request().clone(),
-            changes: Vec::new(),
-        }
+        Self { hook, servers: None, outcome: None, request: session.keep(), changes: Vec::new() }
     }
 
     /// The same with candidates.
@@ -60,8 +40,7 @@ impl Call {
 
     /// A view on the request.
     pub(super) fn session(&self) -> Session<'_> {
-        let Self { connection, pool, rule, server, request, .. } = self;
-        Session::new(Scene { connection, pool, rule, server: server.as_ref() }, request)
+        self.request.session()
     }
 
     /// What the script changed.

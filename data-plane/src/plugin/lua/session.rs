@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
 use mlua::{Lua, LuaString, Table, Value, Variadic};
 use weir_proto::model;
 
@@ -12,6 +11,7 @@ use super::current::{Call, Current};
 use super::json::{self, Converted};
 use super::servers;
 use crate::plugin::change::{HeaderChange, header_name, header_value};
+use crate::plugin::set_cookie::set_cookie;
 use crate::plugin::{Change, Failure};
 
 /// The table, of whichever request is current.
@@ -93,10 +93,9 @@ fn response_header(arguments: &[Value]) -> Result<Change, Failure> {
 
 fn response_cookie(arguments: &[Value]) -> Result<Change, Failure> {
     let (name, value, attributes) = match arguments {
-        [name, value] | [name, value, Value::Nil] => (name, value, None),
-        [name, value, Value::Table(attributes)] => (name, value, Some(attributes)),
-        _ => return Err(Failure::bad_answer("takes a name, a value and a table of attributes")),
+        [name, value] => (name, value, &Value::Nil),
+        [name, value, attributes] => (name, value, attributes),
+        _ => return Err(Failure::bad_answer("takes a name, a value and attributes")),
     };
-    let cookie = cookie::text(&text(name)?, &text(value)?, attributes)?;
-    Ok(Change::Response(HeaderChange::Add(SET_COOKIE, header_value(&SET_COOKIE, cookie)?)))
+    set_cookie(&text(name)?, &text(value)?, &cookie::attributes(attributes)?).map(Change::Response)
 }
