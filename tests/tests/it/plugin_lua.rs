@@ -122,7 +122,7 @@ async fn p4_post_sees_the_choice_and_changes_request_and_response() {
     let mut proxy = Proxy::start(resources.clone()).await;
     let answer = proxy.get("/a/b").await;
     assert!(answer.text().contains("web-1/a/b"), "{}", answer.text());
-    assert_eq!(answer.header("x-rule"), "shop/web");
+    assert_eq!(answer.header("x-rule"), "test/web");
     assert!(answer.header("set-cookie").starts_with("server=web-1; "), "{:?}", answer.headers);
     proxy.session.remove(&resources[2..]).await;
     let answer = proxy.get("/").await;
@@ -142,7 +142,7 @@ async fn p5_done_counts_what_became_of_requests() {
     for _ in 0..3 {
         assert_eq!(proxy.get("/").await.status, 200);
     }
-    let labels = ["name=\"bytes\"", "plugin=\"shop/done\"", "server=\"web-1\"", "status=\"200\""];
+    let labels = ["name=\"bytes\"", "plugin=\"test/done\"", "server=\"web-1\"", "status=\"200\""];
     let all = 3.0 * "web-1".len() as f64;
     let counted = async || (proxy.sample("weir_plugin_count_total", &labels).await == all).then_some(());
     eventually("all bytes are counted", counted).await;
@@ -158,7 +158,7 @@ async fn p6_a_pools_free_values_are_seen() {
         pool.config = r#"{"tier": "gold"}"#.into();
     });
     let proxy = Proxy::start(vec![lua("config", source), web, backend("web-1", "web", server.address())]).await;
-    assert_eq!(proxy.get("/").await.text(), "goldshop/web");
+    assert_eq!(proxy.get("/").await.text(), "goldtest/web");
 }
 
 /// What goes wrong, and the word for it.
@@ -188,7 +188,7 @@ async fn p7_a_script_harms_only_its_own_request_in_each_hook() {
             let bad = within("an answer", proxy.get("/bad")).await.status;
             assert_eq!(bad, if hook == "done" { 200 } else { 500 }, "{source}");
             assert_eq!(proxy.get("/good").await.status, 200, "{source}");
-            let labels = [format!("shop/{name}"), format!("reason=\"{reason}\"")];
+            let labels = [format!("test/{name}"), format!("reason=\"{reason}\"")];
             let labels = labels.each_ref().map(String::as_str);
             let counted = async || (proxy.sample("weir_plugin_failures_total", &labels).await == 1.0).then_some(());
             eventually(&source, counted).await;
@@ -215,9 +215,9 @@ async fn p7_a_script_that_is_none_is_nacked_by_line_and_the_one_before_stays() {
         vec![lua("gate", good), uses("web", vec![plugin_use("gate", "")]), backend("web-1", "web", server.address())];
     let mut proxy = Proxy::start(resources).await;
     for (bad, reason) in [
-        ("return {\n  pre = function(\n}", "spec.lua.source: shop/gate:3: "),
-        ("return 5", "spec.lua.source: shop/gate: returns a "),
-        ("return {\nprae = function() end}", "spec.lua.source: shop/gate:2: there is no hook \"prae\""),
+        ("return {\n  pre = function(\n}", "spec.lua.source: test/gate:3: "),
+        ("return 5", "spec.lua.source: test/gate: returns a "),
+        ("return {\nprae = function() end}", "spec.lua.source: test/gate:2: there is no hook \"prae\""),
     ] {
         let refused = proxy.session.deliver(vec![lua("gate", bad)]).await;
         assert_eq!(refused.len(), 1, "{bad}");
