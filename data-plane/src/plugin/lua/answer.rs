@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use mlua::{Table, Value};
 
 use super::argument::text;
+use super::current::{MAX_CHANGED, header_size};
 use crate::plugin::change::{header_name, header_value};
 use crate::plugin::halt::status;
 use crate::plugin::{Failure, Flow, Halt};
@@ -57,10 +58,15 @@ impl Draft {
     }
 
     fn set_headers(&mut self, headers: &Table) -> Result<(), Failure> {
+        let mut size = 0;
         for header in headers.pairs::<Value, Value>() {
             let (name, value) = header.map_err(|error| Failure::bad_answer(error.to_string()))?;
             let name = header_name(&text(&name)?)?;
             let value = header_value(&name, text(&value)?)?;
+            size += header_size(&name, &value);
+            if size > MAX_CHANGED {
+                return Err(Failure::bad_answer(format!("returns more than {MAX_CHANGED} bytes of headers")));
+            }
             self.headers.append(name, value);
         }
         Ok(())

@@ -2,12 +2,19 @@
 
 use std::cell::RefCell;
 
+use http::{HeaderName, HeaderValue};
 use mlua::{Error, Lua, Table};
 
 use super::error::raise;
+use crate::plugin::change::HeaderChange;
 use crate::plugin::session::Kept;
 use crate::plugin::stats::Hook;
 use crate::plugin::{Change, Failure, Outcome, Session};
+
+/// Most bytes that one call changes: they are not the interpreter's, whose memory has a limit of its own.
+pub(super) const MAX_CHANGED: usize = 64 << 10;
+/// Bytes that each field counts besides its name and value, as in HTTP/2.
+const FIELD: usize = 32;
 
 /// One call of a hook.
 #[derive(Debug)]
@@ -20,12 +27,14 @@ pub(super) struct Call {
     pub(super) outcome: Option<Outcome>,
     request: Kept,
     changes: Vec<Change>,
+    /// Bytes of the changes.
+    changed: usize,
 }
 
 impl Call {
     /// A call for the request of a session.
     pub(super) fn new(hook: Hook, session: &Session<'_>) -> Self {
-        Self { hook, servers: None, outcome: None, request: session.keep(), changes: Vec::new() }
+        Self { hook, servers: None, outcome: None, request: session.keep(), changes: Vec::new(), changed: 0 }
     }
 
     /// The same with candidates.
@@ -78,9 +87,29 @@ impl Current {
             let text = format!("{} changes nothing: pre and post do", call.hook.as_str());
             return Err(raise(lua, Failure::bad_answer(text)));
         }
+        call.changed += size(&change);
+        if call.changed > MAX_CHANGED {
+            return Err(raise(lua, Failure::bad_answer(format!("changes more than {MAX_CHANGED} bytes"))));
+        }
         call.changes.push(change);
         Ok(())
     }
+}
+
+fn size(change: &Change) -> usize {
+    match change {
+        Change::Request(HeaderChange::Set(name, value) | HeaderChange::Add(name, value))
+        | Change::Response(HeaderChange::Set(name, value) | HeaderChange::Add(name, value)) => header_size(name, value),
+        Change::Request(HeaderChange::Remove(name)) | Change::Response(HeaderChange::Remove(name)) => {
+            name.as_str().len() + FIELD
+        }
+        Change::Target(target) => target.as_str().len(),
+    }
+}
+
+/// What a field of a header counts.
+pub(super) fn header_size(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + FIELD
 }
 
 fn no_request() -> Error {

@@ -1,5 +1,8 @@
 //! Candidates as tables, and which of them an answer names.
 
+use std::collections::HashMap;
+use std::ffi::c_void;
+
 use mlua::{Lua, Table, Value};
 
 use crate::plugin::{Candidates, Failure};
@@ -32,21 +35,23 @@ impl Servers {
             Value::Table(table) => table,
             other => return Err(Failure::bad_answer(format!("returns a {} in place of servers", other.type_name()))),
         };
-        if let Some(place) = self.place(table) {
-            candidates.keep_only(place);
+        let places = self.places();
+        if let Some(place) = places.get(&table.to_pointer()) {
+            candidates.keep_only(*place);
             return Ok(());
         }
-        let mut places = Vec::with_capacity(table.raw_len());
+        let mut kept = Vec::with_capacity(table.raw_len());
         for entry in table.pairs::<Value, Value>() {
             let (_, server) = entry.map_err(|error| Failure::bad_answer(error.to_string()))?;
-            let place = server.as_table().and_then(|server| self.place(server));
-            places.push(place.ok_or_else(|| Failure::bad_answer("returns a server that is no candidate"))?);
+            let place = server.as_table().and_then(|server| places.get(&server.to_pointer()).copied());
+            kept.push(place.ok_or_else(|| Failure::bad_answer("returns a server that is no candidate"))?);
         }
-        if candidates.keep(places) { Ok(()) } else { Err(Failure::bad_answer("returns a server twice")) }
+        if candidates.keep(kept) { Ok(()) } else { Err(Failure::bad_answer("returns a server twice")) }
     }
 
-    fn place(&self, table: &Table) -> Option<usize> {
-        self.tables.iter().position(|server| server.to_pointer() == table.to_pointer())
+    /// The tables are held, so that no other has the address of one.
+    fn places(&self) -> HashMap<*const c_void, usize> {
+        self.tables.iter().map(Table::to_pointer).zip(0..).collect()
     }
 }
 

@@ -108,6 +108,12 @@ impl State {
         Ok(returned)
     }
 
+    /// The interpreter, for who wants to know whether it still is.
+    #[cfg(test)]
+    pub(super) fn interpreter(&self) -> mlua::WeakLua {
+        self.lua.weak()
+    }
+
     /// Runs something in the interpreter.
     ///
     /// # Errors

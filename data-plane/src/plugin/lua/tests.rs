@@ -150,6 +150,7 @@ async fn p2_an_answer_that_cannot_be_sent_is_a_failure() {
         "{mesage = 'x'}",
         "{200}",
         "function() end",
+        "(function() local t = {} for i = 1, 5000 do t['x' .. i] = 'y' end return {headers = t} end)()",
         "request",
     ];
     for answer in answers {
@@ -194,6 +195,7 @@ async fn p7_no_header_or_cookie_can_be_injected_and_nothing_is_changed_by_a_hook
         "add_response_header('a', 'b\\n')",
         "add_response_header('Transfer-Encoding', 'chunked')",
         "add_response_header('a')",
+        "add_response_header('a', ('b'):rep(65536))",
         "set_cookie('a b', 'c')",
         "set_cookie('', 'c')",
         "set_cookie('a', 'b; Domain=x')",
@@ -514,4 +516,18 @@ async fn time_per_call() {
         }
         println!("{name}: {:?}", began.elapsed() / 100_000);
     }
+}
+
+#[test]
+fn p7_a_state_that_is_given_up_gives_its_memory_back() {
+    let script = script("return { pre = function(_, session, param) return session.config.tier end }").unwrap();
+    let state = State::new(&script.setting(0, &Default::default()), Instant::now() + Duration::from_secs(1)).unwrap();
+    let fixture = fixture();
+    let (mut session, param) = (fixture.session(), Arc::new(json!([1])));
+    let ends = Instant::now() + Duration::from_secs(1);
+    let tier = state.call(Call::new(Hook::Pre, &session), &param, &mut session, ends).unwrap();
+    assert_eq!(tier.to_string().unwrap(), "gold");
+    let interpreter = state.interpreter();
+    drop((state, tier));
+    assert!(interpreter.try_upgrade().is_none());
 }
