@@ -10,10 +10,13 @@ pub mod builtin;
 pub mod candidates;
 pub mod chain;
 pub mod change;
+pub mod counts;
+pub mod expiring;
 pub mod failure;
 pub mod finish;
 pub mod halt;
 pub mod local;
+pub mod lua;
 pub mod session;
 pub mod set_cookie;
 pub mod stage;
@@ -25,6 +28,9 @@ pub mod wasm;
 #[cfg(not(feature = "wasm"))]
 #[path = "plugin/no_wasm.rs"]
 pub mod wasm;
+
+#[cfg(test)]
+pub mod testing;
 
 pub use candidates::Candidates;
 pub use chain::Chain;

@@ -29,6 +29,7 @@ mod it {
     mod plugin_languages;
     mod plugin_wasm;
     mod plugin_builtin;
+    mod plugin_lua;
     mod readme;
     mod replicas;
     mod repository;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counts::Counts;
 use super::failure::Cause;
 use crate::stats::histogram::Histogram;
 use crate::stats::{Counter, Sharded};
@@ -43,6 +44,8 @@ pub struct PluginStats {
     pub name: Arc<str>,
     /// Of each worker.
     pub shards: Sharded<PluginShard>,
+    /// What it counts itself.
+    pub counts: Arc<Counts>,
 }
 
 /// What one worker counts.
@@ -58,6 +61,6 @@ impl PluginStats {
     /// Nothing is counted yet.
     #[must_use]
     pub fn new(name: Arc<str>, workers: usize) -> Self {
-        Self { name, shards: Sharded::new(workers) }
+        Self { name, shards: Sharded::new(workers), counts: Arc::new(Counts::new(workers)) }
     }
 }

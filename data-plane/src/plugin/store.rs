@@ -10,7 +10,7 @@ use weir_proto::model::{
 
 use super::chain::Link;
 use super::stats::PluginStats;
-use super::{Chain, Stage, builtin, wasm};
+use super::{Chain, Stage, builtin, lua, wasm};
 
 /// Plugins, and what is made of them.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ struct Held {
 #[derive(Debug, Clone)]
 enum Program {
     BuiltIn(BuiltIn),
+    Lua(Arc<lua::Script>),
     Wasm(wasm::Program),
 }
 
@@ -65,8 +66,8 @@ impl Store {
     /// # Errors
     /// If its code cannot be used; the one before stays.
     pub fn put(&mut self, plugin: Plugin) -> Result<(), Invalid> {
-        let program = Program::new(&plugin, &self.modules)?;
         let name = plugin.name.clone();
+        let program = Program::new(&plugin, &self.stats(name.to_string().into()), &self.modules)?;
         self.plugins.insert(name, Held { plugin: Arc::new(plugin), program });
         Ok(())
     }
@@ -110,13 +111,13 @@ impl Store {
             PluginRef::Named(name) => name.to_string().into(),
             PluginRef::InPlace(built_in) => format!("{}:{built_in}", pool.name).into(),
         };
-        let stats = self.stats.entry(name.clone()).or_insert_with(|| Arc::new(PluginStats::new(name, self.workers)));
+        let stats = self.stats(name);
         Ok(Some(Link {
             hooks: stage.hooks(),
             timeout: stage.wait_limit().or(plugin.as_ref().map(|plugin| plugin.timeout)).unwrap_or(Plugin::TIMEOUT),
             stage,
             policy: plugin.as_ref().map_or(FailurePolicy::default(), |plugin| plugin.failure_policy),
-            stats: stats.clone(),
+            stats,
         }))
     }
 
@@ -139,6 +140,11 @@ impl Store {
         Ok(stage)
     }
 
+    fn stats(&mut self, name: Arc<str>) -> Arc<PluginStats> {
+        let new = || Arc::new(PluginStats::new(name.clone(), self.workers));
+        self.stats.entry(name.clone()).or_insert_with(new).clone()
+    }
+
     /// Forgets stages that no pool uses any more.
     pub fn sweep(&mut self) {
         self.stages.retain(|_, made| made.iter().any(|made| made.stage.strong_count() > 0));
@@ -146,10 +152,10 @@ impl Store {
 }
 
 impl Program {
-    fn new(plugin: &Plugin, modules: &wasm::Modules) -> Result<Self, Invalid> {
+    fn new(plugin: &Plugin, stats: &PluginStats, modules: &wasm::Modules) -> Result<Self, Invalid> {
         match &plugin.code {
             Code::BuiltIn(built_in) => Ok(Self::BuiltIn(*built_in)),
-            Code::Lua(_) => Err(Invalid::new("spec.type", "this build has no Lua")),
+            Code::Lua(code) => lua::Script::new(plugin, code, stats.counts.clone()).map(|s| Self::Lua(Arc::new(s))),
             Code::Wasm(wasm) => wasm::Program::new(plugin, wasm, modules).map(Self::Wasm),
         }
     }
@@ -160,6 +166,7 @@ impl Program {
                 let param = Param::parse(*built_in, param, files).map_err(|e| e.under("param"))?;
                 Ok(builtin::stage(param))
             }
+            Self::Lua(script) => Ok(Arc::new(lua::Lua::new(script.clone(), param.clone()))),
             Self::Wasm(program) => Ok(program.stage(param)),
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn collect<'a>(pools: impl Iterator<Item = &'a Arc<Pool>>, sheet: &mu
 }
 
 fn plugin(stats: &PluginStats, sheet: &mut Sheet) {
-    let PluginStats { name, shards } = stats;
+    let PluginStats { name, shards, counts } = stats;
     for hook in Hook::ALL {
         let durations = Histogram::summarise(shards.iter().map(|shard| &shard.durations[hook as usize]));
         sheet.histogram_if_any(Metric::PluginDuration, &[hook.as_str(), name], &durations);
@@ -26,4 +26,9 @@ fn plugin(stats: &PluginStats, sheet: &mut Sheet) {
         let count = shards.sum(|shard| shard.failures[cause as usize].get());
         sheet.count_if_any(Metric::PluginFailures, &[name, cause.as_str()], count);
     }
+    for (series, count) in counts.sums() {
+        let labels = series.labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+        sheet.count_with(Metric::PluginCount, &[&series.name, name], labels, count);
+    }
+    sheet.count_if_any(Metric::PluginCountDropped, &[name], counts.dropped());
 }

@@ -22,6 +22,8 @@ pub(super) enum Metric {
     PoolEndpointsUp,
     PluginDuration,
     PluginFailures,
+    PluginCount,
+    PluginCountDropped,
     TableVersion,
     TableAge,
     Nacks,
@@ -57,7 +59,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 22] = [
+const SPECS: [Spec; 24] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -86,6 +88,10 @@ const SPECS: [Spec; 22] = [
         "Time of a call of a plugin's hook."),
     counter(Metric::PluginFailures, "weir_plugin_failures_total", &["plugin", "reason"],
         "Calls of plugins that failed."),
+    counter(Metric::PluginCount, "weir_plugin_count_total", &["name", "plugin"],
+        "What scripts count, with labels of their own."),
+    counter(Metric::PluginCountDropped, "weir_plugin_count_dropped_total", &["plugin"],
+        "What scripts counted in a series more than they may have."),
     gauge(Metric::TableVersion, "weir_table_version_info", &["version"],
         "The snapshot in force; without a version if it came from the cache."),
     gauge(Metric::TableAge, "weir_table_age_seconds", &[],
@@ -132,6 +138,24 @@ impl Sheet {
         if count > 0 {
             self.count(metric, values, count);
         }
+    }
+
+    /// A series of a counter with labels besides the metric's.
+    pub(super) fn count_with<'a>(
+        &mut self,
+        metric: Metric,
+        values: &[&'a str],
+        more: impl Iterator<Item = (&'a str, &'a str)>,
+        count: f64,
+    ) {
+        let mut counter = Counter::default();
+        counter.set_value(count);
+        let own = SPECS[metric as usize].labels.iter().copied().zip(values.iter().copied());
+        let mut labels: Vec<(&str, &str)> = own.chain(more).collect();
+        labels.sort_unstable();
+        let mut series = Series::from_label(labels.into_iter().map(|(name, value)| label(name, value)).collect());
+        series.set_counter(counter);
+        self.0[metric as usize].push(series);
     }
 
     /// A series of a gauge.
