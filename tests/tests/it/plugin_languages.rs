@@ -36,7 +36,23 @@ async fn p1_a_plugin_in_javascript_runs() {
 }
 
 #[tokio::test]
+#[ignore = "fetches tools with cargo and npm, and needs Debian's clang, lld and wasi-libc"]
+async fn p1_a_plugin_in_c_runs() {
+    a_gate_in("c").await;
+}
+
+#[tokio::test]
 #[ignore = "fetches the compiler with pip"]
 async fn p1_a_plugin_in_python_runs() {
     a_gate_in("python").await;
+}
+
+#[test]
+#[ignore = "fetches crates that are not the workspace's"]
+fn a_plugin_in_rust_type_checks() {
+    let target = repository().join("target/plugins/rust");
+    let mut check = Command::new(env!("CARGO"));
+    check.args(["check", "--quiet", "--locked", "--manifest-path"]);
+    check.arg(repository().join("deploy/examples/plugins/rust/Cargo.toml")).arg("--target-dir").arg(target);
+    assert!(check.status().unwrap().success());
 }
