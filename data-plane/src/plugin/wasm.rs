@@ -22,5 +22,8 @@ mod source;
 mod stage;
 mod wasi;
 
+#[cfg(test)]
+mod tests;
+
 pub use modules::Modules;
 pub use stage::Program;

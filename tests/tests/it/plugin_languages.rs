@@ -20,10 +20,10 @@ async fn a_gate_in(language: &str) {
     let stand = Stand::start(Plugin { timeout_ms: 1_000, ..file(out) }, r#"{"header": "x-key"}"#).await;
     for _ in 0..3 {
         let denied = stand.get("/").await;
-        assert_eq!((denied.status.as_u16(), denied.text().as_str()), (403, "x-key is missing\n"));
+        assert_eq!((denied.status, denied.text().as_str()), (403, "x-key is missing\n"));
         let request = Request::get("/").header("x-key", "1").body(full("")).unwrap();
         let passed = send(stand.proxy.address(), request).await.unwrap();
-        assert_eq!((passed.status.as_u16(), passed.header("x-gate")), (200, language));
+        assert_eq!((passed.status, passed.header("x-gate")), (200, language));
     }
     let failures = stand.failures("error").await + stand.failures("timeout").await;
     assert_eq!(failures, 0.0);
@@ -36,7 +36,23 @@ async fn p1_a_plugin_in_javascript_runs() {
 }
 
 #[tokio::test]
+#[ignore = "fetches tools with cargo and npm, and needs Debian's clang, lld and wasi-libc"]
+async fn p1_a_plugin_in_c_runs() {
+    a_gate_in("c").await;
+}
+
+#[tokio::test]
 #[ignore = "fetches the compiler with pip"]
 async fn p1_a_plugin_in_python_runs() {
     a_gate_in("python").await;
+}
+
+#[test]
+#[ignore = "fetches crates that are not the workspace's"]
+fn a_plugin_in_rust_type_checks() {
+    let target = repository().join("target/plugins/rust");
+    let mut check = Command::new(env!("CARGO"));
+    check.args(["check", "--quiet", "--locked", "--manifest-path"]);
+    check.arg(repository().join("deploy/examples/plugins/rust/Cargo.toml")).arg("--target-dir").arg(target);
+    assert!(check.status().unwrap().success());
 }

@@ -11,11 +11,13 @@ use super::stage::Settings;
 
 /// The handle of the request. There is one in a call, so it names nothing.
 #[derive(Debug)]
-pub(super) struct Request(());
+#[expect(unreachable_pub, reason = "what is generated from the contract exports it again")]
+pub struct Request(());
 
 /// The handle of the session, likewise.
 #[derive(Debug)]
-pub(super) struct Session(());
+#[expect(unreachable_pub, reason = "what is generated from the contract exports it again")]
+pub struct Session(());
 
 /// Most bytes that one call may add to headers and to the log, each.
 const MOST_BYTES: usize = 64 << 10;
