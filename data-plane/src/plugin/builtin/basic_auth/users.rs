@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn p1_sha512_crypt_is_that_of_the_specification() {
         let hash =
-            "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1";
+            "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
         let hash = PasswordHash::Sha512Crypt(hash.to_owned());
         assert!(is_password(&hash, b"Hello world!") && !is_password(&hash, b"Hello world"));
     }
