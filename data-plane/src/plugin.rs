@@ -22,8 +22,6 @@ pub mod set_cookie;
 pub mod stage;
 pub mod stats;
 pub mod store;
-#[cfg(test)]
-pub mod testing;
 pub mod visit;
 #[cfg(feature = "wasm")]
 pub mod wasm;

@@ -26,10 +26,10 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
-    mod plugin_languages;
-    mod plugin_wasm;
     mod plugin_builtin;
+    mod plugin_languages;
     mod plugin_lua;
+    mod plugin_wasm;
     mod readme;
     mod replicas;
     mod repository;

@@ -148,7 +148,10 @@ mod tests {
         let source = FileSource { with_notices: false, ..FileSource::open(folder.path()).unwrap() };
         let (changes, mut received) = mpsc::channel(4);
         tokio::spawn(source.run(changes, CancellationToken::new()));
-        assert!(matches!(&received.recv().await.unwrap().changes[..], [Event::Reset(..), Event::Reset(..), Event::Reset(..)]));
+        assert!(matches!(
+            &received.recv().await.unwrap().changes[..],
+            [Event::Reset(..), Event::Reset(..), Event::Reset(..)]
+        ));
         let manifest = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: a}\nspec: {}\n";
         std::fs::write(folder.path().join("a.yaml"), manifest).unwrap();
         let change = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap().changes;

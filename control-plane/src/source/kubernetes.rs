@@ -18,6 +18,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use self::watch::Watches;
 pub use client::{ClientError, connect};
 use failures::Failures;
 use k8s_openapi::api::core::v1::Service;
@@ -28,7 +29,6 @@ use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
-use self::watch::Watches;
 use weir_proto::model::{Key, Kind, ResourceName};
 
 use super::{Batch, Source};

@@ -155,8 +155,8 @@ impl From<&Outcome> for types::Outcome {
 /// The answer that a component wants, if it is one.
 fn answer_of(wanted: types::Halt) -> Result<Halt, Failure> {
     let types::Halt { status, message, content_type, headers } = wanted;
-    let mut answer = Halt::default();
-    answer.status = status.map_or(Ok(StatusCode::INTERNAL_SERVER_ERROR), |status| halt::status(status.into()))?;
+    let status = status.map(|status| halt::status(status.into())).transpose()?;
+    let mut answer = Halt { status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), ..Halt::default() };
     if let Some(message) = message {
         answer.body = Bytes::from(message);
     }
