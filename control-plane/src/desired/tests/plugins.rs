@@ -155,9 +155,9 @@ fn a_parameter_that_its_type_does_not_take_is_refused_with_its_field() {
         pool("a", "{plugins: [{type: Random}, {type: LeastConnections, param: [1]}]}"),
         pool("b", "{plugins: [{name: q, param: {x: 1}}]}"),
     ]);
-    assert_eq!(world.wrong("Plugin", "p"), "spec.param: Random takes no parameter");
-    assert_eq!(world.wrong("Pool", "a"), "spec.plugins[1].param: LeastConnections takes no parameter");
-    assert_eq!(world.wrong("Pool", "b"), "spec.plugins[0].param: Random takes no parameter");
+    assert_eq!(world.wrong("Plugin", "p"), "spec.param.rate: unknown field `rate`, there are no fields");
+    assert_eq!(world.wrong("Pool", "a"), "spec.plugins[1].param: must be an object");
+    assert_eq!(world.wrong("Pool", "b"), "spec.plugins[0].param.x: unknown field `x`, there are no fields");
     world.give(plugin("q", "{type: Lua, lua: {source: x}}"));
     assert_eq!(world.wrong("Pool", "b"), "", "a script takes any");
 }
