@@ -1,4 +1,4 @@
-"""What a plugin adds to the CPU time of a request: one hook that sets one header of the request, in each kind of plugin,
+"""What a plugin adds to the CPU time of a request: one hook that sets one header of the response, in each kind of plugin,
 beside Envoy's own Lua filter.
 
 The same proxy with and without the plugin takes turns, so that the machine's noise cancels out: what counts is the
@@ -23,8 +23,8 @@ LIMITS = {"built-in": 0.3, "lua": 1.0, "wasm shared": 1.0, "wasm per request": 1
 OF_ENVOYS_LUA = 0.5
 NOT_BESIDE_ENVOY = {"wasm per request"}
 
-HEADER = "x-bench"
-LUA = f'return {{ pre = function(request, session) session.set_request_header("{HEADER}", "1") end }}'
+HEADER = "x-greeting"
+LUA = f'return {{ post = function(request, session) session.add_response_header("{HEADER}", "1") end }}'
 
 
 def add_arguments(parser):
@@ -39,8 +39,10 @@ def run(args, stack):
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
     backends = free_ports(3)
     start_nginx(stack, folder / "backend", backend_config(backends), OTHER_CORE)
-    peers = {f"weir {name}": start_weir(stack, folder / name.replace(" ", "-"), backends, args, *plugin)
-             for name, plugin in plugins(folder, args.profile).items()}
+    peers = {
+        f"weir {name}": start_weir(stack, folder / name.replace(" ", "-"), backends, args, *plugin)
+        for name, plugin in plugins(folder, args.profile).items()
+    }
     envoy = envoy_program()
     if envoy:
         for name, filters in {"none": "", "lua": envoy_lua()}.items():
@@ -54,15 +56,15 @@ def plugins(folder, profile):
     """By name: the Plugin's spec and its use; nothing for no plugin."""
     component = folder / "header.wasm"
     program = target_folder(profile) / "examples" / "component"
-    source = ROOT / "tests/testdata/plugins/set_header.wat"
+    source = ROOT / "tests/testdata/plugins/greet.wat"
     subprocess.run([str(program), str(source), str(component)], check=True)
     wasm = "{{type: Wasm, timeout: 1s, wasm: {{file: {}, instance: {}}}}}"
     return {
         "none": ("", ""),
-        "built-in": ("", f"plugins: [{{type: RequestHeaders, param: {{set: {{{HEADER}: '1'}}}}}}]"),
+        "built-in": ("", f"plugins: [{{type: ResponseHeaders, param: {{set: {{{HEADER}: '1'}}}}}}]"),
         "lua": (f"{{type: Lua, lua: {{source: '{LUA}'}}}}", "plugins: [{name: bench}]"),
-        "wasm shared": (wasm.format(component, "Shared"), "plugins: [{name: bench}]"),
-        "wasm per request": (wasm.format(component, "PerRequest"), "plugins: [{name: bench}]"),
+        "wasm shared": (wasm.format(component, "Shared"), "plugins: [{name: bench, param: 1}]"),
+        "wasm per request": (wasm.format(component, "PerRequest"), "plugins: [{name: bench, param: 1}]"),
     }
 
 
@@ -129,7 +131,7 @@ def envoy_program():
 
 
 def envoy_lua():
-    code = f'function envoy_on_request(handle) handle:headers():replace("{HEADER}", "1") end'
+    code = f'function envoy_on_response(handle) handle:headers():replace("{HEADER}", "1") end'
     kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
     source = f"default_source_code: {{inline_string: '{code}'}}"
     return f"- {{name: lua, typed_config: {{'@type': {kind}, {source}}}}}\n"
