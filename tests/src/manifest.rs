@@ -38,6 +38,25 @@ fn document(kind: &str, name: &str, spec: &str) -> String {
     )
 }
 
+/// The folders of manifests below `deploy/examples`, in order. Others hold the sources of plugins.
+///
+/// # Panics
+/// If one cannot be read.
+pub fn example_folders() -> Vec<PathBuf> {
+    let mut unread = vec![repository().join("deploy/examples")];
+    let mut found = Vec::new();
+    while let Some(folder) = unread.pop() {
+        let paths = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+        unread.extend(folders);
+        if files.iter().any(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
+            found.push(folder);
+        }
+    }
+    found.sort();
+    found
+}
+
 /// The folder of this repository.
 #[must_use]
 pub fn repository() -> PathBuf {

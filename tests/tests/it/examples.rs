@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use weir_tests::load::bodies;
-use weir_tests::manifest::{example_with, repository};
+use weir_tests::manifest::{example_folders, example_with, repository};
 use weir_tests::program;
 use weir_tests::{Backend, Weir, eventually};
 
@@ -49,9 +49,7 @@ impl Example {
 
 #[test]
 fn every_example_passes_check() {
-    let folder = repository().join("deploy/examples");
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in example_folders() {
         let output = program::run("weir", &["check", path.to_str().unwrap()]);
         assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stdout));
     }

@@ -1,6 +1,7 @@
 //! What a real API server makes of Weir's kinds.
 
 use weir_tests::Kube;
+use weir_tests::manifest::example_folders;
 
 /// A manifest without a namespace; `spec` is the inside of a flow mapping.
 fn manifest(kind: &str, spec: &str) -> String {
@@ -91,8 +92,7 @@ async fn the_api_server_refuses_each_mistake_and_names_its_field() {
 async fn the_api_server_takes_every_example_as_it_is() {
     let kube = Kube::shared().await;
     kube.crds().await;
-    for example in std::fs::read_dir(weir_tests::manifest::repository().join("deploy/examples")).unwrap() {
-        let folder = example.unwrap().path();
+    for folder in example_folders() {
         // The examples name namespaces of their own; nothing of them is to stay.
         kube.kubectl(&["apply", "--dry-run=client", "--validate=strict", "-f", folder.to_str().unwrap()])
             .await

@@ -176,7 +176,7 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 11] = [
     ("Backend", "pool: good, address: '300.1.1.1:80'", "Accepted", "Invalid", "spec.address: "),
     ("Pool", "plugins: [{name: nobody}]", "ResolvedRefs", "PluginNotFound", "spec.plugins[0].name: there is no Plugin"),
     ("Pool", "plugins: [{type: Random, param: [1]}]", "Accepted", "Invalid", "spec.plugins[0].param: "),
-    ("Plugin", "type: Random, param: {rate: 0}", "Accepted", "Invalid", "spec.param: "),
+    ("Plugin", "type: Random, param: {rate: 0}", "Accepted", "Invalid", "spec.param.rate: "),
     (
         "Plugin",
         "type: Lua, lua: {configMap: {name: nobody, key: a.lua}}",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use weir_tests::manifest::{backend, pool, repository};
+use weir_tests::manifest::{NAMESPACE, backend, pool, repository};
 use weir_tests::program::free_address;
 use weir_tests::prometheus::promtool;
 use weir_tests::{Backend, DataPlane, Kube, Prometheus, Replica, Reply, Weir, eventually, get};
@@ -18,8 +18,24 @@ const ALERT_TESTS: &str = "tests/testdata/alerts_test.yaml";
 /// What only a control plane in a cluster has to tell: `in_a_cluster_the_queries_of_the_dashboard_about_it_have_data`.
 const IN_A_CLUSTER: [&str; 3] = ["weir_status_patches_total", "weir_status_writer", "weir_watch_failures_total"];
 
+/// A plugin that counts more than it may, and fails after each response.
+const PLUGIN: &str = "\
+---
+apiVersion: weir.dev/v1alpha1
+kind: Plugin
+metadata: {name: busy, namespace: NAMESPACE}
+spec:
+  type: Lua
+  lua:
+    source: |
+      return {
+        pre = function() for i = 1, 300 do count('seen', 1, {number = tostring(i)}) end end,
+        done = function() error('on purpose') end,
+      }
+";
+
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, requests of no pool, a proxy without certificate.
+/// a pool without any, a plugin, requests of no pool, a proxy without certificate.
 struct Busy {
     weir: Weir,
     _servers: [Backend; 2],
@@ -39,6 +55,9 @@ impl Busy {
             pool("failing", "match: [{path: {type: Prefix, value: /failing}}]"),
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
+            PLUGIN.replace("NAMESPACE", NAMESPACE),
+            pool("plugged", "match: [{path: {type: Prefix, value: /plugged}}], plugins: [{name: busy}]"),
+            backend("plugged-1", "plugged", good.address(), ""),
         ];
         let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;
         let stranger = DataPlane::builder(weir.grpc()).start_unready();
@@ -47,7 +66,9 @@ impl Busy {
 
     /// Requests of each sort, and a change of configuration.
     async fn round(&self) {
-        for (path, status) in [("/web", 200), ("/web", 200), ("/failing", 500), ("/none", 503), ("/nowhere", 404)] {
+        for (path, status) in
+            [("/web", 200), ("/web", 200), ("/failing", 500), ("/none", 503), ("/plugged", 200), ("/nowhere", 404)]
+        {
             assert_eq!(self.weir.get(path).await.status, status, "{path}");
         }
         self.weir.write("more.yaml", "").await;
