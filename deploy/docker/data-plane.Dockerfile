@@ -4,6 +4,8 @@
 FROM rust:1.95-slim AS build
 # That of the image, in place of a download of what rust-toolchain.toml names.
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# Luau is C++.
+RUN apt-get update && apt-get install --yes --no-install-recommends g++
 WORKDIR /weir
 COPY Cargo.toml Cargo.lock ./
 COPY proto proto
