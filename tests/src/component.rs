@@ -27,7 +27,7 @@ impl Stand {
     /// # Panics
     /// If the proxy refuses any of it.
     pub async fn start(code: pb::Plugin, param: &str) -> Self {
-        let servers = Backend::start_many("web-").await;
+        let servers = Backend::start_many("web").await;
         let mut control = Scripted::start().await;
         let proxy = DataPlane::builder(control.address()).workers(1).start_unready();
         let (session, _) = control.accept().await;
