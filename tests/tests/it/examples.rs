@@ -1,11 +1,10 @@
 //! Everything below `deploy/examples/` loads, and the ancestors' examples do what their pages say.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::SocketAddr;
 
 use weir_tests::load::bodies;
-use weir_tests::manifest::{example_folders, example_with, repository};
+use weir_tests::manifest::{example_folders, example_with};
 use weir_tests::program;
 use weir_tests::{Backend, Weir, eventually};
 
