@@ -36,7 +36,7 @@ def run(args, stack):
     start_nginx(stack, folder / "backend", backend_config(backends), OTHER_CORE)
     peers = {
         "nginx": start_nginx_proxy(stack, folder / "nginx", backends),
-        "weir": start_weir(stack, folder / "weir", backends, target_folder(args.profile)),
+        "weir": start_weir(stack, folder / "weir", manifest(backends), target_folder(args.profile)),
     }
     return report(measure(peers, args.rounds, args.seconds), args.limit)
 
@@ -107,9 +107,9 @@ def start_nginx_proxy(stack, folder, backends):
     return Proxy(port, pid)
 
 
-def start_weir(stack, folder, backends, programs):
+def start_weir(stack, folder, manifests, programs):
     folder.mkdir()
-    (folder / "web.yaml").write_text(manifest(backends))
+    (folder / "web.yaml").write_text(manifests)
     port, admin, grpc, control_admin = free_ports(4)
     control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
     start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)

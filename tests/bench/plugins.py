@@ -15,7 +15,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from http1 import CONNECTIONS, OTHER_CORE, PROXY_CORE, Proxy, backend_config, load, manifest, one_turn, start_nginx
+from http1 import (
+    CONNECTIONS,
+    OTHER_CORE,
+    PROXY_CORE,
+    Proxy,
+    backend_config,
+    load,
+    manifest,
+    one_turn,
+    start_nginx,
+    start_weir,
+)
 from machine import ROOT, answers, build, free_ports, install, start, target_folder, wait_until
 
 # Microseconds that a hook may add, and the share of what Envoy's Lua adds.
@@ -36,11 +47,12 @@ def run(args, stack):
     install("nginx", "wrk")
     build(args.profile, "-p", "weir-control-plane", "-p", "weir-data-plane", "--bins")
     build(args.profile, "-p", "weir-tests", "--example", "component")
+    programs = target_folder(args.profile)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
     backends = free_ports(3)
     start_nginx(stack, folder / "backend", backend_config(backends), OTHER_CORE)
     peers = {
-        f"weir {name}": start_weir(stack, folder / name.replace(" ", "-"), backends, args, *plugin)
+        f"weir {name}": start_weir(stack, folder / name.replace(" ", "-"), manifests(backends, *plugin), programs)
         for name, plugin in plugins(folder, args.profile).items()
     }
     envoy = envoy_program()
@@ -99,22 +111,12 @@ def is_kept(name, limit, added, envoys):
 # The proxies
 
 
-def start_weir(stack, folder, backends, args, plugin, use):
-    folder.mkdir()
+def manifests(backends, plugin, use):
     text = manifest(backends).replace("spec: {}", f"spec: {{{use}}}", 1)
     if plugin:
         text += "---\napiVersion: weir.dev/v1alpha1\nkind: Plugin\nmetadata: {name: bench, namespace: bench}\n"
         text += f"spec: {plugin}\n"
-    (folder / "web.yaml").write_text(text)
-    programs = target_folder(args.profile)
-    port, admin, grpc, control_admin = free_ports(4)
-    control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
-    start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)
-    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--listen", f"http=127.0.0.1:{port}"]
-    data += ["--admin", f"127.0.0.1:{admin}", "--workers", "1", "--drain-delay", "0s"]
-    proxy = start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE)
-    wait_until(lambda: answers(port), "weir answers")
-    return Proxy(port, proxy.pid)
+    return text
 
 
 def envoy_program():
