@@ -348,7 +348,8 @@ impl Forward {
                 self.exchange.return_to_pool(number);
                 let (effects, server) = match plugged {
                     Some(plugged) => (plugged.effects, Some(plugged.server)),
-                    None => (self.visit.effects.clone(), None),
+                    // What plugins of a later pool wanted of the response is not this pool's.
+                    None => (Effects::new(self.visit.effects.request.clone()), None),
                 };
                 self.finish_with_plugins(&effects, server);
                 let Effects { request, response } = effects;
