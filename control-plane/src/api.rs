@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod condition;
 mod fill;
+pub mod health;
 pub mod plugin;
 pub mod plugin_type;
 pub mod pool;

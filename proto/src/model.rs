@@ -19,7 +19,7 @@ pub use address::{Address, EndpointAddress, UnixName};
 pub use backend::Backend;
 pub use balance::{Balance, HashKey};
 pub use endpoints::{Endpoints, ServiceEndpoint};
-pub use health::{Health, PassiveHealth};
+pub use health::{ActiveHealth, GrpcProbe, Health, HealthMode, HttpProbe, PassiveHealth, Probe};
 pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
 pub use name::{BadName, Key, Kind, ResourceName};
 pub use pattern::Pattern;

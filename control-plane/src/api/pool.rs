@@ -4,13 +4,14 @@
 #![expect(clippy::duplicated_attributes, reason = "printer columns of equal type are no duplicates")]
 
 use kube::{CustomResource, KubeSchema};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Fill;
+use super::health::HealthSpec;
 use super::plugin_type::BuiltInType;
-use super::schema::{any, duration, free_map, size, text};
+use super::schema::{any, duration, free_map, size, statuses};
 use super::status::PoolStatus;
 
 /// Match rules and policy for a named set of backends.
@@ -455,54 +456,6 @@ impl Fill for KeepaliveSpec {
     }
 }
 
-/// How backends are judged.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HealthSpec {
-    /// By failures seen in traffic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passive: Option<PassiveHealthSpec>,
-    /// Below this percentage of endpoints up, balance over all of them; 0 = never. Default: 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub panic_threshold: Option<u32>,
-}
-
-impl Fill for HealthSpec {
-    fn fill(&mut self, base: &Self) {
-        let Self { passive, panic_threshold } = self;
-        passive.fill(&base.passive);
-        panic_threshold.fill(&base.panic_threshold);
-    }
-}
-
-/// Which failures seen in traffic take an endpoint out, and for how long.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PassiveHealthSpec {
-    /// Failures that take an endpoint out; 0 = never. Default: 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub max_fails: Option<u32>,
-    /// Longest time between two failures that add up, and the time an endpoint stays out. Default: 60s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration")]
-    pub fail_timeout: Option<String>,
-    /// Response statuses that count as failures, as masks: 502, 50x, 5xx. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "statuses")]
-    pub statuses: Option<Vec<String>>,
-}
-
-impl Fill for PassiveHealthSpec {
-    fn fill(&mut self, base: &Self) {
-        let Self { max_fails, fail_timeout, statuses } = self;
-        max_fails.fill(&base.max_fails);
-        fail_timeout.fill(&base.fail_timeout);
-        statuses.fill(&base.statuses);
-    }
-}
-
 /// What becomes of the upstream request when the client leaves: Close cancels it, Ignore lets it go on to
 /// its end. Default: Close.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
@@ -514,8 +467,3 @@ pub enum ClientAbort {
 }
 
 impl Fill for ClientAbort {}
-
-fn statuses(_: &mut SchemaGenerator) -> Schema {
-    let mask = text(16, "self.matches('^[1-5][0-9xX][0-9xX]$')", "must be a status mask such as 502, 50x or 5xx");
-    json_schema!({"type": "array", "maxItems": 64, "items": mask})
-}

@@ -8,10 +8,10 @@ use weir_proto::model::{self, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
-use super::checked;
+use super::{checked, health};
 use crate::api::pool::{
-    BalanceMethod, BalanceSpec, ClientAbort, HashSource, HashSpec, HealthSpec, KeepaliveSpec, MatchRule,
-    PassiveHealthSpec, PathRule, PathType, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
+    BalanceMethod, BalanceSpec, ClientAbort, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule, PathType,
+    RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
 use crate::status::InForce;
@@ -71,7 +71,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         retry: Some(retry_message(retry.unwrap_or_default()).map_err(|e| e.under("retry"))?),
         retry_after_ms: duration("retryAfter", retry_after, default.retry_after)?,
         keepalive: Some(keepalive_message(keepalive.unwrap_or_default()).map_err(|e| e.under("keepalive"))?),
-        health: Some(health_message(health.unwrap_or_default()).map_err(|e| e.under("health"))?),
+        health: Some(health::message(health.unwrap_or_default()).map_err(|e| e.under("health"))?),
         on_client_abort: client_abort(on_client_abort.unwrap_or(ClientAbort::Close)).into(),
         debug_headers: debug_headers.unwrap_or(default.debug_headers),
         plugins: Vec::new(),
@@ -191,24 +191,6 @@ fn keepalive_message(keepalive: KeepaliveSpec) -> Result<pb::Keepalive, Invalid>
     })
 }
 
-fn health_message(health: HealthSpec) -> Result<pb::Health, Invalid> {
-    let HealthSpec { passive, panic_threshold } = health;
-    let passive = passive_message(passive.unwrap_or_default()).map_err(|e| e.under("passive"))?;
-    let default = model::Health::default();
-    let panic_threshold = panic_threshold.unwrap_or(default.panic_threshold.into());
-    Ok(pb::Health { passive: Some(passive), panic_threshold })
-}
-
-fn passive_message(passive: PassiveHealthSpec) -> Result<pb::PassiveHealth, Invalid> {
-    let PassiveHealthSpec { max_fails, fail_timeout, statuses } = passive;
-    let default = model::PassiveHealth::default();
-    Ok(pb::PassiveHealth {
-        max_fails: max_fails.unwrap_or(default.max_fails),
-        fail_timeout_ms: duration("failTimeout", fail_timeout, default.fail_timeout)?,
-        statuses: statuses.unwrap_or_default(),
-    })
-}
-
 fn client_abort(what: ClientAbort) -> pb::ClientAbort {
     match what {
         ClientAbort::Close => pb::ClientAbort::Close,
@@ -216,7 +198,7 @@ fn client_abort(what: ClientAbort) -> pb::ClientAbort {
     }
 }
 
-fn duration(field: &str, text: Option<String>, default: Duration) -> Result<u64, Invalid> {
+pub(super) fn duration(field: &str, text: Option<String>, default: Duration) -> Result<u64, Invalid> {
     let parsed = text.map_or(Ok(default), |text| parse_duration(&text));
     parsed.map(millis).map_err(|e| Invalid::new(field, e))
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{at_most, list, plugin, required, strings, unknown};
+use super::{at_most, health, list, plugin, required, strings, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
 use crate::model::pool::MAX_WEIGHT;
 use crate::model::units::millis;
 use crate::model::{
-    Balance, ClientAbort, HashKey, Health, HostPattern, Invalid, Keepalive, PassiveHealth, PathMatch, Pattern, Pool,
-    ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
+    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, ResourceName, Retry,
+    RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
 };
 use crate::pb;
 
@@ -46,7 +46,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         retry: decode_retry(required("retry", retry)?).map_err(|e| e.under("retry"))?,
         retry_after: Duration::from_millis(retry_after_ms),
         keepalive: decode_keepalive(&required("keepalive", keepalive)?),
-        health: decode_health(required("health", health)?).map_err(|e| e.under("health"))?,
+        health: health::decode(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
     })
@@ -82,7 +82,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         retry: Some(encode_retry(retry)),
         retry_after_ms: millis(*retry_after),
         keepalive: Some(encode_keepalive(keepalive)),
-        health: Some(encode_health(health)),
+        health: Some(health::encode(health)),
         on_client_abort: match on_client_abort {
             ClientAbort::Close => pb::ClientAbort::Close,
             ClientAbort::Ignore => pb::ClientAbort::Ignore,
@@ -312,32 +312,6 @@ fn decode_keepalive(msg: &pb::Keepalive) -> Keepalive {
 fn encode_keepalive(keepalive: &Keepalive) -> pb::Keepalive {
     let Keepalive { max_idle, idle_timeout } = keepalive;
     pb::Keepalive { max_idle: *max_idle, idle_timeout_ms: millis(*idle_timeout) }
-}
-
-fn decode_health(msg: pb::Health) -> Result<Health, Invalid> {
-    let pb::Health { passive, panic_threshold } = msg;
-    let pb::PassiveHealth { max_fails, fail_timeout_ms, statuses } = required("passive", passive)?;
-    let panic_threshold = at_most("panicThreshold", panic_threshold, 100)?;
-    Ok(Health {
-        passive: PassiveHealth {
-            max_fails,
-            fail_timeout: Duration::from_millis(fail_timeout_ms),
-            statuses: strings("statuses", statuses, StatusMask::parse).map_err(|e| e.under("passive"))?,
-        },
-        panic_threshold: u8::try_from(panic_threshold).unwrap_or(100),
-    })
-}
-
-fn encode_health(health: &Health) -> pb::Health {
-    let Health { passive: PassiveHealth { max_fails, fail_timeout, statuses }, panic_threshold } = health;
-    pb::Health {
-        passive: Some(pb::PassiveHealth {
-            max_fails: *max_fails,
-            fail_timeout_ms: millis(*fail_timeout),
-            statuses: statuses.iter().map(ToString::to_string).collect(),
-        }),
-        panic_threshold: u32::from(*panic_threshold),
-    }
 }
 
 fn decode_client_abort(number: i32) -> Result<ClientAbort, Invalid> {
