@@ -33,6 +33,8 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        role: model::Role::default(),
+        capacity: 0,
     })
 }
 

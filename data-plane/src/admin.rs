@@ -223,11 +223,11 @@ mod tests {
         state["backends"].as_array_mut().unwrap().remove(0);
         let expected = json!({
             "name": "shop/web", "enabled": true, "method": "RoundRobin", "priority": 0, "up": true,
-            "inFlight": {"current": 0, "max": 0, "total": 0},
+            "inFlight": {"current": 0, "max": 0, "total": 0}, "queued": {"current": 0, "max": 0, "total": 0},
             "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
             "backends": [{
                 "name": "b001", "address": "127.0.0.1:1001", "state": "Up", "since": null, "reason": "",
-                "enabled": true, "weight": 3, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
+                "enabled": true, "role": "Active", "weight": 3, "score": 0, "capacity": 0, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
                 "inFlight": {"current": 1, "max": 1, "total": 1},
             }],
         });

@@ -14,7 +14,7 @@ pub mod plugin;
 pub mod pool;
 pub mod units;
 
-pub use backend::{Address, Backend};
+pub use backend::{Address, Backend, Role};
 pub use balance::{Balance, HashKey};
 pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use health::{Health, PassiveHealth};
@@ -25,7 +25,7 @@ pub use plugin::{
     BuiltIn, Code, FailurePolicy, Files, Lua, Param, Plugin, PluginRef, PluginUse, Reference, Wasm, WasmInstance,
     WasmSource,
 };
-pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
+pub use pool::{ClientAbort, Keepalive, Pool, Queue, Retry, RetryOn, StatusMask, Timeouts};
 
 /// A field whose value is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -221,6 +221,8 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        role: model::Role::default(),
+        capacity: 0,
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

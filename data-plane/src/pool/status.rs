@@ -99,7 +99,7 @@ mod tests {
 
     fn member() -> Member {
         let Target { origin, address } = targets(&[1]).remove(0);
-        Member { endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1)), origin }
+        Member { endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1, Arc::default())), origin }
     }
 
     fn eject(member: &Member) {

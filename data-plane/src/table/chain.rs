@@ -60,7 +60,7 @@ impl Chain {
     #[must_use]
     pub fn has_candidates(&self, pools: &Pools) -> bool {
         let mut members = self.tiers.iter().flat_map(|tier| &tier.pools).filter_map(|number| pools.at(*number));
-        members.any(|pool| pool.config.enabled && !pool.runtime.view.load().candidates.is_empty())
+        members.any(|pool| pool.config.enabled && !pool.runtime.view.load().tiers.is_empty())
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Health {
     pub passive: PassiveHealth,
     /// Below this percentage (0-100) of endpoints up, balance over all of them; 0 = never.
     pub panic_threshold: u8,
+    /// Time in which the share of an endpoint that is new or came up grows to its full size; zero = at once.
+    pub slow_start: Duration,
 }
 
 /// When failures seen in traffic take an endpoint out.
