@@ -8,11 +8,10 @@ use arc_swap::ArcSwap;
 use divan::Bencher;
 use weir_data_plane::discovery::apply::Applier;
 use weir_data_plane::discovery::report::Reports;
-use weir_data_plane::health::{HealthClock, TransitionSink};
 use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
-use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
+use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, Role, ServiceEndpoint};
 use weir_proto::model::{HostPattern, PathMatch, Rule};
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -44,8 +43,7 @@ struct Proxy {
 impl Proxy {
     fn new(rules: Rules) -> Self {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
-        let transitions = TransitionSink::new().0;
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 4 };
+        let environment = Environment::without_tasks(4);
         let listeners = vec!["http".into(), "https".into()];
         let applier = Applier::new(listeners, table.clone(), environment, Modules::default());
         let mut proxy = Self { applier, table, reports: Reports::default() };
@@ -99,6 +97,8 @@ fn backend(number: u32) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        role: Role::default(),
+        capacity: 0,
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())
 }

@@ -16,7 +16,7 @@ pub mod pool;
 pub mod units;
 
 pub use address::{Address, EndpointAddress, UnixName};
-pub use backend::Backend;
+pub use backend::{Backend, Role};
 pub use balance::{Balance, HashKey};
 pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use health::{ActiveHealth, GrpcProbe, Health, HealthMode, HttpProbe, PassiveHealth, Probe};
@@ -27,7 +27,7 @@ pub use plugin::{
     BuiltIn, Code, FailurePolicy, Files, Lua, Param, Plugin, PluginRef, PluginUse, Reference, Wasm, WasmInstance,
     WasmSource,
 };
-pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
+pub use pool::{ClientAbort, Keepalive, Pool, Queue, Retry, RetryOn, StatusMask, Timeouts};
 
 /// A field whose value is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_proto::convert::{Decoded, decode};
+use weir_proto::model::plugin::param::Carrier;
 use weir_proto::model::{
-    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule,
-    ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, Queue, ResourceName, RetryOn, Role,
+    Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -48,6 +49,7 @@ prop_compose! {
         priority in any::<i32>(),
         weight in 0..=65_535_u32,
         ms in any::<u32>(),
+        limit in 0..=1_000_000_u32,
         percent in 0..=100_u8,
     ) -> Pool {
         let mut pool = Pool::new(name("shop/web"));
@@ -62,6 +64,14 @@ prop_compose! {
         pool.retry.statuses = vec![StatusMask::parse("50x").unwrap()];
         pool.retry.methods = vec!["POST".into()];
         pool.health.panic_threshold = percent;
+        pool.health.slow_start = Duration::from_millis(ms.into());
+        pool.queue = Queue {
+            limit,
+            timeout: Duration::from_millis(ms.into()),
+            expired_status: 400 + u16::from(percent),
+            when_unavailable: enabled,
+        };
+        pool.direct = Some(if enabled { Carrier::cookie("X-Backend") } else { Carrier::header("x-backend") }.unwrap());
         pool
     }
 }
@@ -85,6 +95,8 @@ proptest! {
             enabled,
             labels: [("zone".to_owned(), label)].into(),
             score: i64::from(weight) - 300,
+            role: Role::ALL[usize::from(port) % 3],
+            capacity: weight,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));
@@ -96,7 +108,8 @@ fn u1_a_backend_of_a_service_has_no_address_of_its_own() {
     let key = Key::backend(name("shop/web-1"));
     let body = |address: &str| {
         let (pool, address) = ("web".to_owned(), address.to_owned());
-        pb::resource::Body::Backend(pb::Backend { pool, address, from_service: true, ..Default::default() })
+        let role = pb::Role::Active.into();
+        pb::resource::Body::Backend(pb::Backend { pool, address, from_service: true, role, ..Default::default() })
     };
     let Decoded::Backend(backend) = decode(&key, body("")).unwrap() else { unreachable!() };
     assert_eq!(backend.address, Address::Service);
@@ -167,6 +180,10 @@ fn s4_each_error_names_the_field_as_users_write_it() {
     };
     assert!(refused(&|p| p.r#match = vec![rule("a"), rule("(")]).starts_with("spec.match[1].path.value: "));
     assert!(refused(&|p| p.weight = 70_000).starts_with("spec.weight: 70000 is more than 65535"));
+    assert!(refused(&|p| p.queue.as_mut().unwrap().limit = 1_000_001).starts_with("spec.queue.limit: "));
+    assert!(refused(&|p| p.queue.as_mut().unwrap().expired_status = 200).starts_with("spec.queue.expiredStatus: "));
+    let cookie = pb::Direct { carrier: Some(pb::direct::Carrier::Cookie("a b".into())) };
+    assert!(refused(&|p| p.direct = Some(cookie.clone())).starts_with("spec.direct.cookie: "));
     assert!(refused(&|p| p.balance = None).starts_with("spec.balance: is missing"));
     assert!(refused(&|p| p.retry.as_mut().unwrap().causes = vec![9]).starts_with("spec.retry.causes[0]: "));
     assert!(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::status::BackendStatus;
@@ -26,6 +27,7 @@ use super::status::BackendStatus;
     printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
     printcolumn(name = "Address", type_ = "string", json_path = ".status.address"),
     printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Endpoints", type_ = "string", json_path = ".status.endpointCounts.summary", priority = 1),
@@ -62,12 +64,33 @@ pub struct BackendSpec {
     /// For plugins that go by scores.
     #[serde(default)]
     pub score: i64,
+    /// When it is asked. Active: first; Standby: when no active one could take the request, as it is down or full;
+    /// Backup: when every active and standby one is down or disabled, never because they are full.
+    #[serde(default)]
+    pub role: BackendRole,
+    /// Most requests in flight to one of its endpoints from one proxy; 0 = unlimited. Who comes then waits in the queue of
+    /// the Pool.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub capacity: u32,
     /// False = taken out by hand: no timer and no health check clears it.
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Free labels, such as `zone: a`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// When a backend is asked.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendRole {
+    /// First.
+    #[default]
+    Active,
+    /// When no active one could take the request, as it is down or full.
+    Standby,
+    /// When every active and standby one is down or disabled, never because they are full.
+    Backup,
 }
 
 /// A port of a Service.

@@ -19,6 +19,10 @@ pub struct HealthSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub panic_threshold: Option<u32>,
+    /// Time in which the share of a backend that is new or came up grows from 10% to its full size. Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration")]
+    pub slow_start: Option<String>,
     /// By probes. While there are any, it is they that bring an endpoint back, and not `passive.failTimeout`. Default:
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,9 +35,10 @@ pub struct HealthSpec {
 
 impl Fill for HealthSpec {
     fn fill(&mut self, base: &Self) {
-        let Self { passive, panic_threshold, active, sticky_offline } = self;
+        let Self { passive, panic_threshold, slow_start, active, sticky_offline } = self;
         passive.fill(&base.passive);
         panic_threshold.fill(&base.panic_threshold);
+        slow_start.fill(&base.slow_start);
         active.fill(&base.active);
         sticky_offline.fill(&base.sticky_offline);
     }

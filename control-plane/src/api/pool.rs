@@ -75,12 +75,18 @@ pub struct PoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub plugins: Option<Vec<PluginUse>>,
+    /// Where a request may name the backend that it goes to, whatever its capacity and weight. Inherited as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<DirectSpec>,
     /// Limits in time; 0s = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<TimeoutsSpec>,
     /// What is tried again, and how often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
+    /// Requests that wait because every backend has as many as its capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSpec>,
     /// Value of Retry-After on each 503 and 504 that the proxy makes; 0s = none. Default: 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
@@ -114,8 +120,10 @@ impl Fill for PoolSpec {
             inherit: _, // names a relation of this pool, and is no setting
             balance,
             plugins,
+            direct,
             timeouts,
             retry,
+            queue,
             retry_after,
             keepalive,
             health,
@@ -130,8 +138,10 @@ impl Fill for PoolSpec {
         weight.fill(&base.weight);
         balance.fill(&base.balance);
         plugins.fill(&base.plugins);
+        direct.fill(&base.direct);
         timeouts.fill(&base.timeouts);
         retry.fill(&base.retry);
+        queue.fill(&base.queue);
         retry_after.fill(&base.retry_after);
         keepalive.fill(&base.keepalive);
         health.fill(&base.health);
@@ -258,10 +268,10 @@ impl Fill for BalanceSpec {
 }
 
 /// How a backend is chosen: RoundRobin: in turn, by weight, spread out; Random: by chance and weight;
-/// LeastConnections: fewest requests in flight per weight; PowerOfTwo: the less busy of two taken by
-/// chance; PeakEwma: the lower latency times load of two taken by chance; FirstAlive: always from the
-/// first; Rotate: starts at the number of the client's connection; Hash: the same key goes to the same
-/// backend. Default: RoundRobin.
+/// LeastConnections: fewest requests in flight per weight; LeastLoad: most free capacity; PowerOfTwo: the less busy
+/// of two taken by chance; PeakEwma: the lower latency times load of two taken by chance; FirstAlive: always from the
+/// first; Fill: the first with room; Rotate: starts at the number of the client's connection; Hash: the same key goes
+/// to the same backend. Default: RoundRobin.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BalanceMethod {
     /// In turn, by weight, spread out.
@@ -271,12 +281,16 @@ pub enum BalanceMethod {
     Random,
     /// Fewest requests in flight per weight.
     LeastConnections,
+    /// Most free capacity.
+    LeastLoad,
     /// The less busy of two taken by chance.
     PowerOfTwo,
     /// The lower latency times load of two taken by chance.
     PeakEwma,
     /// Always from the first.
     FirstAlive,
+    /// The first with room.
+    Fill,
     /// Starts at the number of the client's connection.
     Rotate,
     /// The same key goes to the same backend.
@@ -337,6 +351,26 @@ pub struct PluginUse {
     #[schemars(schema_with = "any")]
     pub param: Option<Value>,
 }
+
+/// Where a request may name the backend that it goes to. An empty value names none.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.cookie) || has(self.header)").message("one of cookie and header must be there"),
+    validation = Rule::new("!has(self.cookie) || !has(self.header)").field_path(".header").message("does not go with cookie: write one of them")
+)]
+pub struct DirectSpec {
+    /// Name of a cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub cookie: Option<String>,
+    /// Instead of a cookie: name of a header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub header: Option<String>,
+}
+
+impl Fill for DirectSpec {}
 
 /// Limits in time; 0s = none.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -432,6 +466,38 @@ pub enum RetryCause {
     Reset,
     /// No response head in time.
     Timeout,
+}
+
+/// Requests that wait because every backend has as many as its capacity.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueueSpec {
+    /// How many may wait on one proxy; those that come then go to the next Pool of the chain, or are answered 503.
+    /// Default: 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub limit: Option<u32>,
+    /// How long; 0s = without a limit. Default: 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration")]
+    pub timeout: Option<String>,
+    /// Status of the answer when the time is over. Default: 504.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599))]
+    pub expired_status: Option<u32>,
+    /// Whether requests wait, too, while no backend of the chain is up. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_unavailable: Option<bool>,
+}
+
+impl Fill for QueueSpec {
+    fn fill(&mut self, base: &Self) {
+        let Self { limit, timeout, expired_status, when_unavailable } = self;
+        limit.fill(&base.limit);
+        timeout.fill(&base.timeout);
+        expired_status.fill(&base.expired_status);
+        when_unavailable.fill(&base.when_unavailable);
+    }
 }
 
 /// Idle upstream connections.

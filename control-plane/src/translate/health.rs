@@ -16,12 +16,13 @@ const UNHEALTHY_THRESHOLD: u32 = 1;
 
 /// The message, every default in place.
 pub(super) fn message(health: HealthSpec) -> Result<pb::Health, Invalid> {
-    let HealthSpec { passive, panic_threshold, active, sticky_offline } = health;
+    let HealthSpec { passive, panic_threshold, slow_start, active, sticky_offline } = health;
     let passive = passive_message(passive.unwrap_or_default()).map_err(|e| e.under("passive"))?;
     let default = model::Health::default();
     Ok(pb::Health {
         passive: Some(passive),
         panic_threshold: panic_threshold.unwrap_or(default.panic_threshold.into()),
+        slow_start_ms: duration("slowStart", slow_start, default.slow_start)?,
         active: active.map(active_message).transpose().map_err(|e| e.under("active"))?,
         sticky_offline: sticky_offline.unwrap_or(default.sticky_offline),
     })

@@ -10,8 +10,8 @@ use weir_proto::pb::resource::Body;
 
 use super::{checked, health};
 use crate::api::pool::{
-    BalanceMethod, BalanceSpec, ClientAbort, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule, PathType,
-    RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
+    BalanceMethod, BalanceSpec, ClientAbort, DirectSpec, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule,
+    PathType, QueueSpec, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
 use crate::status::InForce;
@@ -50,8 +50,10 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         inherit: _, // merged in by the caller
         balance,
         plugins: _, // need more than the specification: made complete by the caller
+        direct,
         timeouts,
         retry,
+        queue,
         retry_after,
         keepalive,
         health,
@@ -76,6 +78,8 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         debug_headers: debug_headers.unwrap_or(default.debug_headers),
         plugins: Vec::new(),
         config: config.map(|config| Value::Object(config).to_string()).unwrap_or_default(),
+        queue: Some(queue_message(queue.unwrap_or_default()).map_err(|e| e.under("queue"))?),
+        direct: direct.map(direct_message),
     })
 }
 
@@ -121,6 +125,8 @@ fn balance_message(balance: BalanceSpec) -> pb::Balance {
         BalanceMethod::RoundRobin => pb::Method::RoundRobin,
         BalanceMethod::Random => pb::Method::Random,
         BalanceMethod::LeastConnections => pb::Method::LeastConnections,
+        BalanceMethod::LeastLoad => pb::Method::LeastLoad,
+        BalanceMethod::Fill => pb::Method::Fill,
         BalanceMethod::PowerOfTwo => pb::Method::PowerOfTwo,
         BalanceMethod::PeakEwma => pb::Method::PeakEwma,
         BalanceMethod::FirstAlive => pb::Method::FirstAlive,
@@ -180,6 +186,24 @@ fn retry_on(cause: RetryCause) -> pb::RetryOn {
         RetryCause::Reset => pb::RetryOn::Reset,
         RetryCause::Timeout => pb::RetryOn::Timeout,
     }
+}
+
+fn queue_message(queue: QueueSpec) -> Result<pb::Queue, Invalid> {
+    let QueueSpec { limit, timeout, expired_status, when_unavailable } = queue;
+    let default = model::Queue::default();
+    Ok(pb::Queue {
+        limit: limit.unwrap_or(default.limit),
+        timeout_ms: duration("timeout", timeout, default.timeout)?,
+        expired_status: expired_status.unwrap_or(default.expired_status.into()),
+        when_unavailable: when_unavailable.unwrap_or(default.when_unavailable),
+    })
+}
+
+/// The rules of the schema let one of both through.
+fn direct_message(direct: DirectSpec) -> pb::Direct {
+    let DirectSpec { cookie, header } = direct;
+    let carrier = cookie.map(pb::direct::Carrier::Cookie).or(header.map(pb::direct::Carrier::Header));
+    pb::Direct { carrier }
 }
 
 fn keepalive_message(keepalive: KeepaliveSpec) -> Result<pb::Keepalive, Invalid> {

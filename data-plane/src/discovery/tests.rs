@@ -172,7 +172,7 @@ impl Node {
         let stats = Arc::new(ProcessStats::new(&["http".to_owned()], 1));
         let context = Context {
             table: table.clone(),
-            environment: Environment { clock, transitions, workers: 1 },
+            environment: Environment { clock, transitions, ..Environment::without_tasks(1) },
             transitions: seen,
             readiness: readiness.clone(),
             stats: stats.clone(),
@@ -221,6 +221,8 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        role: model::Role::default(),
+        capacity: 0,
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

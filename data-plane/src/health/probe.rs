@@ -5,9 +5,9 @@ mod http;
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use ::http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
-use weir_proto::model::{Address, ActiveHealth, Backend, EndpointAddress, Probe};
+use weir_proto::model::{ActiveHealth, Address, Backend, EndpointAddress, Probe};
 
 use self::grpc::GrpcProber;
 use self::http::HttpProber;

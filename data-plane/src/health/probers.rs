@@ -33,6 +33,12 @@ pub struct Probers(mpsc::UnboundedSender<Wanted>);
 #[derive(Debug)]
 pub struct ProbersTask {
     wanted: mpsc::UnboundedReceiver<Wanted>,
+    rng: SmallRng,
+}
+
+/// What the thread of the probers has.
+#[derive(Debug)]
+struct Registry {
     /// By the address of the pool's state, which nobody else gets as long as there is a weak pointer to it.
     pools: HashMap<usize, Pool>,
     probers: HashMap<ProbeTarget, Running>,
@@ -81,7 +87,7 @@ impl Probers {
     pub fn new(seed: u64) -> (Self, ProbersTask) {
         let (sender, wanted) = mpsc::unbounded_channel();
         let rng = SmallRng::seed_from_u64(seed);
-        (Self(sender), ProbersTask { wanted, pools: HashMap::new(), probers: HashMap::new(), rng })
+        (Self(sender), ProbersTask { wanted, rng })
     }
 
     /// The endpoints that this pool wants probed from now on.
@@ -93,17 +99,19 @@ impl Probers {
 
 impl ProbersTask {
     /// Probes until all [`Probers`] are gone.
-    pub async fn run(mut self) {
-        let local = LocalSet::new();
-        local
-            .run_until(async {
-                while let Some(wanted) = self.wanted.recv().await {
-                    self.take(wanted);
-                }
-            })
-            .await;
+    pub async fn run(self) {
+        let Self { mut wanted, rng } = self;
+        let mut registry = Registry { pools: HashMap::new(), probers: HashMap::new(), rng };
+        let follow = async {
+            while let Some(wanted) = wanted.recv().await {
+                registry.take(wanted);
+            }
+        };
+        LocalSet::new().run_until(follow).await;
     }
+}
 
+impl Registry {
     fn take(&mut self, wanted: Wanted) {
         let Wanted { pool, endpoints } = wanted;
         let number = pool.as_ptr() as usize;
@@ -137,7 +145,8 @@ impl ProbersTask {
 
 impl Running {
     fn start(target: ProbeTarget, rng: &mut SmallRng) -> Self {
-        let subscribers = Rc::new(Subscribers { mode: target.active.mode, all: RefCell::default(), last: Cell::new(None) });
+        let subscribers =
+            Rc::new(Subscribers { mode: target.active.mode, all: RefCell::default(), last: Cell::new(None) });
         let interval = target.active.interval;
         let first = interval.min(FIRST_PROBES).mul_f64(rng.random());
         let rhythm = interval.mul_f64(rng.random());

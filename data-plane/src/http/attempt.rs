@@ -17,6 +17,7 @@ use super::connection::ClientConnection;
 use super::failure::Failure;
 use super::framing;
 use super::lease::{self, Lease};
+use super::limit::{left, shorter};
 use crate::pool::{InFlight, Pool};
 use crate::upstream::{self, Connection};
 
@@ -238,11 +239,7 @@ impl Attempt {
 
     /// What is left of `timeouts.request`; zero = no limit.
     fn time_left(&self, now: Instant) -> Duration {
-        let limit = self.pool.config.timeouts.request;
-        if limit.is_zero() {
-            return limit;
-        }
-        limit.saturating_sub(now.saturating_duration_since(self.template.began)).max(SHORTEST)
+        left(self.pool.config.timeouts.request, now.saturating_duration_since(self.template.began))
     }
 }
 
@@ -251,16 +248,4 @@ struct Unsent {
     failure: Failure,
     /// A new connection may be tried in place of a reused one.
     replaceable: bool,
-}
-
-/// Zero means "no limit", so a limit that has just run out is not zero.
-const SHORTEST: Duration = Duration::from_millis(1);
-
-/// The shorter of two limits where zero is none.
-fn shorter(a: Duration, b: Duration) -> Duration {
-    match (a.is_zero(), b.is_zero()) {
-        (true, _) => b,
-        (_, true) => a,
-        _ => a.min(b),
-    }
 }

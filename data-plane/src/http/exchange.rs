@@ -130,7 +130,8 @@ impl Exchange {
         self.status = Some(status);
         self.reason = reason;
         self.in_flight = None;
-        let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+            || reason == Some(Reason::QueueTimeout);
         if let (Some(pool), Some(reason), true) = (self.pool(), reason, refused) {
             pool.runtime.shards.of(self.connection.worker.id).dropped[reason as usize].increment();
         }

@@ -12,15 +12,19 @@ use super::body::Source;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
-use super::{answer, key, reply};
-use crate::balance::{Choice, Tried};
+use super::{answer, reply};
+use crate::balance::Tried;
 use crate::matcher::Place;
 use crate::plugin::session::Scene;
-use crate::plugin::{self, Candidates, Effects, Finish, Halt, Visit};
+use crate::plugin::{self, Effects, Finish, Halt, Visit};
 use crate::pool::policy::any_matches;
-use crate::pool::{Candidate, Endpoint, InFlight, Pool, View};
+use crate::pool::{Candidate, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
+
+mod choose;
+mod direct;
+mod wait;
 
 /// A request looking for an answer.
 #[derive(Debug)]
@@ -52,12 +56,39 @@ enum Last {
     Answered(Answer, usize, Option<Box<Plugged>>),
     /// A plugin of the pool of this number answered.
     Halted(Box<Halt>, usize),
+    /// The pool of this number turned it away.
+    TurnedAway(TurnedAway, usize),
 }
 
-/// An endpoint that was chosen.
+/// Why a pool gave a request to nobody, though it has somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TurnedAway {
+    /// Too many wait already.
+    QueueFull,
+    /// It waited too long.
+    QueueTimeout(StatusCode),
+    /// Whom it asks for is not there; the reason says how.
+    Directed(Reason),
+}
+
+impl TurnedAway {
+    /// The answer, if nobody else has a better one.
+    fn answer(self) -> (StatusCode, Reason, &'static str) {
+        const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+        match self {
+            Self::QueueFull => (UNAVAILABLE, Reason::QueueFull, "every backend is busy, and too many requests wait\n"),
+            Self::QueueTimeout(status) => (status, Reason::QueueTimeout, "no backend had room in time\n"),
+            Self::Directed(reason) => {
+                (UNAVAILABLE, reason, "the backend that this request asks for is not available\n")
+            }
+        }
+    }
+}
+
+/// An endpoint that was chosen, with a slot of it.
 #[derive(Debug)]
 struct Chosen {
-    endpoint: Arc<Endpoint>,
+    in_flight: InFlight,
     /// Present if the pool has plugins.
     plugged: Option<Box<Plugged>>,
 }
@@ -156,20 +187,47 @@ impl Forward {
         if let Some(plugins) = &pool.plugins {
             Box::pin(self.run_pre(plugins, pool)).await?; // rare, and the future of every request would grow
         }
+        if pool.config.direct.is_some() && self.is_directed(pool) {
+            let choice = self.choose_directed(pool, number);
+            self.try_chosen(pool, number, choice).await?;
+            return Ok(Search::Ends);
+        }
         for _ in 0..=pool.config.retry.attempts {
-            let mut chosen = self.choose(pool)?;
-            if chosen.is_some() && !self.may_try(pool) {
+            let choice = match self.choose(pool)? {
+                Some(chosen) => Ok(chosen),
+                None if self.may_wait(pool) => Box::pin(self.wait(pool, number)).await?, // as rare
+                None => Err(Search::GoesOn),
+            };
+            if choice.is_ok() && !self.may_try(pool) {
                 return Ok(Search::Ends);
             }
-            if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
-                Box::pin(self.run_post(plugins, pool, &mut chosen)).await?;
-            }
-            let Some(chosen) = chosen else { return Ok(Search::GoesOn) };
-            if self.try_endpoint(pool, number, chosen).await == Search::Ends {
-                return Ok(Search::Ends);
+            let found = choice.is_ok();
+            let search = self.try_chosen(pool, number, choice).await?;
+            if search == Search::Ends || !found {
+                return Ok(search);
             }
         }
         Ok(Search::GoesOn)
+    }
+
+    /// Tries what was chosen, if that is anything; otherwise the search is where the choice says.
+    async fn try_chosen(
+        &mut self,
+        pool: &Arc<Pool>,
+        number: usize,
+        choice: Result<Chosen, Search>,
+    ) -> Result<Search, Box<Halt>> {
+        let (mut chosen, otherwise) = match choice {
+            Ok(chosen) => (Some(chosen), Search::Ends),
+            Err(search) => (None, search),
+        };
+        if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
+            Box::pin(self.run_post(plugins, pool, &mut chosen)).await?;
+        }
+        match chosen {
+            Some(chosen) => Ok(self.try_endpoint(pool, number, chosen).await),
+            None => Ok(otherwise),
+        }
     }
 
     /// The `pre` hooks of a pool. One that lacks a plugin is not served without it.
@@ -206,10 +264,9 @@ impl Forward {
     }
 
     async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
-        let Chosen { endpoint, plugged } = chosen;
+        let Chosen { in_flight, plugged } = chosen;
         self.exchange.attempts += 1;
-        self.tried.add(endpoint.id);
-        let in_flight = InFlight::start(endpoint, self.exchange.connection.worker.id);
+        self.tried.add(in_flight.endpoint().id);
         let attempt = Attempt {
             connection: self.exchange.connection.clone(),
             pool: pool.clone(),
@@ -237,55 +294,11 @@ impl Forward {
         }
     }
 
-    fn choose(&self, pool: &Arc<Pool>) -> Result<Option<Chosen>, Box<Halt>> {
-        let view = pool.runtime.view.load();
-        let Some(plugins) = &pool.plugins else {
-            let picked = self.pick(pool, &view, &self.tried);
-            let chosen = |place: usize| Chosen { endpoint: view.candidates[place].endpoint.clone(), plugged: None };
-            return Ok(picked.map(chosen));
-        };
-        let picked = match plugins.hooks().balance {
-            true => self.pick_with(plugins, pool, &view)?,
-            false => self.pick(pool, &view, &self.tried),
-        };
-        Ok(picked.map(|place| {
-            let server = view.candidates[place].clone();
-            let plugged = Plugged { effects: self.visit.effects.clone(), server };
-            Chosen { endpoint: plugged.server.endpoint.clone(), plugged: Some(Box::new(plugged)) }
-        }))
-    }
-
-    /// What plugins leave goes to the pool's method, if it is more than one (P3).
-    fn pick_with(&self, plugins: &plugin::Chain, pool: &Arc<Pool>, view: &View) -> Result<Option<usize>, Box<Halt>> {
-        let connection = &self.exchange.connection;
-        let scene = Scene { connection, pool, rule: text(&self.rule), server: None };
-        let mut candidates = Candidates::new(&view.candidates, &self.tried);
-        plugins.balance(scene, &self.visit.effects, &mut candidates)?;
-        Ok(match candidates.len() {
-            0 => None,
-            1 => candidates.only(),
-            _ => self.pick(pool, view, &candidates.excluded()),
-        })
-    }
-
-    /// The place of the candidate that the pool's method picks.
-    fn pick(&self, pool: &Pool, view: &View, excluded: &Tried) -> Option<usize> {
-        let connection = &self.exchange.connection;
-        let mut choice = Choice {
-            tried: excluded,
-            cursor: &pool.runtime.cursor,
-            key: key::of(&pool.config.balance, &self.visit.effects.request, connection.peer.ip()),
-            connection: connection.number.get(),
-            rng: &mut connection.worker.rng.borrow_mut(),
-        };
-        view.picker.pick(&view.candidates, &mut choice)
-    }
-
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:
     /// they cost no upstream anything, and passive health bounds them.
     fn may_try(&self, pool: &Pool) -> bool {
         let (reason, free) = match &self.last {
-            Last::None | Last::Halted(..) => return true,
+            Last::None | Last::Halted(..) | Last::TurnedAway(..) => return true,
             Last::Failed(failure) => (failure.reason(), failure.nothing_sent()),
             Last::Answered(..) => (Reason::BadResponse, false),
         };
@@ -364,6 +377,12 @@ impl Forward {
             Last::Failed(failure) => {
                 self.finish_with_plugins(&self.visit.effects.clone(), None);
                 reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
+            }
+            Last::TurnedAway(why, number) => {
+                self.exchange.return_to_pool(number);
+                self.finish_with_plugins(&self.visit.effects.clone(), None);
+                let (status, reason, text) = why.answer();
+                reply::local(self.exchange, status, reason, text)
             }
             Last::None => self.unavailable(),
         }

@@ -5,9 +5,11 @@ mod api_key;
 mod basic_auth;
 mod cors;
 mod fault;
+mod fill;
 mod hash;
 mod headers;
 mod least_connections;
+mod least_load;
 mod random;
 mod rate_limit;
 mod redirect;
@@ -32,6 +34,8 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
     match param {
         Param::Random => Arc::new(random::Random),
         Param::LeastConnections => Arc::new(least_connections::LeastConnections),
+        Param::LeastLoad => Arc::new(least_load::LeastLoad),
+        Param::Fill => Arc::new(fill::Fill),
         Param::Score(param) => Arc::new(score::Score(param.order)),
         Param::WeightedScore(param) => Arc::new(weighted_score::WeightedScore(param)),
         Param::Hash(key) => Arc::new(hash::Hash(key)),

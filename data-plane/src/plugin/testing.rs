@@ -14,8 +14,6 @@ use super::{Candidates, Session};
 use crate::balance::Tried;
 use crate::balance::tests::candidates;
 use crate::drain::Drain;
-use crate::health::clock::HealthClock;
-use crate::health::event::TransitionSink;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
 use crate::listener::numbers::ConnectionNumbers;
@@ -48,8 +46,8 @@ impl Fixture {
     pub fn new(weights: &[u32], change: impl FnOnce(&mut model::Pool)) -> Self {
         let mut config = model::Pool::new("shop/web".parse().unwrap());
         change(&mut config);
-        let (config, transitions) = (Arc::new(config), TransitionSink::new().0);
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+        let config = Arc::new(config);
+        let environment = Environment::without_tasks(1);
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
         let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
         let connection = ClientConnection::new(worker(), 0, peer);

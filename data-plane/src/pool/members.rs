@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use weir_proto::model::{EndpointAddress, ResourceName};
 
+use super::admission::Gate;
 use super::totals::Totals;
-use super::{Endpoint, Member, Origin, Target};
+use super::{Endpoint, EndpointId, Member, Origin, Target};
 
 /// Endpoints of a pool, those that left included while requests to them run.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub struct Members {
     pub draining: Vec<Member>,
     /// What the endpoints counted that are gone, of each Backend that still has others.
     pub past: BTreeMap<ResourceName, Totals>,
+    /// Where requests wait for them.
+    pub gate: Arc<Gate<EndpointId>>,
 }
 
 impl Members {
@@ -26,6 +30,8 @@ impl Members {
     pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) -> Vec<Arc<Endpoint>> {
         targets.sort_by(|a, b| place(a).cmp(&place(b)));
         targets.dedup_by(|a, b| place(a) == place(b));
+        // If there is nobody yet who could spare them, new ones get their share at once.
+        let new_since = (!self.active.is_empty()).then(Instant::now);
         let all = self.active.drain(..).chain(self.draining.drain(..));
         let mut old: HashMap<_, _> =
             all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address.clone()), m)).collect();
@@ -34,7 +40,11 @@ impl Members {
             let name = &origin.backend.name;
             let member = match old.remove(&(name.clone(), address.clone())) {
                 Some(member) => keep(member, origin, &mut came_up),
-                None => Member { endpoint: Arc::new(Endpoint::new(name.clone(), address, workers)), origin },
+                None => {
+                    let endpoint = Endpoint::new(name.clone(), address, workers, self.gate.clone());
+                    *endpoint.came_up.lock() = new_since;
+                    Member { endpoint: Arc::new(endpoint), origin }
+                }
             };
             self.active.push(member);
         }
@@ -87,8 +97,11 @@ fn place(target: &Target) -> (&ResourceName, &EndpointAddress) {
 fn keep(old: Member, origin: Origin, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
     let Member { origin: before, endpoint } = old;
     let (enabled, was_enabled) = (origin.backend.enabled, before.backend.enabled);
-    if enabled && !was_enabled && endpoint.outlier.lock().reset() {
-        came_up.push(endpoint.clone());
+    if enabled && !was_enabled {
+        *endpoint.came_up.lock() = Some(Instant::now());
+        if endpoint.health.lock().enable() {
+            came_up.push(endpoint.clone());
+        }
     }
     if enabled != was_enabled || origin.is_terminating() != before.is_terminating() {
         endpoint.changed_state();
@@ -114,6 +127,8 @@ mod tests {
             enabled: true,
             labels: Default::default(),
             score: 0,
+            role: model::Role::default(),
+            capacity: 0,
         };
         Target::new(Arc::new(backend), address)
     }

@@ -100,7 +100,6 @@ mod tests {
     use weir_proto::model::{HostPattern, PathMatch, Rule};
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
     use crate::matcher::Head;
     use crate::pool::PoolRuntime;
     use crate::pool::runtime::Environment;
@@ -109,7 +108,7 @@ mod tests {
 
     /// A pool `a/HOST` of this host.
     fn pool(host: &str, change: impl FnOnce(&mut model::Pool)) -> Arc<Pool> {
-        let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+        let environment = Environment::without_tasks(1);
         let mut config = model::Pool::new(format!("a/{host}").parse().unwrap());
         config.rules = vec![Rule { hosts: vec![HostPattern::parse(host).unwrap()], ..Rule::default() }];
         change(&mut config);

@@ -1,12 +1,13 @@
 //! `pb::Backend` and `model::Backend`.
 
-use super::at_most;
+use super::{at_most, unknown};
+use crate::model::backend::MAX_CAPACITY;
 use crate::model::pool::MAX_WEIGHT;
-use crate::model::{Address, Backend, Invalid, ResourceName};
+use crate::model::{Address, Backend, Invalid, ResourceName, Role};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels, from_service, score } = msg;
+    let pb::Backend { pool, address, weight, enabled, labels, from_service, score, role, capacity } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
@@ -15,7 +16,27 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         enabled,
         labels,
         score,
+        role: decode_role(role)?,
+        capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
     })
+}
+
+fn decode_role(number: i32) -> Result<Role, Invalid> {
+    match pb::Role::try_from(number) {
+        // Unspecified by who knows no roles yet.
+        Ok(pb::Role::Active | pb::Role::Unspecified) => Ok(Role::Active),
+        Ok(pb::Role::Standby) => Ok(Role::Standby),
+        Ok(pb::Role::Backup) => Ok(Role::Backup),
+        Err(_) => Err(unknown("role", number)),
+    }
+}
+
+fn encode_role(role: Role) -> pb::Role {
+    match role {
+        Role::Active => pb::Role::Active,
+        Role::Standby => pb::Role::Standby,
+        Role::Backup => pb::Role::Backup,
+    }
 }
 
 fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
@@ -27,7 +48,7 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score } = backend;
+    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -39,5 +60,7 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         labels: labels.clone(),
         from_service: *address == Address::Service,
         score: *score,
+        role: encode_role(*role).into(),
+        capacity: *capacity,
     }
 }

@@ -13,21 +13,23 @@ use crate::pb;
 use crate::pb::active_health::Probe as WireProbe;
 
 pub(super) fn decode(msg: pb::Health) -> Result<Health, Invalid> {
-    let pb::Health { passive, panic_threshold, active, sticky_offline } = msg;
+    let pb::Health { passive, panic_threshold, slow_start_ms, active, sticky_offline } = msg;
     let panic_threshold = at_most("panicThreshold", panic_threshold, 100)?;
     Ok(Health {
         passive: decode_passive(required("passive", passive)?).map_err(|e| e.under("passive"))?,
         panic_threshold: u8::try_from(panic_threshold).unwrap_or(100),
+        slow_start: Duration::from_millis(slow_start_ms),
         active: active.map(decode_active).transpose().map_err(|e| e.under("active"))?,
         sticky_offline,
     })
 }
 
 pub(super) fn encode(health: &Health) -> pb::Health {
-    let Health { passive, panic_threshold, active, sticky_offline } = health;
+    let Health { passive, panic_threshold, slow_start, active, sticky_offline } = health;
     pb::Health {
         passive: Some(encode_passive(passive)),
         panic_threshold: u32::from(*panic_threshold),
+        slow_start_ms: millis(*slow_start),
         active: active.as_ref().map(encode_active),
         sticky_offline: *sticky_offline,
     }

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{at_most, health, list, plugin, required, strings, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
-use crate::model::pool::MAX_WEIGHT;
+use crate::model::plugin::param::Carrier;
+use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
 use crate::model::units::millis;
 use crate::model::{
-    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, ResourceName, Retry,
-    RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
+    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, Queue, ResourceName,
+    Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
 };
 use crate::pb;
 
@@ -31,10 +32,14 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         debug_headers,
         plugins,
         config,
+        queue,
+        direct,
     } = msg;
     Ok(Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
         config: decode_config(&config)?,
+        queue: queue.map_or(Ok(Queue::default()), |queue| decode_queue(&queue)).map_err(|e| e.under("queue"))?,
+        direct: direct.map(decode_direct).transpose().map_err(|e| e.under("direct"))?,
         name,
         enabled,
         listeners,
@@ -70,6 +75,8 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         debug_headers,
         plugins,
         config,
+        queue,
+        direct,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -91,7 +98,47 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         debug_headers: *debug_headers,
         plugins: plugins.iter().map(plugin::encode_use).collect(),
         config: if config.is_empty() { String::new() } else { Value::Object(config.clone()).to_string() },
+        queue: Some(encode_queue(queue)),
+        direct: direct.as_ref().map(encode_direct),
     }
+}
+
+fn decode_queue(msg: &pb::Queue) -> Result<Queue, Invalid> {
+    let pb::Queue { limit, timeout_ms, expired_status, when_unavailable } = *msg;
+    let status = u16::try_from(expired_status).ok().filter(|status| (400..600).contains(status));
+    Ok(Queue {
+        limit: at_most("limit", limit, MAX_QUEUE)?,
+        timeout: Duration::from_millis(timeout_ms),
+        expired_status: status.ok_or_else(|| {
+            Invalid::new("expiredStatus", format!("{expired_status} is no status of an error: 400 to 599"))
+        })?,
+        when_unavailable,
+    })
+}
+
+fn encode_queue(queue: &Queue) -> pb::Queue {
+    let Queue { limit, timeout, expired_status, when_unavailable } = queue;
+    pb::Queue {
+        limit: *limit,
+        timeout_ms: millis(*timeout),
+        expired_status: (*expired_status).into(),
+        when_unavailable: *when_unavailable,
+    }
+}
+
+fn decode_direct(msg: pb::Direct) -> Result<Carrier, Invalid> {
+    match required("", msg.carrier)? {
+        pb::direct::Carrier::Cookie(name) => Carrier::cookie(&name).map_err(|e| Invalid::new("cookie", e)),
+        pb::direct::Carrier::Header(name) => Carrier::header(&name).map_err(|e| Invalid::new("header", e)),
+    }
+}
+
+fn encode_direct(carrier: &Carrier) -> pb::Direct {
+    let carrier = match carrier {
+        Carrier::Cookie(name) => pb::direct::Carrier::Cookie(name.clone()),
+        Carrier::Header(name) => pb::direct::Carrier::Header(name.as_str().to_owned()),
+    };
+    pb::Direct { carrier: Some(carrier) }
 }
 
 fn decode_config(text: &str) -> Result<Map<String, Value>, Invalid> {
@@ -186,6 +233,8 @@ fn decode_balance(msg: pb::Balance) -> Result<Balance, Invalid> {
         Ok(pb::Method::RoundRobin) => Balance::RoundRobin,
         Ok(pb::Method::Random) => Balance::Random,
         Ok(pb::Method::LeastConnections) => Balance::LeastConnections,
+        Ok(pb::Method::LeastLoad) => Balance::LeastLoad,
+        Ok(pb::Method::Fill) => Balance::Fill,
         Ok(pb::Method::PowerOfTwo) => Balance::PowerOfTwo,
         Ok(pb::Method::PeakEwma) => Balance::PeakEwma,
         Ok(pb::Method::FirstAlive) => Balance::FirstAlive,
@@ -206,6 +255,8 @@ fn encode_balance(balance: &Balance) -> pb::Balance {
         Balance::RoundRobin => pb::Method::RoundRobin,
         Balance::Random => pb::Method::Random,
         Balance::LeastConnections => pb::Method::LeastConnections,
+        Balance::LeastLoad => pb::Method::LeastLoad,
+        Balance::Fill => pb::Method::Fill,
         Balance::PowerOfTwo => pb::Method::PowerOfTwo,
         Balance::PeakEwma => pb::Method::PeakEwma,
         Balance::FirstAlive => pb::Method::FirstAlive,

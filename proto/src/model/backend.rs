@@ -21,4 +21,38 @@ pub struct Backend {
     pub labels: BTreeMap<String, String>,
     /// For plugins that go by scores.
     pub score: i64,
+    /// When it is asked.
+    pub role: Role,
+    /// Most requests in flight to one of its endpoints from one proxy, at most [`MAX_CAPACITY`]; 0 = unlimited.
+    pub capacity: u32,
+}
+
+/// Largest capacity of a Backend.
+pub const MAX_CAPACITY: u32 = 1_000_000;
+
+/// When a backend is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// First.
+    #[default]
+    Active,
+    /// When no active one could take the request, as it is down or full.
+    Standby,
+    /// When every active and standby one is down or disabled.
+    Backup,
+}
+
+impl Role {
+    /// Every role, in the order in which they are asked.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Standby, Self::Backup];
+
+    /// The role as written in a manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Standby => "Standby",
+            Self::Backup => "Backup",
+        }
+    }
 }

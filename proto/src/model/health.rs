@@ -13,6 +13,8 @@ pub struct Health {
     pub passive: PassiveHealth,
     /// Below this percentage (0-100) of endpoints up, balance over all of them; 0 = never.
     pub panic_threshold: u8,
+    /// Time in which the share of an endpoint that is new or came up grows to its full size; zero = at once.
+    pub slow_start: Duration,
     /// Probes, if there are any. It is then they that bring an endpoint back, and not `passive.fail_timeout`.
     pub active: Option<ActiveHealth>,
     /// An endpoint that went down stays out until someone enables it again.

@@ -18,6 +18,7 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     let name = runtime.name.to_string();
     durations(runtime, &name, sheet);
     reasons(runtime, &name, sheet);
+    queue(runtime, &name, sheet);
     let view = runtime.view.load();
     sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(view.panic)));
     if pool.config.enabled {
@@ -32,10 +33,17 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     }
 }
 
+fn queue(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    sheet.gauge(Metric::QueueDepth, &[name], f64::from(runtime.queued.current()));
+    sheet.gauge(Metric::QueueDepthMax, &[name], f64::from(runtime.queued.max()));
+    sheet.count_if_any(Metric::Queued, &[name], runtime.shards.sum(|shard| shard.queued.get()));
+}
+
 fn durations(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
     let of = |histogram: fn(&PoolShard) -> &Histogram| Histogram::summarise(runtime.shards.iter().map(histogram));
     sheet.histogram_if_any(Metric::RequestDuration, &[name], &of(|shard| &shard.request_duration));
     sheet.histogram_if_any(Metric::UpstreamDuration, &[name], &of(|shard| &shard.upstream_duration));
+    sheet.histogram_if_any(Metric::QueueWait, &[name], &of(|shard| &shard.queue_wait));
 }
 
 fn reasons(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
@@ -55,8 +63,10 @@ fn backend(pool: &str, members: &[Member], mut totals: Totals, sheet: &mut Sheet
     let name = members[0].endpoint.backend.name();
     members.iter().for_each(|member| totals.add(&member.endpoint));
     let active: u32 = members.iter().map(|member| member.endpoint.in_flight.current()).sum();
+    let most = members.iter().map(|member| member.endpoint.in_flight.max()).max().unwrap_or_default();
     let up = members.iter().filter(|member| member.status().state == EndpointState::Up).count();
     sheet.gauge(Metric::RequestsActive, &[name, pool], f64::from(active));
+    sheet.gauge(Metric::RequestsActiveMax, &[name, pool], f64::from(most));
     sheet.gauge(Metric::BackendUp, &[name, pool], up as f64);
     for (code, count) in CLASSES.iter().zip(totals.responses) {
         sheet.count_if_any(Metric::Requests, &[name, code, pool], count);

@@ -12,6 +12,11 @@ pub(super) enum Metric {
     RequestDuration,
     UpstreamDuration,
     RequestsActive,
+    RequestsActiveMax,
+    QueueDepth,
+    QueueDepthMax,
+    Queued,
+    QueueWait,
     ConnectionsActive,
     Dropped,
     Retries,
@@ -59,7 +64,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 24] = [
+const SPECS: [Spec; 29] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -68,6 +73,16 @@ const SPECS: [Spec; 24] = [
         "From the choice of an endpoint to its response head."),
     gauge(Metric::RequestsActive, "weir_requests_active", &["backend", "pool"],
         "Requests in flight."),
+    gauge(Metric::RequestsActiveMax, "weir_requests_active_max", &["backend", "pool"],
+        "The most requests that ever were in flight to one endpoint."),
+    gauge(Metric::QueueDepth, "weir_queue_depth", &["pool"],
+        "Requests that wait for a backend with room."),
+    gauge(Metric::QueueDepthMax, "weir_queue_depth_max", &["pool"],
+        "The most requests that ever waited."),
+    counter(Metric::Queued, "weir_queued_total", &["pool"],
+        "Requests that had to wait."),
+    histogram(Metric::QueueWait, "weir_queue_wait_seconds", &["pool"],
+        "Time that requests waited for a backend with room."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
     counter(Metric::Dropped, "weir_dropped_total", &["pool", "reason"],
