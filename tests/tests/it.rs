@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod active_health;
     mod bad_requests;
     mod bad_resources;
     mod balance;
