@@ -118,7 +118,7 @@ async fn h2_grpc_goes_by_the_state_of_the_service() {
 
 #[tokio::test]
 async fn h3_paranoid_gives_no_traffic_to_whom_it_does_not_know() {
-    let [known, unknown] = Backend::start_many("web").await;
+    let [unknown, known] = Backend::start_many("web").await;
     unknown.hold();
     let spec = "balance: {method: FirstAlive}, health: {active: {interval: 20s, timeout: 20s, healthyThreshold: 1}}";
     let weir = Weir::start(&web(spec, &[unknown.address(), known.address()])).await;
