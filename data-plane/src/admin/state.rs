@@ -26,6 +26,8 @@ pub(super) struct PoolState {
     name: String,
     enabled: bool,
     method: &'static str,
+    /// When endpoints are probed, if they are.
+    health_mode: Option<&'static str>,
     priority: i32,
     /// An endpoint could be chosen now.
     up: bool,
@@ -95,6 +97,7 @@ impl PoolState {
             name: runtime.name.to_string(),
             enabled: config.enabled,
             method: config.balance.as_str(),
+            health_mode: config.health.active.as_ref().map(|active| active.mode.as_str()),
             priority: config.priority,
             up: !runtime.view.load().tiers.is_empty(),
             in_flight: Load::read(&runtime.in_flight, runtime.requests()),

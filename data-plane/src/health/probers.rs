@@ -207,7 +207,8 @@ impl Subscribers {
             HealthMode::Lazy => all.iter().any(|subscriber| !subscriber.is_up()),
             // Each of them is looked at, for its count of requests.
             HealthMode::Opportunistic => {
-                all.iter_mut().fold(false, |wanted, subscriber| subscriber.was_idle() || !subscriber.is_up() || wanted)
+                let wants = |subscriber: &mut Subscriber| subscriber.was_idle() || !subscriber.is_up();
+                all.iter_mut().map(wants).max() == Some(true)
             }
         }
     }
