@@ -93,13 +93,13 @@ fn backend(number: u32) -> pb::Resource {
         pool: name("pool", number / BACKENDS_PER_POOL),
         address: match number % BACKENDS_PER_POOL {
             0 => Address::Service,
-            _ => Address::Socket((std::net::Ipv4Addr::from(number), 80).into()),
+            _ => Address::Fixed(std::net::SocketAddr::from((std::net::Ipv4Addr::from(number), 80)).into()),
         },
         weight: 1,
         enabled: true,
         labels: Default::default(),
         score: 0,
-        role: Role::default(),
+        role: model::Role::default(),
         capacity: 0,
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())

@@ -1,9 +1,9 @@
 //! How a cookie names an endpoint.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use ring::hmac;
+use weir_proto::model::EndpointAddress;
 use weir_proto::model::plugin::param::Encoding;
 
 use crate::http::percent::hex_digit;
@@ -66,7 +66,7 @@ impl Naming {
 /// What a name says.
 pub(super) enum Named<'n> {
     Hash(u64),
-    Plain { backend: &'n str, address: SocketAddr },
+    Plain { backend: &'n str, address: EndpointAddress },
 }
 
 impl Named<'_> {
