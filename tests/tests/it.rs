@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod admission;
     mod bad_requests;
     mod bad_resources;
     mod balance;
@@ -12,6 +13,7 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod directed;
     mod examples;
     mod failover;
     mod harness;
@@ -33,6 +35,7 @@ mod it {
     mod readme;
     mod replicas;
     mod repository;
+    mod roles;
     mod routing;
     mod service;
     mod snapshot;

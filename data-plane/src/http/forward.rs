@@ -265,6 +265,7 @@ impl Forward {
 
     async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
         let Chosen { in_flight, plugged } = chosen;
+        self.exchange.begin_flight();
         self.exchange.attempts += 1;
         self.tried.add(in_flight.endpoint().id);
         let attempt = Attempt {
@@ -332,6 +333,7 @@ impl Forward {
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
+        self.exchange.end_flight();
         let failure = failed.failure;
         if let Some(body) = &self.visit.effects.request.body {
             // What the failed try still reads would be missing in the next.
@@ -359,6 +361,7 @@ impl Forward {
         match std::mem::replace(&mut self.last, Last::None) {
             Last::Answered(answer, number, plugged) => {
                 self.exchange.return_to_pool(number);
+                self.exchange.begin_flight();
                 let (effects, server) = match plugged {
                     Some(plugged) => (plugged.effects, Some(plugged.server)),
                     // What plugins of a later pool wanted of the response is not this pool's.

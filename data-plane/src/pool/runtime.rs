@@ -39,11 +39,9 @@ pub struct PoolRuntime {
     pub view: ArcSwap<View>,
     /// Position in the round robin order, of all workers together.
     pub cursor: AtomicUsize,
-    /// Requests in flight in this pool, those that wait not among them.
+    /// Requests on their way to an endpoint of this pool, or back.
     pub in_flight: Gauge,
-    /// Requests that wait for a slot.
-    pub queued: Gauge,
-    /// Where they wait.
+    /// Where requests wait for an endpoint with room.
     pub gate: Arc<Gate<EndpointId>>,
     /// Limits retries.
     pub budget: RetryBudget,
@@ -91,7 +89,6 @@ impl PoolRuntime {
             view: ArcSwap::default(),
             cursor: AtomicUsize::new(0),
             in_flight: Gauge::default(),
-            queued: Gauge::default(),
             gate: members.gate.clone(),
             budget: RetryBudget::default(),
             shards: Sharded::new(environment.workers),

@@ -55,7 +55,14 @@ impl Tier {
         });
         let warming: Box<[Warming]> = warming.collect();
         let (warm, picker) = (warming.is_empty().into(), Picker::new(&config.balance, &candidates, &places));
-        (!candidates.is_empty()).then(|| Self { role, picker, warming, slow_start, warm, candidates: candidates.into() })
+        (!candidates.is_empty()).then(|| Self {
+            role,
+            picker,
+            warming,
+            slow_start,
+            warm,
+            candidates: candidates.into(),
+        })
     }
 
     /// The place of the candidate that the method picks. One that warms up is left out as often as its share says, if

@@ -1,5 +1,7 @@
 //! A request that waits for a backend with room, or for one that comes up (A2-A4).
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use http::StatusCode;
 
 use super::{Chosen, Forward, Last, Search, TurnedAway};
 use crate::balance::Tried;
+use crate::http::attempt::Template;
 use crate::http::limit;
 use crate::plugin::{Candidates, Halt};
 use crate::pool::admission::{Room, Wish};
@@ -39,10 +42,16 @@ impl Forward {
         let worker = self.exchange.connection.worker.id;
         let queue = Queue::new(&pool.runtime, worker, self.longest_wait(pool));
         let room = Room { limit: pool.config.queue.limit as usize, for_recovery: self.waits_for_recovery(pool) };
+        let request = self.visit.effects.request.clone();
         let mut refused = self.tried.clone();
         let mut entry = queue.enter(wish(None, &refused), room);
         loop {
-            let slot = match queue.slot(entry).await {
+            let slot = tokio::select! {
+                biased;
+                slot = queue.slot(entry) => slot,
+                never = read_ahead(&request) => match never {},
+            };
+            let slot = match slot {
                 Ok(slot) => slot,
                 Err(why) => return Ok(Err(self.turn_away(pool, number, why))),
             };
@@ -103,6 +112,13 @@ impl Forward {
         };
         self.last = Last::TurnedAway(turned_away, number);
         search
+    }
+}
+
+async fn read_ahead(request: &Template) -> Infallible {
+    match &request.body {
+        Some(body) => body.read_ahead().await,
+        None => pending().await,
     }
 }
 

@@ -34,8 +34,9 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
 }
 
 fn queue(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
-    sheet.gauge(Metric::QueueDepth, &[name], f64::from(runtime.queued.current()));
-    sheet.gauge(Metric::QueueDepthMax, &[name], f64::from(runtime.queued.max()));
+    let (current, longest) = runtime.gate.length();
+    sheet.gauge(Metric::QueueDepth, &[name], current as f64);
+    sheet.gauge(Metric::QueueDepthMax, &[name], longest as f64);
     sheet.count_if_any(Metric::Queued, &[name], runtime.shards.sum(|shard| shard.queued.get()));
 }
 
