@@ -189,7 +189,7 @@ impl Forward {
         }
         if pool.config.direct.is_some() && self.is_directed(pool) {
             let choice = self.choose_directed(pool, number);
-            self.try_chosen(pool, number, choice).await?;
+            Box::pin(self.try_chosen(pool, number, choice)).await?; // rare, too
             return Ok(Search::Ends);
         }
         for _ in 0..=pool.config.retry.attempts {
@@ -377,15 +377,11 @@ impl Forward {
                 self.finish_with_plugins(&effects, None);
                 reply::halt(self.exchange, *halt, effects.response)
             }
-            Last::Failed(failure) => {
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
-                reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
-            }
+            Last::Failed(failure) => self.answer_here(failure.status(), failure.reason(), failure.text()),
             Last::TurnedAway(why, number) => {
                 self.exchange.return_to_pool(number);
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
                 let (status, reason, text) = why.answer();
-                reply::local(self.exchange, status, reason, text)
+                self.answer_here(status, reason, text)
             }
             Last::None => self.unavailable(),
         }
@@ -408,8 +404,12 @@ impl Forward {
             }
             _ => (Reason::NoBackend, "no backend is available\n"),
         };
+        self.answer_here(StatusCode::SERVICE_UNAVAILABLE, reason, text)
+    }
+
+    fn answer_here(mut self, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
         self.finish_with_plugins(&self.visit.effects.clone(), None);
-        reply::local(self.exchange, StatusCode::SERVICE_UNAVAILABLE, reason, text)
+        reply::local(self.exchange, status, reason, text)
     }
 }
 

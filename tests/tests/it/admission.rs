@@ -73,6 +73,7 @@ async fn r5_200_clients_on_4_workers_are_never_more_than_the_capacity_of_7() {
     assert_eq!(server.requests(), REQUESTS as u64);
     let state = weir.state("test/web").await.unwrap();
     assert_eq!(state["backends"][0]["inFlight"]["max"], 7);
+    assert_eq!((&state["inFlight"]["current"], &state["inFlight"]["max"]), (&0.into(), &7.into()));
     let (most, total) = (state["queued"]["max"].as_u64().unwrap(), state["queued"]["total"].as_u64().unwrap());
     assert!((1..=193).contains(&most) && total >= most, "{state}");
     assert_eq!((&state["queued"]["current"], &state["dropped"]["total"]), (&0.into(), &0.into()));
@@ -81,6 +82,19 @@ async fn r5_200_clients_on_4_workers_are_never_more_than_the_capacity_of_7() {
     assert_eq!(weir.sample("weir_queue_depth_max", "test/web").await, Some(most as f64));
     assert_eq!(weir.sample("weir_queue_depth", "test/web").await, Some(0.0));
     assert_eq!(weir.sample("weir_requests_active_max", "web-1").await, Some(7.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_400_clients_on_2_workers_are_never_more_than_3_at_each_of_4_backends() {
+    const REQUESTS: usize = 8_000;
+    let servers = Backend::start_many::<4>("web").await;
+    servers.iter().for_each(|server| server.set(Reply::text("web").after(Duration::from_millis(1))));
+    let text = limited("queue: {limit: 400}, retry: {attempts: 0}", &servers.each_ref(), 3);
+    let weir = Weir::builder().workers(2).file("web.yaml", &text).start().await;
+    let answered = bodies(weir.address(), "/", REQUESTS, 400).await.unwrap();
+    assert_eq!(answered, [("web".to_owned(), REQUESTS)].into());
+    assert_eq!(servers.each_ref().map(|server| server.counts().most()), [3; 4]);
+    assert_eq!(servers.iter().map(Backend::requests).sum::<u64>(), REQUESTS as u64);
 }
 
 #[tokio::test]

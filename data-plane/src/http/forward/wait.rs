@@ -1,7 +1,5 @@
 //! A request that waits for a backend with room, or for one that comes up (A2-A4).
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,27 +44,20 @@ impl Forward {
         let mut refused = self.tried.clone();
         let mut entry = queue.enter(wish(None, &refused), room);
         loop {
-            let slot = tokio::select! {
-                biased;
-                slot = queue.slot(entry) => slot,
-                never = read_ahead(&request) => match never {},
-            };
-            let slot = match slot {
+            let slot = match reading_ahead(&request, queue.slot(entry)).await {
                 Ok(slot) => slot,
                 Err(why) => return Ok(Err(self.turn_away(pool, number, why))),
             };
-            let only = match self.judge_slot(pool, slot.key())? {
+            let mut only = None;
+            match self.judge_slot(pool, slot.key())? {
                 Verdict::Taken(candidate) => {
                     let in_flight = InFlight::with(slot, candidate.endpoint.clone(), worker);
                     return Ok(Ok(self.chosen(pool, &candidate, in_flight)));
                 }
-                Verdict::Wants(id) => Some(id),
-                Verdict::Refused => {
-                    refused.add(slot.key());
-                    None
-                }
-                Verdict::Gone => None,
-            };
+                Verdict::Wants(id) => only = Some(id),
+                Verdict::Refused => refused.add(slot.key()),
+                Verdict::Gone => {}
+            }
             entry = slot.wait_on(wish(only, &refused), room.for_recovery);
         }
     }
@@ -115,10 +106,13 @@ impl Forward {
     }
 }
 
-async fn read_ahead(request: &Template) -> Infallible {
-    match &request.body {
-        Some(body) => body.read_ahead().await,
-        None => pending().await,
+/// Waits, and reads a little of the request meanwhile.
+async fn reading_ahead<T>(request: &Template, wait: impl Future<Output = T>) -> T {
+    let Some(body) = &request.body else { return wait.await };
+    tokio::select! {
+        biased;
+        result = wait => result,
+        never = body.read_ahead() => match never {},
     }
 }
 
