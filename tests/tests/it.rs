@@ -26,6 +26,7 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod plugin_auth;
     mod plugin_builtin;
     mod plugin_languages;
     mod plugin_lua;

@@ -3,10 +3,13 @@
 mod allow_addresses;
 mod api_key;
 mod basic_auth;
+mod client;
 mod cors;
+mod external_auth;
 mod fault;
 mod hash;
 mod headers;
+mod jwt;
 mod least_connections;
 mod random;
 mod rate_limit;
@@ -49,5 +52,7 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
         Param::RateLimit(param) => Arc::new(rate_limit::RateLimit::new(param)),
         Param::ApiKey(param) => Arc::new(api_key::ApiKey::new(param)),
         Param::BasicAuth(param) => Arc::new(basic_auth::BasicAuth::new(param)),
+        Param::Jwt(param) => Arc::new(jwt::Jwt::new(param)),
+        Param::ExternalAuth(param) => Arc::new(external_auth::ExternalAuth::new(param)),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use weir_proto::model::FailurePolicy;
 
+use super::change;
 use super::session::Scene;
 use super::stats::{Hook, PluginStats};
 use super::{Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit};
@@ -77,7 +78,11 @@ impl Chain {
             let mut session = Session::new(scene, &visit.effects.request);
             let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
             match link.settle(Hook::Pre, &scene, step, session.into_changes()).await {
-                Ok(changes) => visit.note(link, changes),
+                Ok(changes) => {
+                    let mut all = change::take_out(link.stage.own_headers(), &visit.effects.request.headers);
+                    all.extend(changes);
+                    visit.note(link, all);
+                }
                 Err(halt) => return Some(halt),
             }
         }

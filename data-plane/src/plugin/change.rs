@@ -39,6 +39,22 @@ pub enum Change {
     Target(PathAndQuery),
 }
 
+/// Takes all fields of these names out, and those that only differ in having `_` for `-`: behind CGI and its likes both
+/// are one.
+#[must_use]
+pub fn take_out(names: &[HeaderName], headers: &HeaderMap) -> Vec<Change> {
+    let is_named = |field: &&HeaderName| names.iter().any(|name| is_same_in_cgi(name, field));
+    let fields = headers.keys().filter(is_named).cloned();
+    // Those that are not there, too: the changes are made again where plugins before have set them.
+    let all = names.iter().cloned().chain(fields.filter(|field| !names.contains(field)));
+    all.map(|name| Change::Request(HeaderChange::Remove(name))).collect()
+}
+
+fn is_same_in_cgi(a: &HeaderName, b: &HeaderName) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.as_str().bytes().map(folded).eq(b.as_str().bytes().map(folded))
+}
+
 /// The name of a header that plugins may change: not one that frames messages or belongs to the connection.
 ///
 /// # Errors
@@ -58,6 +74,8 @@ pub fn header_value(name: &HeaderName, value: impl AsRef<[u8]>) -> Result<Header
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -70,6 +88,21 @@ mod tests {
             assert!(header_value(&name, value).is_err(), "{value:?}");
         }
         assert_eq!(header_value(&name, "ü").unwrap().as_bytes(), "ü".as_bytes());
+    }
+
+    #[test]
+    fn p4_what_upstreams_could_take_for_a_plugins_own_header_is_taken_out() {
+        let names = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x-absent")];
+        let sent = ["x-user-id", "x_user_id", "x-user_id", "x-user", "x-user-id2"].map(HeaderName::from_static);
+        let mut headers: HeaderMap = sent.map(|name| (name, HeaderValue::from_static("1"))).into_iter().collect();
+        let changes = take_out(&names, &headers);
+        assert!(changes.contains(&Change::Request(HeaderChange::Remove(names[1].clone()))));
+        for change in changes {
+            let Change::Request(change) = change else { panic!("{change:?}") };
+            change.apply(&mut headers);
+        }
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<BTreeSet<_>>(), ["x-user", "x-user-id2"].into());
+        assert_eq!(take_out(&[], &headers), []);
     }
 
     #[test]

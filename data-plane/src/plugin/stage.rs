@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{Candidates, Change, Failure, Halt, Outcome, Session};
 
 /// The hooks that a plugin has; others are never entered.
@@ -66,6 +68,12 @@ pub trait Stage: Debug + Send + Sync {
     /// Time that its waits may take, if its parameter says; otherwise the plugin's time-out goes for them, too.
     fn wait_limit(&self) -> Option<Duration> {
         None
+    }
+
+    /// Headers that a request has from this plugin alone: what a client sends under these names is taken out after
+    /// `pre`, before what the plugin changes, and also if it fails and the request goes on.
+    fn own_headers(&self) -> &[HeaderName] {
+        &[]
     }
 
     /// A request enters the pool.

@@ -65,6 +65,10 @@ built_in! {
     ApiKey,
     /// Lets people in by name and password.
     BasicAuth,
+    /// Lets requests in by a signed token.
+    Jwt,
+    /// Lets requests in that another server lets in.
+    ExternalAuth,
 }
 
 impl fmt::Display for BuiltIn {
