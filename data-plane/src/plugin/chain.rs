@@ -79,9 +79,8 @@ impl Chain {
             let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
             match link.settle(Hook::Pre, &scene, step, session.into_changes()).await {
                 Ok(changes) => {
-                    let mut all = change::take_out(link.stage.own_headers(), &visit.effects.request.headers);
-                    all.extend(changes);
-                    visit.note(link, all);
+                    let (own, headers) = (link.stage.own_headers(), &visit.effects.request.headers);
+                    visit.note(link, change::after_taking_out(own, headers, changes));
                 }
                 Err(halt) => return Some(halt),
             }

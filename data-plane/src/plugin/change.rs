@@ -39,15 +39,18 @@ pub enum Change {
     Target(PathAndQuery),
 }
 
-/// Takes all fields of these names out, and those that only differ in having `_` for `-`: behind CGI and its likes both
-/// are one.
+/// These changes, after all fields of these names are taken out, and those that only differ in having `_` for `-`:
+/// behind CGI and its likes both are one.
 #[must_use]
-pub fn take_out(names: &[HeaderName], headers: &HeaderMap) -> Vec<Change> {
+pub fn after_taking_out(names: &[HeaderName], headers: &HeaderMap, changes: Vec<Change>) -> Vec<Change> {
+    if names.is_empty() {
+        return changes;
+    }
     let is_named = |field: &&HeaderName| names.iter().any(|name| is_same_in_cgi(name, field));
     let fields = headers.keys().filter(is_named).cloned();
     // Those that are not there, too: the changes are made again where plugins before have set them.
     let all = names.iter().cloned().chain(fields.filter(|field| !names.contains(field)));
-    all.map(|name| Change::Request(HeaderChange::Remove(name))).collect()
+    all.map(|name| Change::Request(HeaderChange::Remove(name))).chain(changes).collect()
 }
 
 fn is_same_in_cgi(a: &HeaderName, b: &HeaderName) -> bool {
@@ -95,14 +98,16 @@ mod tests {
         let names = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x-absent")];
         let sent = ["x-user-id", "x_user_id", "x-user_id", "x-user", "x-user-id2"].map(HeaderName::from_static);
         let mut headers: HeaderMap = sent.map(|name| (name, HeaderValue::from_static("1"))).into_iter().collect();
-        let changes = take_out(&names, &headers);
+        let set = HeaderChange::Set(names[0].clone(), HeaderValue::from_static("2"));
+        let changes = after_taking_out(&names, &headers, vec![Change::Request(set)]);
         assert!(changes.contains(&Change::Request(HeaderChange::Remove(names[1].clone()))));
         for change in changes {
             let Change::Request(change) = change else { panic!("{change:?}") };
             change.apply(&mut headers);
         }
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<BTreeSet<_>>(), ["x-user", "x-user-id2"].into());
-        assert_eq!(take_out(&[], &headers), []);
+        let expected = ["x-user", "x-user-id", "x-user-id2"];
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<BTreeSet<_>>(), expected.into());
+        assert_eq!(headers["x-user-id"], "2");
     }
 
     #[test]

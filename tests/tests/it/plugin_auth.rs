@@ -88,6 +88,20 @@ async fn p1_keys_that_rotate_are_fetched_when_a_token_names_a_new_one() {
 }
 
 #[tokio::test]
+async fn s5_a_plugin_that_changes_keeps_its_keys_while_their_server_is_away() {
+    let signer = Signer::new("a");
+    let keys = key_server(std::slice::from_ref(&signer)).await;
+    let mut param = key_server_param(&keys);
+    let (mut rig, _server) = Rig::echo(&[in_place("Jwt", param.clone())]).await;
+    assert_eq!(rig.send(bearer(&token(&signer, "ada"))).await.status, 200);
+    keys.stop().await;
+    param["claimsToHeaders"] = json!({"sub": "x-subject"});
+    rig.change(&[in_place("Jwt", param)]).await;
+    let echo = rig.send(bearer(&token(&signer, "ada"))).await.json();
+    assert_eq!(received(&echo, "x-subject"), ["ada"]);
+}
+
+#[tokio::test]
 async fn p1_old_keys_are_fetched_again_and_stay_while_their_server_is_away() {
     let signers = ["a", "b"].map(Signer::new);
     let keys = key_server(&signers[..1]).await;

@@ -14,7 +14,7 @@ use weir_tests::{Backend, Behaviour, Client, DataPlane, RawClient, Response, Scr
 /// A proxy with one pool.
 pub(super) struct Rig {
     pub(super) proxy: DataPlane,
-    _session: Session,
+    session: Session,
     _control: Scripted,
 }
 
@@ -35,11 +35,7 @@ impl Rig {
         let proxy = DataPlane::builder(control.address()).start_unready();
         let (mut session, _) = control.accept().await;
         let mut resources = others;
-        resources.push(pool("web", |pool| {
-            pool.plugins = plugins.to_vec();
-            // Some requests wait for the end of the test.
-            pool.timeouts = Some(pb::Timeouts { read_ms: 0, ..pool.timeouts.unwrap_or_default() });
-        }));
+        resources.push(web(plugins));
         for (place, server) in servers.iter().enumerate() {
             let mut resource = backend(&format!("b{}", place + 1), "web", server.address());
             if let Some(resource::Body::Backend(body)) = &mut resource.body {
@@ -48,7 +44,7 @@ impl Rig {
             resources.push(resource);
         }
         assert_eq!(session.deliver(resources).await, []);
-        Self { proxy, _session: session, _control: control }
+        Self { proxy, session, _control: control }
     }
 
     /// With one backend that tells what it received.
@@ -64,6 +60,11 @@ impl Rig {
         (rig, server)
     }
 
+    /// Has these plugins from now on.
+    pub(super) async fn change(&mut self, plugins: &[PluginUse]) {
+        assert_eq!(self.session.deliver(vec![web(plugins)]).await, []);
+    }
+
     pub(super) async fn send(&self, request: http::request::Builder) -> Response {
         weir_tests::send(self.proxy.address(), request.body(full("")).unwrap()).await.unwrap()
     }
@@ -71,6 +72,15 @@ impl Rig {
     pub(super) async fn get(&self, path: &str) -> Response {
         self.send(Request::get(path)).await
     }
+}
+
+/// The pool, with these plugins.
+fn web(plugins: &[PluginUse]) -> pb::Resource {
+    pool("web", |pool| {
+        pool.plugins = plugins.to_vec();
+        // Some requests wait for the end of the test.
+        pool.timeouts = Some(pb::Timeouts { read_ms: 0, ..pool.timeouts.unwrap_or_default() });
+    })
 }
 
 /// A built-in plugin in place.

@@ -24,42 +24,46 @@ use self::claims::Passed;
 use self::keys::{Keys, Rules, Verdict};
 use self::remote::Remote;
 use self::token::Token;
-use crate::plugin::{Failure, Flow, Hooks, Resumed, Session, Stage, Step, Waiting};
+use crate::plugin::{Flow, Hooks, Resumed, Session, Stage, Step, Waiting};
 
 /// The type.
 #[derive(Debug)]
 pub(super) struct Jwt {
     source: Source,
     token: Carrier,
+    rules: Arc<Rules>,
     passed: Arc<Passed>,
 }
 
 #[derive(Debug)]
 enum Source {
     Fixed(Keys),
-    Remote(Arc<Remote>),
+    Remote { remote: Arc<Remote>, refresh: Duration },
 }
 
 impl Jwt {
     pub(super) fn new(param: param::Jwt) -> Self {
         let param::Jwt { issuer, audience, keys, token, leeway, claims_to_headers } = param;
         signature::install();
-        let rules = Rules { issuer, audience, leeway };
         let source = match keys {
-            KeySource::Fixed(set) => Source::Fixed(Keys::new(&set, &rules)),
-            KeySource::Url { url, refresh } => Source::Remote(Arc::new(Remote::new(url, refresh, rules))),
+            KeySource::Fixed(set) => Source::Fixed(Keys::new(&set)),
+            KeySource::Url { url, refresh } => Source::Remote { remote: Remote::of(&url), refresh },
         };
-        Self { source, token, passed: Arc::new(Passed::new(claims_to_headers)) }
+        let rules = Arc::new(Rules::new(issuer.as_deref(), &audience, leeway));
+        Self { source, token, rules, passed: Arc::new(Passed::new(claims_to_headers)) }
     }
-}
 
-/// As [`Stage::pre`], with keys that are as new as they can be.
-async fn check_anew(remote: Arc<Remote>, token: Token, passed: Arc<Passed>) -> Result<Resumed, Failure> {
-    let keys = remote.newest().await?;
-    Ok(match passed.conclude(keys.check(&token)) {
-        Ok(changes) => Resumed { changes, halt: None },
-        Err(refusal) => Resumed { changes: Vec::new(), halt: Some(Box::new(refusal.halt())) },
-    })
+    /// As [`Stage::pre`], with keys that are as new as they can be.
+    fn check_anew(&self, remote: &Arc<Remote>, token: Token) -> Waiting {
+        let (remote, rules, passed) = (remote.clone(), self.rules.clone(), self.passed.clone());
+        Waiting(Box::pin(async move {
+            let keys = remote.newest().await?;
+            Ok(match passed.conclude(keys.check(&token, &rules)) {
+                Ok(changes) => Resumed { changes, halt: None },
+                Err(refusal) => Resumed { changes: Vec::new(), halt: Some(Box::new(refusal.halt())) },
+            })
+        }))
+    }
 }
 
 impl Stage for Jwt {
@@ -81,12 +85,13 @@ impl Stage for Jwt {
             Err(refusal) => return Ok(refusal.halt().into()),
         };
         let verdict = match &self.source {
-            Source::Fixed(keys) => keys.check(&token),
-            Source::Remote(remote) => remote.keys().map_or(Verdict::UnknownKey, |keys| keys.check(&token)),
+            Source::Fixed(keys) => keys.check(&token, &self.rules),
+            Source::Remote { remote, refresh } => {
+                remote.keys(*refresh).map_or(Verdict::UnknownKey, |keys| keys.check(&token, &self.rules))
+            }
         };
-        if let (Verdict::UnknownKey, Source::Remote(remote)) = (&verdict, &self.source) {
-            let checking = check_anew(remote.clone(), token, self.passed.clone());
-            return Ok(Flow::Wait(Waiting(Box::pin(checking))));
+        if let (Verdict::UnknownKey, Source::Remote { remote, .. }) = (&verdict, &self.source) {
+            return Ok(Flow::Wait(self.check_anew(remote, token)));
         }
         match self.passed.conclude(verdict) {
             Ok(changes) => changes.into_iter().for_each(|change| session.change(change)),

@@ -14,17 +14,6 @@ use super::token::Token;
 /// What a token says.
 pub(super) type Claims = Map<String, Value>;
 
-/// What a token must say, besides being signed.
-#[derive(Debug)]
-pub(super) struct Rules {
-    /// Who must have issued it.
-    pub(super) issuer: Option<String>,
-    /// Whom it must be for, one of them.
-    pub(super) audience: Vec<String>,
-    /// How far clocks may differ.
-    pub(super) leeway: Duration,
-}
-
 /// Keys, ready to check.
 #[derive(Debug)]
 pub(super) struct Keys(Box<[Key]>);
@@ -32,9 +21,13 @@ pub(super) struct Keys(Box<[Key]>);
 #[derive(Debug)]
 struct Key {
     id: Option<String>,
+    algorithms: Vec<Algorithm>,
     key: DecodingKey,
-    validation: Validation,
 }
+
+/// What a token must say, besides being signed.
+#[derive(Debug)]
+pub(super) struct Rules(Validation);
 
 /// What is to be thought of a token.
 #[derive(Debug)]
@@ -48,20 +41,20 @@ pub(super) enum Verdict {
 }
 
 impl Keys {
-    pub(super) fn new(set: &KeySet, rules: &Rules) -> Self {
+    pub(super) fn new(set: &KeySet) -> Self {
         let key = |PublicKey { id, algorithms, jwk }: &PublicKey| {
             // The set has no key that cannot be read.
             let key = DecodingKey::from_jwk(jwk).ok()?;
-            Some(Key { id: id.clone(), key, validation: rules.validation(algorithms) })
+            Some(Key { id: id.clone(), algorithms: algorithms.clone(), key })
         };
         Self(set.keys().iter().filter_map(key).collect())
     }
 
     /// Checks a token with the key that it names, or if it names none, with each.
-    pub(super) fn check(&self, token: &Token) -> Verdict {
+    pub(super) fn check(&self, token: &Token, rules: &Rules) -> Verdict {
         let mut verdict = Verdict::UnknownKey;
-        for Key { key, validation, .. } in self.0.iter().filter(|key| key.may_have_signed(token)) {
-            match decode::<Claims>(&token.text, key, validation) {
+        for key in self.0.iter().filter(|key| key.may_have_signed(token)) {
+            match decode::<Claims>(&token.text, &key.key, &rules.with(&key.algorithms)) {
                 Ok(token) => return Verdict::Right(token.claims),
                 Err(error) => {
                     verdict = Verdict::Wrong(Refusal::of(&error));
@@ -89,9 +82,10 @@ impl Key {
 }
 
 impl Rules {
-    fn validation(&self, algorithms: &[Algorithm]) -> Validation {
-        let Self { issuer, audience, leeway } = self;
-        let mut validation = Validation { algorithms: algorithms.to_vec(), ..Validation::default() };
+    /// The issuer it must have, whom it must be for (one of them; none = whomever), and how far clocks may differ. Each
+    /// must expire.
+    pub(super) fn new(issuer: Option<&str>, audience: &[String], leeway: Duration) -> Self {
+        let mut validation = Validation::default();
         let mut required = vec!["exp"];
         validation.leeway = leeway.as_secs();
         validation.validate_nbf = true;
@@ -105,6 +99,10 @@ impl Rules {
             required.push("aud");
         }
         validation.set_required_spec_claims(&required);
-        validation
+        Self(validation)
+    }
+
+    fn with(&self, algorithms: &[Algorithm]) -> Validation {
+        Validation { algorithms: algorithms.to_vec(), ..self.0.clone() }
     }
 }

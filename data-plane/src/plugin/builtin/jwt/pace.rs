@@ -14,17 +14,15 @@ const AFTER_UNKNOWN: Duration = Duration::from_secs(10);
 /// Why keys may be needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// They are in use.
-    Use,
+    /// They are in use: none should be older than this.
+    Use(Duration),
     /// A token names one that is not there.
     UnknownKey,
 }
 
 /// When keys are fetched.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// How long keys are believed to be the newest.
-    refresh: Duration,
     runs: bool,
     /// The last fetch: when it ended, and whether it was good.
     last: Option<(Instant, bool)>,
@@ -32,10 +30,6 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(refresh: Duration) -> Self {
-        Self { refresh, runs: false, last: None, last_for_unknown: None }
-    }
-
     /// Whether a fetch runs.
     pub(super) fn runs(&self) -> bool {
         self.runs
@@ -44,16 +38,17 @@ impl Pace {
     /// Whether a fetch is to begin now; from then on it runs.
     pub(super) fn begin(&mut self, need: Need, now: Instant) -> bool {
         let has_passed = |since: Instant, pause: Duration| now.saturating_duration_since(since) >= pause;
-        let is_due = match self.last {
-            None => true,
-            Some((at, false)) => has_passed(at, AFTER_FAILURE),
-            Some((at, true)) => has_passed(at, self.refresh),
+        let begins = match (self.runs, self.last, need) {
+            (true, ..) => false,
+            (_, None, _) => true,
+            (_, Some((at, false)), _) => has_passed(at, AFTER_FAILURE),
+            (_, Some((at, true)), Need::Use(refresh)) => has_passed(at, refresh),
+            (_, Some((_, true)), Need::UnknownKey) => {
+                let may = self.last_for_unknown.is_none_or(|at| has_passed(at, AFTER_UNKNOWN));
+                self.last_for_unknown = if may { Some(now) } else { self.last_for_unknown };
+                may
+            }
         };
-        let may_ask = self.last_for_unknown.is_none_or(|at| has_passed(at, AFTER_UNKNOWN));
-        let begins = !self.runs && (is_due || (need == Need::UnknownKey && may_ask));
-        if begins && !is_due {
-            self.last_for_unknown = Some(now);
-        }
         self.runs |= begins;
         begins
     }
@@ -70,11 +65,12 @@ mod tests {
     use super::*;
 
     const REFRESH: Duration = Duration::from_secs(600);
+    const USE: Need = Need::Use(REFRESH);
 
     /// One that has fetched at `now`.
     fn fetched(now: Instant, good: bool) -> Pace {
-        let mut pace = Pace::new(REFRESH);
-        assert!(pace.begin(Need::Use, now));
+        let mut pace = Pace::default();
+        assert!(pace.begin(USE, now));
         pace.end(good, now);
         pace
     }
@@ -82,17 +78,17 @@ mod tests {
     #[test]
     fn p1_one_fetch_at_a_time() {
         let now = Instant::now();
-        let mut pace = Pace::new(REFRESH);
-        assert!(!pace.runs() && pace.begin(Need::Use, now) && pace.runs());
-        assert!(!pace.begin(Need::Use, now) && !pace.begin(Need::UnknownKey, now + 2 * REFRESH));
+        let mut pace = Pace::default();
+        assert!(!pace.runs() && pace.begin(USE, now) && pace.runs());
+        assert!(!pace.begin(USE, now) && !pace.begin(Need::UnknownKey, now + 2 * REFRESH));
     }
 
     #[test]
     fn p1_keys_are_fetched_again_when_they_are_old() {
         let now = Instant::now();
         let mut pace = fetched(now, true);
-        assert!(!pace.begin(Need::Use, now + REFRESH - Duration::from_millis(1)));
-        assert!(pace.begin(Need::Use, now + REFRESH));
+        assert!(!pace.begin(USE, now + REFRESH - Duration::from_millis(1)));
+        assert!(pace.begin(USE, now + REFRESH));
     }
 
     #[test]
@@ -109,7 +105,7 @@ mod tests {
     fn p1_after_a_failure_there_is_a_pause() {
         let now = Instant::now();
         let mut pace = fetched(now, false);
-        assert!(!pace.begin(Need::Use, now));
-        assert!(pace.begin(Need::Use, now + AFTER_FAILURE));
+        assert!(!pace.begin(USE, now));
+        assert!(pace.begin(USE, now + AFTER_FAILURE));
     }
 }

@@ -1,7 +1,8 @@
 //! Keys that another server has: fetched when the first token comes, again when they are old or a token names one that
 //! is not there. Those that are there stay while the server is not.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::Uri;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use weir_proto::model::plugin::param::KeySet;
 
-use super::keys::{Keys, Rules};
+use super::keys::Keys;
 use super::pace::{Need, Pace};
 use crate::plugin::{Cause, Failure, client, fetch};
 
@@ -22,11 +23,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 /// Most bytes of a set.
 const MOST_BYTES: usize = 1 << 20;
 
+/// Those in use, by URL: one for all plugins that name it, so that a plugin that changes has its keys at once.
+static IN_USE: Mutex<BTreeMap<String, Weak<Remote>>> = Mutex::new(BTreeMap::new());
+
 /// Keys of another server, shared by all workers.
 #[derive(Debug)]
 pub(super) struct Remote {
     url: Uri,
-    rules: Rules,
     latest: watch::Sender<Latest>,
     pace: Mutex<Pace>,
 }
@@ -39,26 +42,34 @@ struct Latest {
 }
 
 impl Remote {
-    pub(super) fn new(url: Uri, refresh: Duration, rules: Rules) -> Self {
+    /// The keys behind this URL.
+    pub(super) fn of(url: &Uri) -> Arc<Self> {
         client::prepare();
-        Self { url, rules, latest: watch::Sender::default(), pace: Mutex::new(Pace::new(refresh)) }
+        let mut in_use = IN_USE.lock();
+        in_use.retain(|_, remote| remote.strong_count() > 0);
+        let known = in_use.get(&url.to_string()).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let (latest, pace) = (watch::Sender::default(), Mutex::default());
+            let remote = Arc::new(Self { url: url.clone(), latest, pace });
+            in_use.insert(url.to_string(), Arc::downgrade(&remote));
+            remote
+        })
     }
 
-    /// The keys that are there; fetches others if it is time, for those that come later.
-    pub(super) fn keys(self: &Arc<Self>) -> Option<Arc<Keys>> {
-        self.fetch_for(Need::Use, &mut self.pace.lock());
+    /// The keys that are there. If they are older than this, others are fetched for those that come later.
+    pub(super) fn keys(self: &Arc<Self>, refresh: Duration) -> Option<Arc<Keys>> {
+        self.fetch_for(Need::Use(refresh), &mut self.pace.lock());
         self.latest.borrow().keys.clone()
     }
 
     /// The keys after a fetch, if there may be one now.
     pub(super) async fn newest(self: &Arc<Self>) -> Result<Arc<Keys>, Failure> {
-        let running = self.next();
-        if let Some(mut next) = running {
-            // Its sender is here.
+        if let Some(mut next) = self.next() {
+            // No error: the sender is here.
             let _ = next.changed().await;
         }
         let Latest { keys, failure } = self.latest.borrow().clone();
-        let text = failure.unwrap_or_else(|| "there are no keys".into());
+        let text = failure.unwrap_or_else(|| "gives no keys".into());
         keys.ok_or_else(|| Failure::new(Cause::Unavailable, format!("jwks.url: {} {text}", self.url)))
     }
 
@@ -86,7 +97,7 @@ impl Remote {
         let mut pace = self.pace.lock();
         pace.end(fetched.is_ok(), Instant::now());
         self.latest.send_modify(|latest| match fetched {
-            Ok(set) => *latest = Latest { keys: Some(Arc::new(Keys::new(&set, &self.rules))), failure: None },
+            Ok(set) => *latest = Latest { keys: Some(Arc::new(Keys::new(&set))), failure: None },
             Err(text) => latest.failure = Some(text.into()),
         });
     }
