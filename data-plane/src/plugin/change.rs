@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 use weir_proto::model::plugin::header;
 
 use super::Failure;
+use crate::http::compress::Compression;
 
 /// A change of one field of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Change {
     Response(HeaderChange),
     /// Path and query.
     Target(PathAndQuery),
+    /// The response's body is compressed, if client and upstream let it.
+    Compress(Compression),
 }
 
 /// The name of a header that plugins may change: not one that frames messages or belongs to the connection.

@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use weir_proto::model::plugin::param::Metrics;
 
 use super::{Candidates, Change, Failure, Halt, Outcome, Session};
 
@@ -65,6 +68,11 @@ pub trait Stage: Debug + Send + Sync {
 
     /// Time that its waits may take, if its parameter says; otherwise the plugin's time-out goes for them, too.
     fn wait_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// A metric of its own, of which each pool has its series.
+    fn metric(&self) -> Option<&Arc<Metrics>> {
         None
     }
 

@@ -65,6 +65,12 @@ built_in! {
     ApiKey,
     /// Lets people in by name and password.
     BasicAuth,
+    /// Compresses responses.
+    Compress,
+    /// Sends copies of requests to another pool.
+    Mirror,
+    /// Counts requests in a metric of the user's own.
+    Metrics,
 }
 
 impl fmt::Display for BuiltIn {

@@ -6,10 +6,13 @@
 
 pub mod admission;
 pub mod choice;
+pub mod compress;
 pub mod cors;
 pub mod credentials;
 pub mod files;
 pub mod headers;
+pub mod metrics;
+pub mod mirror;
 pub mod rate_limit;
 pub mod rewrite;
 mod scalar;
@@ -25,10 +28,13 @@ use crate::model::{HashKey, Invalid};
 
 pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
+pub use compress::{Algorithm, Compress, MediaRange};
 pub use cors::Cors;
 pub use credentials::{ApiKey, BasicAuth, PasswordHash};
 pub use files::{Reference, references};
 pub use headers::HeaderEdit;
+pub use metrics::{Measure, MetricKind, Metrics};
+pub use mirror::Mirror;
 pub use rate_limit::{RateKey, RateLimit};
 pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
@@ -75,6 +81,12 @@ pub enum Param {
     ApiKey(ApiKey),
     /// Of `BasicAuth`.
     BasicAuth(BasicAuth),
+    /// Of `Compress`.
+    Compress(Compress),
+    /// Of `Mirror`.
+    Mirror(Mirror),
+    /// Of `Metrics`.
+    Metrics(Metrics),
 }
 
 /// Of a type that needs none.
@@ -108,6 +120,9 @@ impl Param {
             BuiltIn::RateLimit => Self::RateLimit(RateLimit::parse(param)?),
             BuiltIn::ApiKey => Self::ApiKey(ApiKey::parse(param, files)?),
             BuiltIn::BasicAuth => Self::BasicAuth(BasicAuth::parse(param, files)?),
+            BuiltIn::Compress => Self::Compress(Compress::parse(param)?),
+            BuiltIn::Mirror => Self::Mirror(read(param)?),
+            BuiltIn::Metrics => Self::Metrics(Metrics::parse(param)?),
         })
     }
 }

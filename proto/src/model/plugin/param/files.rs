@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps that parameters name.
+//! Secrets, ConfigMaps and Pools that parameters name.
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ pub enum Reference {
     Secret(String),
     /// A ConfigMap of the same namespace.
     ConfigMap(String),
+    /// A Pool of the same namespace.
+    Pool(String),
 }
 
 /// What the parameter of this type names; needs no parameter that is right.
@@ -22,6 +24,7 @@ pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
         BuiltIn::Stickiness | BuiltIn::ApiKey | BuiltIn::BasicAuth => {
             text("/secretName").map(Reference::Secret).into_iter().collect()
         }
+        BuiltIn::Mirror => text("/pool").map(Reference::Pool).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -55,6 +58,8 @@ mod tests {
         assert_eq!(references(BuiltIn::Stickiness, &param), [Reference::Secret("keys".to_owned())]);
         assert_eq!(references(BuiltIn::Stickiness, &json!({"secretName": 5})), []);
         assert_eq!(references(BuiltIn::Random, &param), []);
+        let param = json!({"pool": "shadow", "percent": 500});
+        assert_eq!(references(BuiltIn::Mirror, &param), [Reference::Pool("shadow".to_owned())]);
     }
 
     #[test]
