@@ -27,8 +27,11 @@ mod it {
     mod mtls;
     mod nack;
     mod plugin_builtin;
+    mod plugin_compress;
     mod plugin_languages;
     mod plugin_lua;
+    mod plugin_metrics;
+    mod plugin_mirror;
     mod plugin_wasm;
     mod readme;
     mod replicas;

@@ -67,12 +67,8 @@ impl Compression {
 
 /// Whether a response of this status has the whole of something as its body.
 fn is_whole(status: StatusCode) -> bool {
-    const OTHERS: [StatusCode; 4] = [
-        StatusCode::NO_CONTENT,
-        StatusCode::RESET_CONTENT,
-        StatusCode::PARTIAL_CONTENT,
-        StatusCode::NOT_MODIFIED,
-    ];
+    const OTHERS: [StatusCode; 4] =
+        [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
     !status.is_informational() && !OTHERS.contains(&status)
 }
 

@@ -238,7 +238,10 @@ mod tests {
     fn t1_what_is_counted_of_a_plugin_goes_with_it_or_with_its_last_use() {
         let mut store = store();
         store.put(plugin("shop/p", BuiltIn::Random)).unwrap();
-        let named = PluginUse { plugin: PluginRef::Named("shop/p".parse().unwrap()), ..in_place(BuiltIn::Random, &Value::Null) };
+        let named = PluginUse {
+            plugin: PluginRef::Named("shop/p".parse().unwrap()),
+            ..in_place(BuiltIn::Random, &Value::Null)
+        };
         let chain = store.chain(&pool(vec![named, in_place(BuiltIn::Random, &Value::Null)]), None).unwrap().unwrap();
         chain.links()[0].stats.shards.of(0).durations[Hook::Pre as usize].observe(std::time::Duration::ZERO);
         store.sweep();

@@ -34,6 +34,9 @@ spec:
       }
 ";
 
+/// That one, and mirrors to a pool that is there and to one that is not.
+const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
+
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
 /// a pool without any, a plugin, requests of no pool, a proxy without certificate.
 struct Busy {
@@ -56,7 +59,8 @@ impl Busy {
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
             PLUGIN.replace("NAMESPACE", NAMESPACE),
-            pool("plugged", "match: [{path: {type: Prefix, value: /plugged}}], plugins: [{name: busy}]"),
+            pool("plugged", &format!("match: [{{path: {{type: Prefix, value: /plugged}}}}], {PLUGINS}")),
+            pool("off", "match: [{hosts: [off.invalid]}], enabled: false"),
             backend("plugged-1", "plugged", good.address(), ""),
         ];
         let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;

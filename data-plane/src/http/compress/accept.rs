@@ -100,7 +100,8 @@ mod tests {
         for fields in [&[][..], &[""], &["deflate"], &["gzip;q=0"], &["gzip;q=0.000"], &["gzip;q=2"], &["gzip;q=1.5"]] {
             assert_eq!(chosen(fields), "", "{fields:?}");
         }
-        for nonsense in ["gzip;q", "gzip;q=", "gzip;q=0.0001", "gzip;q=.5", "gzip;q=-1", "gzip;level=1", "gzip;q=0.5x"] {
+        for nonsense in ["gzip;q", "gzip;q=", "gzip;q=0.0001", "gzip;q=.5", "gzip;q=-1", "gzip;level=1", "gzip;q=0.5x"]
+        {
             assert_eq!(chosen(&[nonsense]), "", "{nonsense}");
         }
     }

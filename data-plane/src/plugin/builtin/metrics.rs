@@ -58,8 +58,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_backend_has_no_time_of_one() {
-        let outcome =
-            Outcome { status: 200, duration: Duration::from_millis(1_500), upstream: None, bytes: 42 };
+        let outcome = Outcome { status: 200, duration: Duration::from_millis(1_500), upstream: None, bytes: 42 };
         assert_eq!(measured(Measure::Requests, &outcome), Some(1.0));
         assert_eq!(measured(Measure::Duration, &outcome), Some(1.5));
         assert_eq!(measured(Measure::UpstreamDuration, &outcome), None);
