@@ -18,7 +18,7 @@ const ALERT_TESTS: &str = "tests/testdata/alerts_test.yaml";
 /// What only a control plane in a cluster has to tell: `in_a_cluster_the_queries_of_the_dashboard_about_it_have_data`.
 const IN_A_CLUSTER: [&str; 3] = ["weir_status_patches_total", "weir_status_writer", "weir_watch_failures_total"];
 
-/// A plugin that counts more than it may, and fails after each response.
+/// A plugin that counts more than it may, and fails after each response. Its time is that of a loaded machine.
 const PLUGIN: &str = "\
 ---
 apiVersion: weir.dev/v1alpha1
@@ -26,6 +26,7 @@ kind: Plugin
 metadata: {name: busy, namespace: NAMESPACE}
 spec:
   type: Lua
+  timeout: 5s
   lua:
     source: |
       return {
