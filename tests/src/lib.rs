@@ -28,6 +28,7 @@ pub mod relay;
 pub mod release;
 pub mod replica;
 pub mod scripted;
+pub mod unix_relay;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
@@ -44,3 +45,4 @@ pub use raw::RawClient;
 pub use relay::Relay;
 pub use replica::Replica;
 pub use scripted::Scripted;
+pub use unix_relay::UnixRelay;
