@@ -234,4 +234,10 @@ mod tests {
             assert!(help.ends_with('.'), "{name}");
         }
     }
+
+    #[test]
+    fn t1_no_metric_has_a_name_that_users_may_make_up() {
+        let custom = crate::stats::families::custom::PREFIX;
+        assert!(SPECS.iter().all(|spec| !spec.name.starts_with(custom)));
+    }
 }
