@@ -9,6 +9,7 @@ pub mod chart;
 pub mod client;
 pub mod cluster;
 pub mod component;
+pub mod decode;
 pub mod dns;
 pub mod eventually;
 pub mod figures;

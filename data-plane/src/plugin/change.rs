@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 use weir_proto::model::plugin::header;
 
 use super::Failure;
+use crate::http::compress::Compression;
 
 /// A change of one field of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Change {
     Response(HeaderChange),
     /// Path and query.
     Target(PathAndQuery),
+    /// The response's body is compressed, if client and upstream let it.
+    Compress(Compression),
 }
 
 /// These changes, after all fields of these names are taken out, and those that only differ in having `_` for `-`:

@@ -2,9 +2,11 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use weir_proto::model::plugin::param::Metrics;
 
 use super::{Candidates, Change, Failure, Halt, Outcome, Session};
 
@@ -74,6 +76,11 @@ pub trait Stage: Debug + Send + Sync {
     /// `pre`, before what the plugin changes, and also if it fails and the request goes on.
     fn own_headers(&self) -> &[HeaderName] {
         &[]
+    }
+
+    /// A metric of its own, of which each pool has its series.
+    fn metric(&self) -> Option<&Arc<Metrics>> {
+        None
     }
 
     /// A request enters the pool.

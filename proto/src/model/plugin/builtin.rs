@@ -69,6 +69,12 @@ built_in! {
     Jwt,
     /// Lets requests in that another server lets in.
     ExternalAuth,
+    /// Compresses responses.
+    Compress,
+    /// Sends copies of requests to another pool.
+    Mirror,
+    /// Counts requests in a metric of the user's own.
+    Metrics,
 }
 
 impl fmt::Display for BuiltIn {

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod choice;
+pub mod compress;
 pub mod cors;
 pub mod credentials;
 pub mod external_auth;
@@ -13,6 +14,8 @@ pub mod files;
 pub mod headers;
 pub mod jwks;
 pub mod jwt;
+pub mod metrics;
+pub mod mirror;
 pub mod rate_limit;
 pub mod rewrite;
 mod scalar;
@@ -28,6 +31,7 @@ use crate::model::{HashKey, Invalid};
 
 pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
+pub use compress::{Algorithm, Compress, MediaRange};
 pub use cors::Cors;
 pub use credentials::{ApiKey, BasicAuth, PasswordHash};
 pub use external_auth::ExternalAuth;
@@ -35,6 +39,8 @@ pub use files::{Reference, references};
 pub use headers::HeaderEdit;
 pub use jwks::KeySet;
 pub use jwt::{Jwt, KeySource};
+pub use metrics::{Measure, MetricKind, Metrics};
+pub use mirror::Mirror;
 pub use rate_limit::{RateKey, RateLimit};
 pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
@@ -85,6 +91,12 @@ pub enum Param {
     Jwt(Jwt),
     /// Of `ExternalAuth`.
     ExternalAuth(ExternalAuth),
+    /// Of `Compress`.
+    Compress(Compress),
+    /// Of `Mirror`.
+    Mirror(Mirror),
+    /// Of `Metrics`.
+    Metrics(Metrics),
 }
 
 /// Of a type that needs none.
@@ -120,6 +132,9 @@ impl Param {
             BuiltIn::BasicAuth => Self::BasicAuth(BasicAuth::parse(param, files)?),
             BuiltIn::Jwt => Self::Jwt(Jwt::parse(param, files)?),
             BuiltIn::ExternalAuth => Self::ExternalAuth(ExternalAuth::parse(param)?),
+            BuiltIn::Compress => Self::Compress(Compress::parse(param)?),
+            BuiltIn::Mirror => Self::Mirror(read(param)?),
+            BuiltIn::Metrics => Self::Metrics(Metrics::parse(param)?),
         })
     }
 }

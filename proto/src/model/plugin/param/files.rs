@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps that parameters name.
+//! Secrets, ConfigMaps and Pools that parameters name.
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ pub enum Reference {
     Secret(String),
     /// A ConfigMap of the same namespace.
     ConfigMap(String),
+    /// A Pool of the same namespace.
+    Pool(String),
 }
 
 /// What the parameter of this type names; needs no parameter that is right.
@@ -27,6 +29,7 @@ pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
             let config_map = text("/jwks/configMap/name").map(Reference::ConfigMap);
             secret.into_iter().chain(config_map).collect()
         }
+        BuiltIn::Mirror => text("/pool").map(Reference::Pool).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -51,6 +54,7 @@ pub(super) fn entry<'f>(files: &'f Files, object: &Reference, key: &str) -> Resu
     let (kind, folder, name) = match object {
         Reference::Secret(name) => ("Secret", "secret", name),
         Reference::ConfigMap(name) => ("ConfigMap", "configmap", name),
+        Reference::Pool(name) => return Err(format!("the Pool {name:?} has no entries")),
     };
     let content = files.0.get(&format!("{folder}/{name}/{key}"));
     content.map(Vec::as_slice).ok_or_else(|| format!("there is no {kind} {name:?} with an entry {key:?}"))
@@ -75,6 +79,8 @@ mod tests {
         assert_eq!(references(BuiltIn::Random, &param), []);
         let jwks = references(BuiltIn::Jwt, &json!({"jwks": {"configMap": {"name": "a"}, "secretName": "b"}}));
         assert_eq!(jwks, [Reference::Secret("b".to_owned()), Reference::ConfigMap("a".to_owned())]);
+        let param = json!({"pool": "shadow", "percent": 500});
+        assert_eq!(references(BuiltIn::Mirror, &param), [Reference::Pool("shadow".to_owned())]);
     }
 
     #[test]

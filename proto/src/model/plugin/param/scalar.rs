@@ -56,6 +56,11 @@ pub(super) fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option
     duration(from).map(Some)
 }
 
+/// A size such as `64Ki`.
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    text(from, units::parse_size)
+}
+
 /// A name of a cookie (RFC 6265, 4.1.1).
 pub(super) fn cookie_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     text(from, |text| match http::HeaderName::try_from(text) {
