@@ -97,7 +97,7 @@ fn backend(number: u32) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
-        role: Role::default(),
+        role: model::Role::default(),
         capacity: 0,
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())

@@ -186,7 +186,7 @@ pub(crate) mod tests {
         Picker::new(method, candidates, &places)
     }
 
-    fn every_method() -> Vec<Balance> {
+    pub(crate) fn every_method() -> Vec<Balance> {
         vec![
             Balance::RoundRobin,
             Balance::Random,

@@ -4,6 +4,7 @@
 
 mod it {
     mod active_health;
+    mod admission;
     mod bad_requests;
     mod bad_resources;
     mod balance;
@@ -13,6 +14,7 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod directed;
     mod examples;
     mod failover;
     mod harness;
@@ -27,13 +29,18 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod plugin_auth;
     mod plugin_builtin;
+    mod plugin_compress;
     mod plugin_languages;
     mod plugin_lua;
+    mod plugin_metrics;
+    mod plugin_mirror;
     mod plugin_wasm;
     mod readme;
     mod replicas;
     mod repository;
+    mod roles;
     mod routing;
     mod service;
     mod snapshot;

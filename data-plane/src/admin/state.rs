@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::pool::admission::Slots;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::Status;
-use crate::pool::{Endpoint, Member, Pool};
+use crate::pool::{Endpoint, Member, Pool, PoolRuntime};
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge};
 use crate::table::Table;
@@ -42,8 +42,8 @@ pub(super) struct PoolState {
 /// Requests: now, at most, and ever.
 #[derive(Debug, Serialize)]
 struct Load {
-    current: u32,
-    max: u32,
+    current: u64,
+    max: u64,
     total: u64,
 }
 
@@ -101,7 +101,7 @@ impl PoolState {
             priority: config.priority,
             up: !runtime.view.load().tiers.is_empty(),
             in_flight: Load::read(&runtime.in_flight, runtime.requests()),
-            queued: Load::read(&runtime.queued, runtime.shards.sum(|shard| shard.queued.get())),
+            queued: Load::of_queue(runtime),
             dropped: Dropped::read(pool),
             retries: by_reason(pool, |shard| &shard.retries).values().sum(),
             backends: runtime.members().iter().map(BackendState::read).collect(),
@@ -111,11 +111,16 @@ impl PoolState {
 
 impl Load {
     fn read(gauge: &Gauge, total: u64) -> Self {
-        Self { current: gauge.current(), max: gauge.max(), total }
+        Self { current: gauge.current().into(), max: gauge.max().into(), total }
     }
 
     fn of_slots(slots: &Slots, total: u64) -> Self {
-        Self { current: slots.current(), max: slots.max(), total }
+        Self { current: slots.current().into(), max: slots.max().into(), total }
+    }
+
+    fn of_queue(runtime: &PoolRuntime) -> Self {
+        let (current, max) = runtime.gate.length();
+        Self { current: current as u64, max: max as u64, total: runtime.shards.sum(|shard| shard.queued.get()) }
     }
 }
 

@@ -2,6 +2,9 @@
 //! back while the client waits for `100 Continue`.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,9 +12,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::expect::{CONTINUE_WAIT, ContinueGate};
+use super::tee::{Pieces, Tee, TooLarge};
+
+/// Bytes that are read before an upstream wants them.
+const AHEAD: usize = 64 << 10;
 
 /// The body that a client sends, shared by the tries of its request.
 #[derive(Debug, Clone)]
@@ -19,7 +27,11 @@ pub struct Source(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
-    incoming: Incoming,
+    /// `None` if all of it is kept from the beginning.
+    incoming: Option<Incoming>,
+    /// What was read before anybody wanted it.
+    ahead: VecDeque<Frame<Bytes>>,
+    ahead_bytes: usize,
     /// What was read so far, if it can still be replayed.
     kept: Vec<Bytes>,
     kept_bytes: usize,
@@ -35,6 +47,8 @@ struct State {
     reader: u32,
     /// Present if the client expects `100 Continue`.
     gate: Option<ContinueGate>,
+    /// Who else gets what is read.
+    tees: Vec<Tee>,
 }
 
 /// One try's view of the body.
@@ -74,29 +88,50 @@ impl Source {
         if incoming.is_end_stream() {
             return None;
         }
-        let state = State {
-            incoming,
-            kept: Vec::new(),
-            kept_bytes: 0,
-            limit: 0,
-            replayable: true,
-            client_failed: false,
-            complete: false,
-            progress: 0,
-            waits_for_client: false,
-            reader: 0,
-            gate: expects_continue.then(ContinueGate::default),
-        };
+        let gate = expects_continue.then(ContinueGate::default);
+        let state = State { incoming: Some(incoming), gate, ..State::empty() };
         Some(Self(Rc::new(RefCell::new(state))))
+    }
+
+    /// A body that is there as a whole, and can always be replayed.
+    #[must_use]
+    pub fn whole(pieces: Pieces) -> Self {
+        Self(Rc::new(RefCell::new(State { kept: pieces, complete: true, ..State::empty() })))
+    }
+
+    /// The whole body once it was read, if it has at most `limit` bytes; the receiver fails if it never is.
+    #[must_use]
+    pub fn tee(&self, limit: usize) -> oneshot::Receiver<Result<Pieces, TooLarge>> {
+        let mut state = self.0.borrow_mut();
+        let (mut tee, receiver) = Tee::new(limit);
+        state.kept.iter().for_each(|piece| tee.push(piece));
+        if state.complete && state.replayable {
+            tee.finish();
+        } else if state.progress == 0 || state.replayable {
+            state.tees.push(tee);
+        }
+        receiver
     }
 
     /// Sets how many bytes are kept for a replay. Lowering it forgets what is kept beyond.
     pub fn keep_at_most(&self, limit: u64) {
         let mut state = self.0.borrow_mut();
+        if state.incoming.is_none() {
+            return;
+        }
         state.limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if state.kept_bytes > state.limit {
             state.forget();
         }
+    }
+
+    /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read
+    /// does hyper see that it leaves. A body that the client holds back stays where it is.
+    pub async fn read_ahead(&self) -> Infallible {
+        if self.gate().is_some() {
+            return pending().await;
+        }
+        poll_fn(|cx| self.0.borrow_mut().poll_ahead(cx)).await
     }
 
     /// A body for one try, from the beginning. The streams of earlier tries end.
@@ -160,6 +195,25 @@ impl Drop for Source {
 }
 
 impl State {
+    fn empty() -> Self {
+        Self {
+            incoming: None,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            limit: 0,
+            replayable: true,
+            client_failed: false,
+            complete: false,
+            progress: 0,
+            waits_for_client: false,
+            reader: 0,
+            gate: None,
+            tees: Vec::new(),
+        }
+    }
+
     fn forget(&mut self) {
         self.replayable = false;
         self.kept = Vec::new();
@@ -178,29 +232,77 @@ impl State {
         }
     }
 
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Infallible> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Pending };
+        while self.ahead_bytes < AHEAD && !self.client_failed && !incoming.is_end_stream() {
+            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ahead.push_back(frame);
+                }
+                Some(Err(_)) => self.client_failed = true,
+                None => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The next frame, which may have been read before.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.ahead.pop_front() {
+            self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match &mut self.incoming {
+            Some(incoming) if !self.client_failed => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyError::Client),
+            Some(_) => Poll::Ready(Some(Err(BodyError::Client))),
+            None => Poll::Ready(None),
+        }
+    }
+
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let polled = self.poll_next(cx);
         self.waits_for_client = polled.is_pending();
         self.progress += u64::from(polled.is_ready());
         match ready!(polled) {
             None => {
-                self.complete = true;
+                self.set_complete();
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
-                match frame.data_ref() {
-                    Some(data) => self.keep(data),
-                    // Trailers are not kept.
-                    None => self.forget(),
-                }
-                self.complete = self.incoming.is_end_stream();
+                self.take(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 self.client_failed = true;
-                Poll::Ready(Some(Err(BodyError::Client)))
+                self.tees.clear();
+                Poll::Ready(Some(Err(error)))
             }
         }
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) => {
+                self.keep(data);
+                self.tees.iter_mut().for_each(|tee| tee.push(data));
+            }
+            // Trailers are not kept.
+            None => self.forget(),
+        }
+        if self.is_at_end() {
+            self.set_complete();
+        }
+    }
+
+    /// Whether the client has nothing more to send.
+    fn is_at_end(&self) -> bool {
+        self.ahead.is_empty() && self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn set_complete(&mut self) {
+        self.complete = true;
+        self.tees.drain(..).for_each(Tee::finish);
     }
 }
 
@@ -250,7 +352,7 @@ impl Body for UpstreamBody {
             Self::Empty => true,
             Self::Stream(stream) => {
                 let state = stream.state.borrow();
-                stream.replayed >= state.kept.len() && state.incoming.is_end_stream()
+                stream.replayed >= state.kept.len() && state.is_at_end()
             }
         }
     }
@@ -260,13 +362,13 @@ impl Body for UpstreamBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(stream) => {
                 let state = stream.state.borrow();
-                let kept: u64 =
-                    state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
-                let rest = state.incoming.size_hint();
+                let kept: usize = state.kept[stream.replayed.min(state.kept.len())..].iter().map(Bytes::len).sum();
+                let read = (kept + state.ahead_bytes) as u64;
+                let rest = state.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint);
                 let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
+                hint.set_lower(rest.lower() + read);
                 if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper + kept);
+                    hint.set_upper(upper + read);
                 }
                 hint
             }

@@ -40,6 +40,8 @@ pub struct Exchange {
     pub reason: Option<Reason>,
     /// Its number in the table.
     pool: Option<usize>,
+    /// Whether it counts as in flight there.
+    flies: bool,
     status: Option<StatusCode>,
     upstream: Option<Duration>,
     /// Prepared only if there is an access log.
@@ -63,6 +65,7 @@ impl Exchange {
             bytes: 0,
             reason: None,
             pool: None,
+            flies: false,
             status: None,
             upstream: None,
             log: None,
@@ -94,6 +97,12 @@ impl Exchange {
         self.pool.and_then(|number| self.table.pools.at(number))
     }
 
+    /// The number of that pool.
+    #[must_use]
+    pub fn pool_number(&self) -> Option<usize> {
+        self.pool
+    }
+
     /// Moves into the pool of this number, out of the one before.
     pub fn enter_pool(&mut self, number: usize) {
         self.return_to_pool(number);
@@ -107,13 +116,26 @@ impl Exchange {
         if self.pool != Some(number) {
             self.leave_pool();
             self.pool = Some(number);
-            self.pool().inspect(|pool| pool.runtime.in_flight.enter());
         }
     }
 
     fn leave_pool(&mut self) {
-        self.pool().inspect(|pool| pool.runtime.in_flight.leave());
+        self.end_flight();
         self.pool = None;
+    }
+
+    /// Counts as in flight in its pool from now on: it has an endpoint.
+    pub fn begin_flight(&mut self) {
+        if !std::mem::replace(&mut self.flies, true) {
+            self.pool().inspect(|pool| pool.runtime.in_flight.enter());
+        }
+    }
+
+    /// It has none any more.
+    pub fn end_flight(&mut self) {
+        if std::mem::take(&mut self.flies) {
+            self.pool().inspect(|pool| pool.runtime.in_flight.leave());
+        }
     }
 
     /// Notes the head of the upstream's response, which came `after` the choice of its endpoint.

@@ -31,7 +31,7 @@ mod wait;
 pub struct Forward {
     exchange: Box<Exchange>,
     visit: Visit,
-    /// Of the matched rule.
+    /// Of the matched rule; `None` of a copy, which goes by none.
     rule: Option<Arc<Chain>>,
     /// The client's side of the connection, if it asks for another protocol.
     upgrade: Option<OnUpgrade>,
@@ -136,6 +136,13 @@ impl Forward {
         }
     }
 
+    /// Tries the pool that the request is in, and no other.
+    pub async fn search_here(&mut self) {
+        let (Some(number), Some(pool)) = (self.exchange.pool_number(), self.exchange.pool().cloned()) else { return };
+        self.visit.enter();
+        self.try_pool(&pool, number).await;
+    }
+
     async fn search_chain(&mut self, place: Place) {
         let table = self.exchange.table.clone();
         let routes = table.listeners.get(self.exchange.connection.listener);
@@ -189,7 +196,7 @@ impl Forward {
         }
         if pool.config.direct.is_some() && self.is_directed(pool) {
             let choice = self.choose_directed(pool, number);
-            self.try_chosen(pool, number, choice).await?;
+            Box::pin(self.try_chosen(pool, number, choice)).await?; // rare, too
             return Ok(Search::Ends);
         }
         for _ in 0..=pool.config.retry.attempts {
@@ -265,6 +272,7 @@ impl Forward {
 
     async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
         let Chosen { in_flight, plugged } = chosen;
+        self.exchange.begin_flight();
         self.exchange.attempts += 1;
         self.tried.add(in_flight.endpoint().id);
         let attempt = Attempt {
@@ -332,6 +340,7 @@ impl Forward {
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
+        self.exchange.end_flight();
         let failure = failed.failure;
         if let Some(body) = &self.visit.effects.request.body {
             // What the failed try still reads would be missing in the next.
@@ -359,30 +368,26 @@ impl Forward {
         match std::mem::replace(&mut self.last, Last::None) {
             Last::Answered(answer, number, plugged) => {
                 self.exchange.return_to_pool(number);
+                self.exchange.begin_flight();
                 let (effects, server) = match plugged {
                     Some(plugged) => (plugged.effects, Some(plugged.server)),
                     // What plugins of a later pool wanted of the response is not this pool's.
                     None => (Effects::new(self.visit.effects.request.clone()), None),
                 };
                 self.finish_with_plugins(&effects, server);
-                let Effects { request, response } = effects;
-                answer::pass(self.exchange, answer, request, self.upgrade, response)
+                answer::pass(self.exchange, answer, effects, self.upgrade)
             }
             Last::Halted(halt, number) => {
                 self.exchange.return_to_pool(number);
                 let effects = self.visit.effects.clone();
                 self.finish_with_plugins(&effects, None);
-                reply::halt(self.exchange, *halt, effects.response)
+                reply::halt(self.exchange, *halt, effects)
             }
-            Last::Failed(failure) => {
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
-                reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
-            }
+            Last::Failed(failure) => self.answer_here(failure.status(), failure.reason(), failure.text()),
             Last::TurnedAway(why, number) => {
                 self.exchange.return_to_pool(number);
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
                 let (status, reason, text) = why.answer();
-                reply::local(self.exchange, status, reason, text)
+                self.answer_here(status, reason, text)
             }
             Last::None => self.unavailable(),
         }
@@ -391,10 +396,8 @@ impl Forward {
     /// The `done` hooks of the pool in which the request ends.
     fn finish_with_plugins(&mut self, effects: &Effects, server: Option<Candidate>) {
         let Some(pool) = self.exchange.pool().filter(|pool| has_done(pool)).cloned() else { return };
-        if let Some(rule) = self.rule.clone() {
-            let effects = effects.clone();
-            self.exchange.finish_with(Box::new(Finish { pool, rule, effects, server }));
-        }
+        let (rule, effects) = (self.rule.clone(), effects.clone());
+        self.exchange.finish_with(Box::new(Finish { pool, rule, effects, server }));
     }
 
     fn unavailable(mut self) -> Response<ReplyBody> {
@@ -405,8 +408,12 @@ impl Forward {
             }
             _ => (Reason::NoBackend, "no backend is available\n"),
         };
+        self.answer_here(StatusCode::SERVICE_UNAVAILABLE, reason, text)
+    }
+
+    fn answer_here(mut self, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
         self.finish_with_plugins(&self.visit.effects.clone(), None);
-        reply::local(self.exchange, StatusCode::SERVICE_UNAVAILABLE, reason, text)
+        reply::local(self.exchange, status, reason, text)
     }
 }
 

@@ -172,6 +172,8 @@ struct State<K> {
     /// In the order of their numbers.
     queue: VecDeque<Place<K>>,
     next: u64,
+    /// The most that ever waited.
+    longest: usize,
 }
 
 /// A ticket's place in the queue.
@@ -189,7 +191,7 @@ type Wakers = SmallVec<[Waker; 2]>;
 
 impl<K> Default for Gate<K> {
     fn default() -> Self {
-        let state = State { open: Vec::new(), queue: VecDeque::new(), next: 0 };
+        let state = State { open: Vec::new(), queue: VecDeque::new(), next: 0, longest: 0 };
         Self { waiting: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 }
@@ -224,6 +226,12 @@ impl<K: Copy + Eq> Gate<K> {
         })
     }
 
+    /// How many wait, and the most that ever did.
+    pub fn length(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (self.waiting.load(SeqCst), state.longest)
+    }
+
     /// Says whose slots those that wait may have from now on. `publish` makes the change known to those that take slots by
     /// themselves: nobody of them can overtake.
     pub fn open(&self, open: Vec<Open<K>>, publish: impl FnOnce()) {
@@ -245,7 +253,10 @@ impl<K: Copy + Eq> Gate<K> {
         let mut wakers = self.serve(state, |_| true);
         let entry = match state.take(number) {
             Some(slot) => Entry::Granted(Held::new(self.clone(), slot, number)),
-            None if before < room.limit => Entry::Waiting(Ticket { gate: Some(self.clone()), number }),
+            None if before < room.limit => {
+                state.longest = state.longest.max(self.waiting.load(SeqCst));
+                Entry::Waiting(Ticket { gate: Some(self.clone()), number })
+            }
             None => {
                 wakers.extend(self.forget(state, number));
                 Entry::Full

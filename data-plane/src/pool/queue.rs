@@ -52,7 +52,7 @@ impl<'a> Queue<'a> {
             Entry::Full => return Err(NoSlot::Full),
             Entry::Unavailable => return Err(NoSlot::Nobody),
         };
-        let _counted = Counted::new(self.runtime, self.worker);
+        let _counted = Counted::new(self);
         match self.deadline {
             Some(deadline) => timeout_at(deadline, ticket).await.map_err(|_| NoSlot::TooLate),
             None => Ok(ticket.await),
@@ -60,26 +60,22 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Counts a wait while it lasts: who waits is in the pool, but not in flight.
+/// Counts a wait when it ends, however it does.
 struct Counted<'a> {
-    runtime: &'a PoolRuntime,
-    worker: usize,
+    queue: &'a Queue<'a>,
     began: Instant,
 }
 
 impl<'a> Counted<'a> {
-    fn new(runtime: &'a PoolRuntime, worker: usize) -> Self {
-        runtime.in_flight.leave();
-        runtime.queued.enter();
-        runtime.shards.of(worker).queued.increment();
-        Self { runtime, worker, began: Instant::now() }
+    fn new(queue: &'a Queue<'a>) -> Self {
+        queue.runtime.shards.of(queue.worker).queued.increment();
+        Self { queue, began: Instant::now() }
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.runtime.shards.of(self.worker).queue_wait.observe(self.began.elapsed());
-        self.runtime.queued.leave();
-        self.runtime.in_flight.enter();
+        let Queue { runtime, worker, .. } = self.queue;
+        runtime.shards.of(*worker).queue_wait.observe(self.began.elapsed());
     }
 }

@@ -18,6 +18,7 @@ use crate::balance::Tried;
 use crate::health::probe::ProbeTarget;
 use crate::health::state::WentDown;
 use crate::health::{HealthClock, Probers, Transition, TransitionSink};
+use crate::http::mirror::NotMirrored;
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge, Histogram, Sharded};
 
@@ -52,11 +53,9 @@ pub struct PoolRuntime {
     pub view: ArcSwap<View>,
     /// Position in the round robin order, of all workers together.
     pub cursor: AtomicUsize,
-    /// Requests in flight in this pool, those that wait not among them.
+    /// Requests on their way to an endpoint of this pool, or back.
     pub in_flight: Gauge,
-    /// Requests that wait for a slot.
-    pub queued: Gauge,
-    /// Where they wait.
+    /// Where requests wait for an endpoint with room.
     pub gate: Arc<Gate<EndpointId>>,
     /// Limits retries.
     pub budget: RetryBudget,
@@ -86,6 +85,10 @@ pub struct PoolShard {
     pub dropped: [Counter; Reason::ALL.len()],
     /// Retries, by the reason of the failure before.
     pub retries: [Counter; Reason::ALL.len()],
+    /// Copies of requests that went to other pools.
+    pub mirrored: Counter,
+    /// Requests that should have been copied, by the reason why they were not.
+    pub not_mirrored: [Counter; NotMirrored::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -104,7 +107,6 @@ impl PoolRuntime {
             view: ArcSwap::default(),
             cursor: AtomicUsize::new(0),
             in_flight: Gauge::default(),
-            queued: Gauge::default(),
             gate: members.gate.clone(),
             budget: RetryBudget::default(),
             shards: Sharded::new(environment.workers),
@@ -301,6 +303,15 @@ pub(crate) mod tests {
             Target::new(Arc::new(backend), address)
         };
         weights.iter().enumerate().map(target).collect()
+    }
+
+    /// Those of [`targets`].
+    pub(crate) fn members(weights: &[u32]) -> Vec<Member> {
+        let member = |Target { origin, address }| {
+            let endpoint = Endpoint::new(origin.backend.name.clone(), address, 1, Arc::default());
+            Member { origin, endpoint: Arc::new(endpoint) }
+        };
+        targets(weights).into_iter().map(member).collect()
     }
 
     struct Fixture {

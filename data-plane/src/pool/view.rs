@@ -42,7 +42,7 @@ pub struct View {
     pub tiers: Box<[Tier]>,
     /// Up as well, but chosen only by who asks for them by name: of weight 0, or about to go.
     pub reserve: Box<[Candidate]>,
-    /// Whether one of the candidates has a capacity.
+    /// Whether one of them all has a capacity.
     pub limited: bool,
     /// Too few are up: these are all of them, whatever their health.
     pub panic: bool,
@@ -90,9 +90,10 @@ impl View {
         let now = Instant::now();
         let tiers: Box<[Tier]> = Role::ALL.iter().filter_map(|role| Tier::build(config, *role, &chosen, now)).collect();
         let view = Self { tiers, panic, backups_serve: deepest >= BACKUP, ..Self::default() };
-        let limited = view.candidates().any(|candidate| candidate.origin.backend.capacity > 0);
         let up = eligible.iter().filter(|e| e.up && is_chosen(e)).count();
-        Self { limited, up, reserve: view.others(members), ..view }
+        let view = Self { up, reserve: view.others(members), ..view };
+        let limited = view.all().any(|candidate| candidate.origin.backend.capacity > 0);
+        Self { limited, ..view }
     }
 
     /// Those of `members` that are enabled and up, and no candidates.

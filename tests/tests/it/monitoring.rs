@@ -18,7 +18,7 @@ const ALERT_TESTS: &str = "tests/testdata/alerts_test.yaml";
 /// What only a control plane in a cluster has to tell: `in_a_cluster_the_queries_of_the_dashboard_about_it_have_data`.
 const IN_A_CLUSTER: [&str; 3] = ["weir_status_patches_total", "weir_status_writer", "weir_watch_failures_total"];
 
-/// A plugin that counts more than it may, and fails after each response.
+/// A plugin that counts more than it may, and fails after each response. Its time is that of a loaded machine.
 const PLUGIN: &str = "\
 ---
 apiVersion: weir.dev/v1alpha1
@@ -26,6 +26,7 @@ kind: Plugin
 metadata: {name: busy, namespace: NAMESPACE}
 spec:
   type: Lua
+  timeout: 5s
   lua:
     source: |
       return {
@@ -34,8 +35,11 @@ spec:
       }
 ";
 
+/// That one, and mirrors to a pool that is there and to one that is not.
+const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
+
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, a plugin, requests of no pool, a proxy without certificate.
+/// a pool without any, another that waits for one, a plugin, requests of no pool, a proxy without certificate.
 struct Busy {
     weir: Weir,
     _servers: [Backend; 2],
@@ -55,8 +59,13 @@ impl Busy {
             pool("failing", "match: [{path: {type: Prefix, value: /failing}}]"),
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
+            pool(
+                "late",
+                "match: [{path: {type: Prefix, value: /late}}], queue: {whenUnavailable: true, timeout: 10ms}",
+            ),
             PLUGIN.replace("NAMESPACE", NAMESPACE),
-            pool("plugged", "match: [{path: {type: Prefix, value: /plugged}}], plugins: [{name: busy}]"),
+            pool("plugged", &format!("match: [{{path: {{type: Prefix, value: /plugged}}}}], {PLUGINS}")),
+            pool("off", "match: [{hosts: [off.invalid]}], enabled: false"),
             backend("plugged-1", "plugged", good.address(), ""),
         ];
         let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;
@@ -66,9 +75,15 @@ impl Busy {
 
     /// Requests of each sort, and a change of configuration.
     async fn round(&self) {
-        for (path, status) in
-            [("/web", 200), ("/web", 200), ("/failing", 500), ("/none", 503), ("/plugged", 200), ("/nowhere", 404)]
-        {
+        for (path, status) in [
+            ("/web", 200),
+            ("/web", 200),
+            ("/failing", 500),
+            ("/none", 503),
+            ("/late", 504),
+            ("/plugged", 200),
+            ("/nowhere", 404),
+        ] {
             assert_eq!(self.weir.get(path).await.status, status, "{path}");
         }
         self.weir.write("more.yaml", "").await;

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::{Chosen, Forward, Last, Search, TurnedAway};
 use crate::balance::Tried;
+use crate::http::attempt::Template;
 use crate::http::limit;
 use crate::plugin::{Candidates, Halt};
 use crate::pool::admission::{Room, Wish};
@@ -39,25 +40,24 @@ impl Forward {
         let worker = self.exchange.connection.worker.id;
         let queue = Queue::new(&pool.runtime, worker, self.longest_wait(pool));
         let room = Room { limit: pool.config.queue.limit as usize, for_recovery: self.waits_for_recovery(pool) };
+        let request = self.visit.effects.request.clone();
         let mut refused = self.tried.clone();
         let mut entry = queue.enter(wish(None, &refused), room);
         loop {
-            let slot = match queue.slot(entry).await {
+            let slot = match reading_ahead(&request, queue.slot(entry)).await {
                 Ok(slot) => slot,
                 Err(why) => return Ok(Err(self.turn_away(pool, number, why))),
             };
-            let only = match self.judge_slot(pool, slot.key())? {
+            let mut only = None;
+            match self.judge_slot(pool, slot.key())? {
                 Verdict::Taken(candidate) => {
                     let in_flight = InFlight::with(slot, candidate.endpoint.clone(), worker);
                     return Ok(Ok(self.chosen(pool, &candidate, in_flight)));
                 }
-                Verdict::Wants(id) => Some(id),
-                Verdict::Refused => {
-                    refused.add(slot.key());
-                    None
-                }
-                Verdict::Gone => None,
-            };
+                Verdict::Wants(id) => only = Some(id),
+                Verdict::Refused => refused.add(slot.key()),
+                Verdict::Gone => {}
+            }
             entry = slot.wait_on(wish(only, &refused), room.for_recovery);
         }
     }
@@ -103,6 +103,16 @@ impl Forward {
         };
         self.last = Last::TurnedAway(turned_away, number);
         search
+    }
+}
+
+/// Waits, and reads a little of the request meanwhile.
+async fn reading_ahead<T>(request: &Template, wait: impl Future<Output = T>) -> T {
+    let Some(body) = &request.body else { return wait.await };
+    tokio::select! {
+        biased;
+        result = wait => result,
+        never = body.read_ahead() => match never {},
     }
 }
 

@@ -1,5 +1,6 @@
 //! Series of one pool.
 
+use crate::http::mirror::NotMirrored;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::EndpointState;
 use crate::pool::totals::Totals;
@@ -19,6 +20,7 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     durations(runtime, &name, sheet);
     reasons(runtime, &name, sheet);
     queue(runtime, &name, sheet);
+    mirrors(runtime, &name, sheet);
     let view = runtime.view.load();
     sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(view.panic)));
     if pool.config.enabled {
@@ -34,8 +36,9 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
 }
 
 fn queue(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
-    sheet.gauge(Metric::QueueDepth, &[name], f64::from(runtime.queued.current()));
-    sheet.gauge(Metric::QueueDepthMax, &[name], f64::from(runtime.queued.max()));
+    let (current, longest) = runtime.gate.length();
+    sheet.gauge(Metric::QueueDepth, &[name], current as f64);
+    sheet.gauge(Metric::QueueDepthMax, &[name], longest as f64);
     sheet.count_if_any(Metric::Queued, &[name], runtime.shards.sum(|shard| shard.queued.get()));
 }
 
@@ -55,6 +58,14 @@ fn reasons(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
         let index = reason as usize;
         sheet.count_if_any(Metric::Dropped, &[name, reason.as_str()], sum(&|shard| &shard.dropped[index]));
         sheet.count_if_any(Metric::Retries, &[name, reason.as_str()], sum(&|shard| &shard.retries[index]));
+    }
+}
+
+fn mirrors(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    sheet.count_if_any(Metric::Mirrored, &[name], runtime.shards.sum(|shard| shard.mirrored.get()));
+    for reason in NotMirrored::ALL {
+        let count = runtime.shards.sum(|shard| shard.not_mirrored[reason as usize].get());
+        sheet.count_if_any(Metric::MirrorDropped, &[name, reason.as_str()], count);
     }
 }
 
