@@ -27,6 +27,7 @@ pub mod relay;
 pub mod release;
 pub mod replica;
 pub mod scripted;
+pub mod stand;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
@@ -43,3 +44,4 @@ pub use raw::RawClient;
 pub use relay::Relay;
 pub use replica::Replica;
 pub use scripted::Scripted;
+pub use stand::Stand;

@@ -27,9 +27,12 @@ mod it {
     mod mtls;
     mod nack;
     mod plugin_builtin;
+    mod plugin_command;
+    mod plugin_examples;
     mod plugin_languages;
     mod plugin_lua;
     mod plugin_wasm;
+    mod plugins;
     mod readme;
     mod replicas;
     mod repository;
