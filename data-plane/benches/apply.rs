@@ -93,7 +93,7 @@ fn backend(number: u32) -> pb::Resource {
         pool: name("pool", number / BACKENDS_PER_POOL),
         address: match number % BACKENDS_PER_POOL {
             0 => Address::Service,
-            _ => Address::Socket((std::net::Ipv4Addr::from(number), 80).into()),
+            _ => Address::Fixed(std::net::SocketAddr::from((std::net::Ipv4Addr::from(number), 80)).into()),
         },
         weight: 1,
         enabled: true,

@@ -28,7 +28,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
     Arc::new(model::Backend {
         name: pool.sibling(&format!("{}-{number}", pool.name())).unwrap(),
         pool: pool.clone(),
-        address: Address::Socket(([10, 0, 0, 1], number + 1).into()),
+        address: Address::Fixed(std::net::SocketAddr::from(([10, 0, 0, 1], number + 1)).into()),
         weight: 1,
         enabled: true,
         labels: Default::default(),
@@ -40,7 +40,7 @@ fn pool(number: usize, environment: &Environment) -> Arc<Pool> {
     let name = ResourceName::new("bench", &format!("pool-{number:04}")).unwrap();
     let config = Arc::new(model::Pool::new(name.clone()));
     let runtime = PoolRuntime::new(config.clone(), environment.clone());
-    let address = |number| ([10, 0, 0, 1], number + 1).into();
+    let address = |number| std::net::SocketAddr::from(([10, 0, 0, 1], number + 1)).into();
     runtime.set_members((0..BACKENDS_PER_POOL).map(|n| Target::new(backend(&name, n), address(n))).collect());
     runtime.shards.of(0).request_duration.observe(Duration::from_millis(3));
     runtime.shards.of(0).upstream_duration.observe(Duration::from_millis(3));

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod idle;
 pub mod io;
+pub mod stream;
 
 pub use connect::{ConnectError, Connection, connect};
 pub use idle::IdlePool;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O or knows the wire; `convert` translates to and from messages.
 
+pub mod address;
 pub mod backend;
 pub mod balance;
 pub mod endpoints;
@@ -14,7 +15,8 @@ pub mod plugin;
 pub mod pool;
 pub mod units;
 
-pub use backend::{Address, Backend};
+pub use address::{Address, EndpointAddress, UnixName};
+pub use backend::Backend;
 pub use balance::{Balance, HashKey};
 pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use health::{Health, PassiveHealth};

@@ -28,6 +28,7 @@ pub mod release;
 pub mod replica;
 pub mod scripted;
 pub mod stand;
+pub mod unix_relay;
 
 pub use backend::{Backend, Behaviour, Reply};
 pub use client::{Client, Response, get, send};
@@ -45,3 +46,4 @@ pub use relay::Relay;
 pub use replica::Replica;
 pub use scripted::Scripted;
 pub use stand::Stand;
+pub use unix_relay::UnixRelay;

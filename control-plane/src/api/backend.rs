@@ -46,11 +46,11 @@ pub struct BackendSpec {
     /// The Pool it belongs to, of the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub pool: String,
-    /// Where it listens: host:port, [v6]:port or name:port. Each address that a name resolves to is an
-    /// endpoint.
+    /// Where it listens: host:port, [v6]:port, name:port, unix:/path or unix:@name (Linux's abstract namespace). Each
+    /// address that a name resolves to is an endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
-    #[x_kube(validation = Rule::new("self.contains(':')").message("must be host:port, [v6]:port or name:port"))]
+    #[x_kube(validation = Rule::new("self.contains(':')").message("must be host:port, [v6]:port, name:port, unix:/path or unix:@name"))]
     pub address: Option<String>,
     /// Instead of an address: a Service of the same namespace, whose ready endpoints it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -87,7 +87,7 @@ mod tests {
         );
         assert_eq!(pool(json!({"health": {"passive": {"statuses": ["6xx"]}}})).len(), 1);
         let found = broken(Kind::Backend, &json!({"pool": "a", "address": "nowhere"}));
-        assert_eq!(found, ["spec.address: must be host:port, [v6]:port or name:port"]);
+        assert_eq!(found, ["spec.address: must be host:port, [v6]:port, name:port, unix:/path or unix:@name"]);
     }
 
     #[test]

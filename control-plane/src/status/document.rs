@@ -101,7 +101,7 @@ fn conditions(status: &Status, seen: &Seen, now: Timestamp) -> Vec<Condition> {
 fn endpoint_status(endpoint: &EndpointHealth, seen: &Seen, now: Timestamp) -> EndpointStatus {
     let EndpointHealth { address, state, since, fails, last_failure, proxies_up, proxies_total } = endpoint.clone();
     let state = state.as_str();
-    let since = seen.endpoint_since(address, state).or(since).unwrap_or(now);
+    let since = seen.endpoint_since(&address, state).or(since).unwrap_or(now);
     EndpointStatus {
         address: address.to_string(),
         state: state.to_owned(),

@@ -1,8 +1,7 @@
 //! How endpoints are, for people: one endpoint, a Backend with all of its own, a Pool with its Backends.
 
-use std::net::SocketAddr;
-
 use jiff::Timestamp;
+use weir_proto::model::EndpointAddress;
 use weir_proto::pb;
 
 /// Most endpoints that the status of one Backend lists, so that an object stays small.
@@ -66,7 +65,7 @@ impl EndpointState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Up if it is up on every proxy that has it, else what most of the others say.
     pub state: EndpointState,
     /// Since when.
@@ -104,7 +103,7 @@ impl BackendHealth {
         if total > SHOWN {
             endpoints.sort_by_key(|endpoint| endpoint.state == EndpointState::Up);
             endpoints.truncate(SHOWN);
-            endpoints.sort_by_key(|endpoint| endpoint.address);
+            endpoints.sort_by(|a, b| a.address.cmp(&b.address));
         }
         let number = |count: usize| count.try_into().unwrap_or(u32::MAX);
         Self { total: number(total), up: number(up), state, endpoints }
@@ -138,7 +137,7 @@ mod tests {
     fn endpoints(states: &[(EndpointState, usize)]) -> BackendHealth {
         let all = states.iter().flat_map(|(state, count)| std::iter::repeat_n(*state, *count));
         let endpoint = |(port, state)| EndpointHealth {
-            address: SocketAddr::from(([10, 0, 0, 1], port)),
+            address: std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
             state,
             since: None,
             fails: 0,
@@ -164,6 +163,6 @@ mod tests {
         let health = endpoints(&[(Up, 150), (Ejected, 2), (Up, 50)]);
         assert_eq!((health.total, health.up, health.endpoints.len()), (202, 200, SHOWN));
         assert_eq!(health.endpoints.iter().filter(|e| e.state == Ejected).count(), 2);
-        assert!(health.endpoints.is_sorted_by_key(|e| e.address));
+        assert!(health.endpoints.is_sorted_by_key(|e| e.address.clone()));
     }
 }

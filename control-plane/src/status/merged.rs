@@ -5,10 +5,9 @@
 //! with fifteen thousand endpoints take a few MiB as long as most of them are up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use jiff::Timestamp;
-use weir_proto::model::{Key, Kind, ResourceName};
+use weir_proto::model::{EndpointAddress, Key, Kind, ResourceName};
 use weir_proto::pb;
 
 use super::health::{BackendHealth, EndpointHealth, EndpointState};
@@ -55,7 +54,7 @@ struct Telling {
 #[derive(Debug)]
 struct Slot {
     backend: ResourceName,
-    address: SocketAddr,
+    address: EndpointAddress,
     /// Proxies by what they say.
     counts: [u32; EndpointState::ALL.len()],
     fails: u64,
@@ -70,7 +69,7 @@ pub struct Transition {
     /// Its Backend.
     pub backend: Key,
     /// Its address.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Up, or down.
     pub up: bool,
     /// Of the last failure.
@@ -110,8 +109,8 @@ impl Merged {
     }
 
     /// A proxy no longer has an endpoint.
-    fn forget(&mut self, told: &mut Told, backend: &ResourceName, address: SocketAddr) {
-        let Ok(id) = self.find(backend, address) else { return };
+    fn forget(&mut self, told: &mut Told, backend: &ResourceName, address: EndpointAddress) {
+        let Ok(id) = self.find(backend, &address) else { return };
         if told.clear(id) {
             let telling = told.more.remove(&id);
             self.withdraw(id, telling);
@@ -151,7 +150,12 @@ impl Merged {
         if self.transitions.len() < TRANSITIONS {
             let Slot { backend, address, reason, .. } = &self.slots[id as usize];
             let reason = self.reasons.text(*reason).unwrap_or_default().to_owned();
-            self.transitions.push(Transition { backend: Key::backend(backend.clone()), address: *address, up, reason });
+            self.transitions.push(Transition {
+                backend: Key::backend(backend.clone()),
+                address: address.clone(),
+                up,
+                reason,
+            });
         }
     }
 
@@ -168,15 +172,15 @@ impl Merged {
     }
 
     /// The number of an endpoint, or its place among those of its Backend.
-    fn find(&self, backend: &ResourceName, address: SocketAddr) -> Result<Id, usize> {
+    fn find(&self, backend: &ResourceName, address: &EndpointAddress) -> Result<Id, usize> {
         let all = self.backends.get(backend).map_or(&[][..], Vec::as_slice);
-        let place = all.binary_search_by_key(&address, |id| self.slots[*id as usize].address);
+        let place = all.binary_search_by_key(&address, |id| &self.slots[*id as usize].address);
         place.map(|place| all[place])
     }
 
     /// The number of an endpoint, which it gets if it has none.
-    fn id(&mut self, backend: ResourceName, address: SocketAddr) -> Id {
-        let place = match self.find(&backend, address) {
+    fn id(&mut self, backend: ResourceName, address: EndpointAddress) -> Id {
+        let place = match self.find(&backend, &address) {
             Ok(id) => return id,
             Err(place) => place,
         };
@@ -210,7 +214,7 @@ impl Merged {
     fn endpoint(&self, id: Id) -> Option<EndpointHealth> {
         let slot = &self.slots[id as usize];
         Some(EndpointHealth {
-            address: slot.address,
+            address: slot.address.clone(),
             state: slot.state()?,
             since: time(slot.since_ms),
             fails: slot.fails.try_into().unwrap_or(u32::MAX),
@@ -232,7 +236,7 @@ impl Merged {
         let Slot { backend, address, .. } = &self.slots[id as usize];
         let Telling { state, since_ms, fails, reason } = telling;
         let last_failure = self.reasons.text(reason).unwrap_or_default();
-        EndpointDown { backend, address: *address, state, since: time(since_ms), fails, last_failure }
+        EndpointDown { backend, address, state, since: time(since_ms), fails, last_failure }
     }
 
     /// The Backends of which there is something new to say, since the last call.
@@ -250,7 +254,7 @@ impl Merged {
 #[derive(Debug)]
 pub(crate) struct EndpointDown<'a> {
     pub(crate) backend: &'a ResourceName,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: &'a EndpointAddress,
     pub(crate) state: EndpointState,
     pub(crate) since: Option<Timestamp>,
     pub(crate) fails: u32,

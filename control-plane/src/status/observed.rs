@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Notify;
-use weir_proto::model::{Key, Kind, ResourceName};
+use weir_proto::model::{EndpointAddress, Key, Kind, ResourceName};
 
 use crate::api::condition::ConditionType;
 use crate::api::status::{BackendStatus, EndpointStatus, PluginStatus, PoolStatus};
@@ -47,7 +46,7 @@ pub struct Seen {
     /// By type.
     conditions: [Option<SeenCondition>; ConditionType::ALL.len()],
     /// State and since when, in seconds.
-    endpoints: Box<[(SocketAddr, Box<str>, i64)]>,
+    endpoints: Box<[(EndpointAddress, Box<str>, i64)]>,
 }
 
 /// What is kept of a condition.
@@ -205,8 +204,8 @@ impl Seen {
 
     /// Since when an endpoint has the state that it has, if that is this one.
     #[must_use]
-    pub fn endpoint_since(&self, address: SocketAddr, state: &str) -> Option<Timestamp> {
-        let (_, was, since) = self.endpoints.iter().find(|(known, ..)| *known == address)?;
+    pub fn endpoint_since(&self, address: &EndpointAddress, state: &str) -> Option<Timestamp> {
+        let (_, was, since) = self.endpoints.iter().find(|(known, ..)| known == address)?;
         Timestamp::from_second(*since).ok().filter(|_| **was == *state)
     }
 }
@@ -239,7 +238,7 @@ fn said(kind: ConditionType, reason: &str, message: &str) -> u64 {
     hasher.finish()
 }
 
-fn endpoint(status: &EndpointStatus) -> Option<(SocketAddr, Box<str>, i64)> {
+fn endpoint(status: &EndpointStatus) -> Option<(EndpointAddress, Box<str>, i64)> {
     let Time(since) = status.since.as_ref()?;
     Some((status.address.parse().ok()?, status.state.as_str().into(), since.as_second()))
 }

@@ -116,8 +116,8 @@ fn is_minor(before: &Status, after: &Status) -> bool {
 fn is_same_health(before: &Health, after: &Health) -> bool {
     match (before, after) {
         (Health::Backend(before), Health::Backend(after)) => {
-            let states = before.endpoints.iter().map(|e| (e.address, e.state));
-            before.total == after.total && states.eq(after.endpoints.iter().map(|e| (e.address, e.state)))
+            let states = before.endpoints.iter().map(|e| (&e.address, e.state));
+            before.total == after.total && states.eq(after.endpoints.iter().map(|e| (&e.address, e.state)))
         }
         _ => before == after,
     }

@@ -7,9 +7,9 @@
 //! the next choice of a retry is simply the second best. A choice is linear in the candidates: about a
 //! nanosecond each with equal weights, where no logarithm is needed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use weir_proto::model::ResourceName;
+use weir_proto::model::{EndpointAddress, ResourceName};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Choice;
@@ -69,7 +69,7 @@ fn mix(mut x: u64) -> u64 {
 
 /// The place of an endpoint: depends on names and address only, so all proxies agree.
 #[must_use]
-pub fn seed(backend: &ResourceName, address: SocketAddr) -> u64 {
+pub fn seed(backend: &ResourceName, address: &EndpointAddress) -> u64 {
     xxh3_64(format!("{backend} {address}").as_bytes())
 }
 

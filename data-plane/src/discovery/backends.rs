@@ -102,10 +102,10 @@ impl Backends {
     fn targets_of(&self, backend: &Arc<Backend>) -> Vec<Target> {
         let target = |address| Target::new(backend.clone(), address);
         match &backend.address {
-            Address::Socket(address) => vec![target(*address)],
+            Address::Fixed(address) => vec![target(address.clone())],
             Address::Name(name, port) => {
                 let ips = self.names.get(name).into_iter().flat_map(|name| &name.addresses);
-                ips.map(|ip| target(SocketAddr::new(*ip, *port))).collect()
+                ips.map(|ip| target(SocketAddr::new(*ip, *port).into())).collect()
             }
             Address::Service => {
                 let endpoints = self.services.get(&backend.name).into_iter().flatten();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn ports(backends: &Backends, pool: &str) -> Vec<u16> {
-        backends.targets(&name(pool)).iter().map(|target| target.address.port()).collect()
+        backends.targets(&name(pool)).iter().map(|target| target.address.socket().unwrap().port()).collect()
     }
 
     #[test]
@@ -231,7 +231,9 @@ mod tests {
     fn u1_endpoints_of_a_backend_that_names_no_service_are_not_used() {
         let mut backends = Backends::default();
         concerned(|pools| backends.put_endpoints(endpoints(&[1]), pools));
-        concerned(|pools| backends.put(backend("a/web", Address::Socket(([10, 0, 0, 1], 9).into())), pools));
+        concerned(|pools| {
+            backends.put(backend("a/web", Address::Fixed(SocketAddr::from(([10, 0, 0, 1], 9)).into())), pools)
+        });
         assert_eq!(ports(&backends, "a/web"), [9]);
     }
 

@@ -4,12 +4,11 @@
 //! yet. A stream that is slow costs little memory, and one that comes back finds the truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use weir_proto::model::{Key, ResourceName};
+use weir_proto::model::{EndpointAddress, Key, ResourceName};
 use weir_proto::pb;
 
 use crate::health::Transition;
@@ -44,7 +43,7 @@ struct Unsent {
 }
 
 /// Backend and address.
-type Endpoint = (ResourceName, SocketAddr);
+type Endpoint = (ResourceName, EndpointAddress);
 
 #[derive(Debug, Default)]
 struct State {
@@ -226,7 +225,7 @@ impl Unsent {
 }
 
 fn id(member: &Member) -> Endpoint {
-    (member.endpoint.backend.clone(), member.endpoint.address)
+    (member.endpoint.backend.clone(), member.endpoint.address.clone())
 }
 
 fn report(endpoint: &Endpoint, reading: Reading) -> pb::EndpointReport {

@@ -37,7 +37,7 @@ impl TransitionSink {
     /// Logs, counts and passes on one transition.
     pub fn publish(&self, transition: Transition) {
         let Transition { pool, endpoint, up, reason } = &transition;
-        let (backend, address) = (endpoint.backend.name(), endpoint.address);
+        let (backend, address) = (endpoint.backend.name(), &endpoint.address);
         if *up {
             endpoint.transitions.up.fetch_add(1, Relaxed);
             info!(%pool, backend, %address, reason, "endpoint is up");

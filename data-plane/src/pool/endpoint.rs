@@ -1,13 +1,12 @@
 //! One address that requests can go to, and everything that is counted about it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use http::HeaderValue;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use weir_proto::model::ResourceName;
+use weir_proto::model::{EndpointAddress, ResourceName};
 
 use crate::balance::ewma::PeakEwma;
 use crate::health::outlier::Outlier;
@@ -34,7 +33,7 @@ pub struct Endpoint {
     /// The Backend it comes from.
     pub backend: ResourceName,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Value of `x-weir-backend`.
     pub label: HeaderValue,
     /// Seed of the endpoint's place in consistent hashing: equal on every proxy.
@@ -82,11 +81,11 @@ pub struct Transitions {
 impl Endpoint {
     /// A new endpoint, up, with every counter at zero.
     #[must_use]
-    pub fn new(backend: ResourceName, address: SocketAddr, workers: usize) -> Self {
+    pub fn new(backend: ResourceName, address: EndpointAddress, workers: usize) -> Self {
         let label = HeaderValue::try_from(backend.name()).unwrap_or_else(|_| HeaderValue::from_static("?"));
         Self {
             id: EndpointId::next(),
-            hash_seed: crate::balance::hash::seed(&backend, address),
+            hash_seed: crate::balance::hash::seed(&backend, &address),
             label,
             backend,
             address,

@@ -1,10 +1,9 @@
 //! One endpoint of a pool: what users and the Service say of it, and what it does.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_proto::model::{Backend, ServiceEndpoint};
+use weir_proto::model::{Backend, EndpointAddress, ServiceEndpoint};
 
 use super::Endpoint;
 
@@ -32,7 +31,7 @@ pub struct Target {
     /// Why it shall have it.
     pub origin: Origin,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
 }
 
 impl Origin {
@@ -80,14 +79,14 @@ impl Member {
 impl Target {
     /// An address of the Backend itself.
     #[must_use]
-    pub fn new(backend: Arc<Backend>, address: SocketAddr) -> Self {
+    pub fn new(backend: Arc<Backend>, address: EndpointAddress) -> Self {
         Self { origin: Origin { backend, service: None }, address }
     }
 
     /// One of the endpoints of the Service that the Backend names.
     #[must_use]
     pub fn of_service(backend: Arc<Backend>, endpoint: Arc<ServiceEndpoint>) -> Self {
-        Self { address: endpoint.address, origin: Origin { backend, service: Some(endpoint) } }
+        Self { address: endpoint.address.into(), origin: Origin { backend, service: Some(endpoint) } }
     }
 }
 
@@ -101,7 +100,7 @@ pub(crate) mod tests {
         let labels = [("zone".to_owned(), zone.to_owned())].into();
         Target::of_service(
             target.origin.backend,
-            Arc::new(ServiceEndpoint { address: target.address, terminating, labels }),
+            Arc::new(ServiceEndpoint { address: target.address.socket().unwrap(), terminating, labels }),
         )
     }
 

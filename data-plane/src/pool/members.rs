@@ -1,10 +1,9 @@
 //! Which endpoints a pool has: the difference between what it had and what it shall have.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_proto::model::ResourceName;
+use weir_proto::model::{EndpointAddress, ResourceName};
 
 use super::totals::Totals;
 use super::{Endpoint, Member, Origin, Target};
@@ -28,11 +27,12 @@ impl Members {
         targets.sort_by(|a, b| place(a).cmp(&place(b)));
         targets.dedup_by(|a, b| place(a) == place(b));
         let all = self.active.drain(..).chain(self.draining.drain(..));
-        let mut old: HashMap<_, _> = all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address), m)).collect();
+        let mut old: HashMap<_, _> =
+            all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address.clone()), m)).collect();
         let mut came_up = Vec::new();
         for Target { origin, address } in targets {
             let name = &origin.backend.name;
-            let member = match old.remove(&(name.clone(), address)) {
+            let member = match old.remove(&(name.clone(), address.clone())) {
                 Some(member) => keep(member, origin, &mut came_up),
                 None => Member { endpoint: Arc::new(Endpoint::new(name.clone(), address, workers)), origin },
             };
@@ -47,12 +47,12 @@ impl Members {
     /// Changes `targets` so that no member leaves and none of first choice is one no longer; true if one would
     /// have.
     pub fn keep_in(&self, targets: &mut Vec<Target>) -> bool {
-        let at = |(i, target): (usize, &Target)| ((target.origin.backend.name.clone(), target.address), i);
+        let at = |(i, target): (usize, &Target)| ((target.origin.backend.name.clone(), target.address.clone()), i);
         let mut places: HashMap<_, _> = targets.iter().enumerate().map(at).collect();
         let mut loses = false;
         for Member { origin, endpoint } in &self.active {
-            let kept = Target { origin: origin.clone(), address: endpoint.address };
-            match places.remove(&(origin.backend.name.clone(), endpoint.address)) {
+            let kept = Target { origin: origin.clone(), address: endpoint.address.clone() };
+            match places.remove(&(origin.backend.name.clone(), endpoint.address.clone())) {
                 None => targets.push(kept),
                 Some(place) if origin.is_first_choice() && !targets[place].origin.is_first_choice() => {
                     targets[place] = kept;
@@ -79,8 +79,8 @@ impl Members {
     }
 }
 
-fn place(target: &Target) -> (&ResourceName, SocketAddr) {
-    (&target.origin.backend.name, target.address)
+fn place(target: &Target) -> (&ResourceName, &EndpointAddress) {
+    (&target.origin.backend.name, &target.address)
 }
 
 /// The same endpoint after a change of its Backend or Service. Enabling it zeroes its counters (H6).
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     fn target(name: &str, port: u16) -> Target {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = EndpointAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         let backend = model::Backend {
             name: format!("a/{name}").parse().unwrap(),
             pool: "a/pool".parse().unwrap(),
-            address: model::Address::Socket(address),
+            address: model::Address::Fixed(address.clone()),
             weight: 1,
             enabled: true,
             labels: Default::default(),
@@ -139,7 +139,7 @@ mod tests {
         Arc::make_mut(&mut turned_off.origin.backend).weight = 0;
         let mut targets = vec![target("stays", 1), turned_off, target("off", 4), target("comes", 5)];
         assert!(members.keep_in(&mut targets));
-        let enabled = |target: &Target| (target.address.port(), target.origin.takes_requests());
+        let enabled = |target: &Target| (target.address.socket().unwrap().port(), target.origin.takes_requests());
         assert_eq!(targets.iter().map(enabled).collect::<Vec<_>>(), [1, 3, 4, 5, 2].map(|port| (port, true)));
         members.replace(targets.clone(), 1);
         assert!(!members.keep_in(&mut targets));

@@ -200,11 +200,12 @@ pub(crate) mod tests {
 
     pub(crate) fn targets(weights: &[u32]) -> Vec<Target> {
         let target = |(i, weight): (usize, &u32)| {
-            let address = SocketAddr::from(([127, 0, 0, 1], 1_000 + u16::try_from(i).unwrap()));
+            let port = 1_000 + u16::try_from(i).unwrap();
+            let address = model::EndpointAddress::from(SocketAddr::from(([127, 0, 0, 1], port)));
             let backend = model::Backend {
                 name: format!("a/b{i:03}").parse().unwrap(),
                 pool: "a/pool".parse().unwrap(),
-                address: model::Address::Socket(address),
+                address: model::Address::Fixed(address.clone()),
                 weight: *weight,
                 enabled: true,
                 labels: Default::default(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::io::{UpstreamIo, WriteLimit};
+use super::stream::Stream;
 use crate::http::body::UpstreamBody;
 use crate::pool::Endpoint;
 
@@ -71,7 +71,6 @@ pub async fn connect(
     now: Instant,
 ) -> Result<Connection, ConnectError> {
     let stream = dial(endpoint, limit).await?;
-    stream.set_nodelay(true)?;
     let write_limit = WriteLimit::default();
     let io = TokioIo::new(UpstreamIo::new(stream, write_limit.clone()));
     let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
@@ -85,8 +84,8 @@ pub async fn connect(
     Ok(Connection { sender, write_limit, idle_since: now, reused: false, _open: open })
 }
 
-async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, ConnectError> {
-    let connecting = TcpStream::connect(endpoint.address);
+async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<Stream, ConnectError> {
+    let connecting = Stream::connect(&endpoint.address);
     if limit.is_zero() {
         return Ok(connecting.await?);
     }

@@ -1,4 +1,4 @@
-//! A TCP stream that gives up when the peer takes no more bytes.
+//! A stream to an endpoint that gives up when the peer takes no more bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::stream::Stream;
 use crate::gather;
 
 /// The write timeout of a connection, in milliseconds; 0 = none. It belongs to the connection's current
@@ -39,7 +39,7 @@ impl WriteLimit {
 /// up at the failed write, so such writes count as done: the reader then finds the answer, or the end.
 #[derive(Debug)]
 pub struct UpstreamIo {
-    stream: TcpStream,
+    stream: Stream,
     limit: WriteLimit,
     waiting: Option<Pin<Box<Sleep>>>,
     peer_closed: bool,
@@ -48,7 +48,7 @@ pub struct UpstreamIo {
 impl UpstreamIo {
     /// Wraps `stream`.
     #[must_use]
-    pub fn new(stream: TcpStream, limit: WriteLimit) -> Self {
+    pub fn new(stream: Stream, limit: WriteLimit) -> Self {
         Self { stream, limit, waiting: None, peer_closed: false }
     }
 
@@ -114,7 +114,7 @@ impl AsyncWrite for UpstreamIo {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -124,7 +124,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let limit = WriteLimit::default();
         limit.set(Duration::from_millis(20));
-        let mut io = UpstreamIo::new(stream, limit);
+        let mut io = UpstreamIo::new(Stream::Tcp(stream), limit);
         let chunk = vec![0; 1 << 20];
         let error = loop {
             match poll_fn(|cx| Pin::new(&mut io).poll_write(cx, &chunk)).await {

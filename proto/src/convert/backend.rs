@@ -32,7 +32,7 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
             Address::Service => String::new(),
-            Address::Socket(_) | Address::Name(..) => address.to_string(),
+            Address::Fixed(_) | Address::Name(..) => address.to_string(),
         },
         weight: *weight,
         enabled: *enabled,

@@ -6,7 +6,7 @@ use http::Request;
 use weir_tests::client::full;
 use weir_tests::load::bodies;
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Dns, Reply, Weir, eventually};
+use weir_tests::{Backend, Dns, Reply, UnixRelay, Weir, eventually};
 
 #[tokio::test]
 async fn u1_backends_are_ipv4_and_ipv6() {
@@ -15,6 +15,42 @@ async fn u1_backends_are_ipv4_and_ipv6() {
     let weir = Weir::start(&web("", &[four.address(), six.address()])).await;
     let shares = bodies(weir.address(), "/", 10, 1).await.unwrap();
     assert_eq!((shares["four"], shares["six"]), (5, 5));
+}
+
+#[tokio::test]
+async fn u1_backends_are_unix_sockets_by_path_and_by_abstract_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, name) = (folder.path().join("web.sock"), format!("weir-{}", std::process::id()));
+    let [one, two] = Backend::start_many("web").await;
+    let _listening = [
+        UnixRelay::start(path.to_str().unwrap(), one.address()),
+        UnixRelay::start(&format!("\0{name}"), two.address()),
+    ];
+    let text = pool("web", "")
+        + &backend("by-path", "web", format!("unix:{}", path.display()), "")
+        + &backend("by-name", "web", format!("unix:@{name}"), "");
+    let weir = Weir::start(&text).await;
+    let shares = bodies(weir.address(), "/", 10, 1).await.unwrap();
+    assert_eq!((shares["web-1"], shares["web-2"]), (5, 5));
+    assert_eq!(weir.backend("test/web", "by-name").await["address"], format!("unix:@{name}"));
+}
+
+/// A path that is missing, and one that is a folder.
+#[tokio::test]
+async fn u1_a_unix_socket_that_is_not_there_fails_over_like_a_refused_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Backend::start("web-1").await;
+    let folder = folder.path().display();
+    let text = pool("web", "health: {passive: {maxFails: 0}}")
+        + &backend("missing", "web", format!("unix:{folder}/none.sock"), "")
+        + &backend("folder", "web", format!("unix:{folder}"), "")
+        + &backend("good", "web", server.address(), "");
+    let weir = Weir::start(&text).await;
+    let shares = bodies(weir.address(), "/", 9, 1).await.unwrap();
+    assert_eq!(shares["web-1"], 9);
+    for bad in ["missing", "folder"] {
+        assert_eq!(weir.backend("test/web", bad).await["lastFailure"]["reason"], "connect_failure", "{bad}");
+    }
 }
 
 #[tokio::test]
