@@ -17,7 +17,7 @@ use weir_proto::version::Version;
 
 /// Hooks of each plugin: calls of one request.
 const HOOKS: usize = 4;
-/// Calls, unless `WEIR_TEST_CALLS` says otherwise: a million takes a minute in a debug build.
+/// Calls, unless `WEIR_TEST_CALLS` says otherwise: a million takes minutes in a debug build, in which Luau is slow.
 const CALLS: usize = 100_000;
 /// Less than four bytes a call, if there are a million.
 const MOST_GROWTH: usize = 4 << 20;

@@ -97,7 +97,7 @@ pub fn built_in(name: &str) -> pb::Plugin {
     of(pb::plugin::Code::BuiltIn(name.to_owned()))
 }
 
-/// A Plugin of this code, with 200 ms for each call: a machine that runs other tests takes its time.
+/// A Plugin of this code, with a second for each call: a machine that runs other tests takes its time.
 pub fn of(code: pb::plugin::Code) -> pb::Plugin {
-    pb::Plugin { code: Some(code), failure_policy: FailurePolicy::Closed.into(), timeout_ms: 200 }
+    pb::Plugin { code: Some(code), failure_policy: FailurePolicy::Closed.into(), timeout_ms: 1_000 }
 }

@@ -46,7 +46,7 @@ fn lua(name: &str, source: &str) -> Resource {
 
 fn policed(name: &str, source: &str, policy: FailurePolicy) -> Resource {
     let code = pb::plugin::Code::Lua(pb::Lua { source: source.to_owned(), memory_limit: 2 << 20 });
-    plugin(name, pb::Plugin { code: Some(code), failure_policy: policy.into(), timeout_ms: 100 })
+    plugin(name, pb::Plugin { code: Some(code), failure_policy: policy.into(), timeout_ms: 1_000 })
 }
 
 fn uses(name: &str, plugins: Vec<PluginUse>) -> Resource {
