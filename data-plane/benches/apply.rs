@@ -11,7 +11,7 @@ use weir_data_plane::discovery::report::Reports;
 use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
-use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, Role, ServiceEndpoint};
+use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
 use weir_proto::model::{HostPattern, PathMatch, Rule};
 use weir_proto::pb;
 use weir_proto::version::Version;

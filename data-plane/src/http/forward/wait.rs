@@ -84,7 +84,7 @@ impl Forward {
             return Ok(Verdict::Taken(candidate.clone()));
         };
         let only = Candidates::new(slice::from_ref(candidate), &Tried::default());
-        let left = self.ask_plugins(plugins, pool, &view, only)?;
+        let left = self.chooser(pool).ask_plugins(plugins, &view, only)?;
         Ok(match left.wanted() {
             Some(other) => Verdict::Wants(other.endpoint.id),
             None if left.is_empty() => Verdict::Refused,
