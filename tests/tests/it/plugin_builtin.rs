@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use weir_proto::pb::{self, PluginUse, plugin_use, resource};
 use weir_tests::client::full;
 use weir_tests::scripted::{Session, backend, pool};
-use weir_tests::{Backend, Behaviour, Client, DataPlane, Response, Scripted};
+use weir_tests::{Backend, Behaviour, Client, DataPlane, RawClient, Response, Scripted, eventually};
 
 /// A proxy with one pool.
 pub(super) struct Rig {
