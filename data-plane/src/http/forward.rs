@@ -17,7 +17,7 @@ use super::{answer, reply};
 use crate::balance::Tried;
 use crate::matcher::Place;
 use crate::plugin::session::Scene;
-use crate::plugin::{self, Effects, Finish, Halt, Visit};
+use crate::plugin::{self, Effects, Finish, Halt, Pending, Visit};
 use crate::pool::policy::any_matches;
 use crate::pool::{Candidate, InFlight, Pool};
 use crate::reason::Reason;
@@ -89,7 +89,7 @@ impl TurnedAway {
 #[derive(Debug)]
 struct Chosen {
     in_flight: InFlight,
-    /// Present if the pool has plugins.
+    /// Present if plugins look at the try.
     plugged: Option<Box<Plugged>>,
 }
 
@@ -98,8 +98,8 @@ struct Chosen {
 struct Plugged {
     /// What they made of the request for this try.
     effects: Effects,
-    /// Where it goes.
-    server: Candidate,
+    /// Where it goes, if they are to know.
+    server: Option<Candidate>,
 }
 
 /// Whether the search goes on in the next pool.
@@ -155,6 +155,7 @@ impl Forward {
                 continue;
             }
             self.exchange.enter_pool(number);
+            self.keep_effects_of_answer();
             self.visit.enter();
             if self.try_pool(pool, number).await == Search::Ends {
                 return;
@@ -179,6 +180,13 @@ impl Forward {
         })
     }
 
+    /// What plugins of the next pool make of the request is not for an answer of this one.
+    fn keep_effects_of_answer(&mut self) {
+        if let Last::Answered(_, _, plugged @ None) = &mut self.last {
+            *plugged = Some(Box::new(Plugged { effects: self.visit.take_effects(), server: None }));
+        }
+    }
+
     async fn try_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Search {
         self.keep_body(pool);
         match self.search_pool(pool, number).await {
@@ -191,8 +199,10 @@ impl Forward {
     }
 
     async fn search_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Result<Search, Box<Halt>> {
-        if let Some(plugins) = &pool.plugins {
-            Box::pin(self.run_pre(plugins, pool)).await?; // rare, and the future of every request would grow
+        if let Some(plugins) = &pool.plugins
+            && let Some(pending) = self.run_pre(plugins, pool)?
+        {
+            Box::pin(self.resume_pre(plugins, pool, pending)).await?; // rare, and the future of every request would grow
         }
         if pool.config.direct.is_some() && self.is_directed(pool) {
             let choice = self.choose_directed(pool, number);
@@ -229,7 +239,9 @@ impl Forward {
             Err(search) => (None, search),
         };
         if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
-            Box::pin(self.run_post(plugins, pool, &mut chosen)).await?;
+            if let Some(pending) = self.run_post(plugins, pool, &mut chosen)? {
+                Box::pin(self.resume_post(plugins, pool, &mut chosen, pending)).await?; // rare, too
+            }
         }
         match chosen {
             Some(chosen) => Ok(self.try_endpoint(pool, number, chosen).await),
@@ -238,7 +250,7 @@ impl Forward {
     }
 
     /// The `pre` hooks of a pool. One that lacks a plugin is not served without it.
-    async fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<(), Box<Halt>> {
+    fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<Option<Pending>, Box<Halt>> {
         if !plugins.missing().is_empty() {
             return Err(Box::new(Halt::new(StatusCode::SERVICE_UNAVAILABLE, "a plugin of this service is missing\n")));
         }
@@ -247,27 +259,47 @@ impl Forward {
             visit.keep_original();
         }
         if !plugins.hooks().pre {
-            return Ok(());
+            return Ok(None);
         }
-        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
-        plugins.pre(scene, visit).await.map_or(Ok(()), Err)
+        plugins.pre(Scene { connection: &exchange.connection, pool, rule: text(rule), server: None }, visit)
     }
 
-    async fn run_post(
+    async fn resume_pre(
+        &mut self,
+        plugins: &plugin::Chain,
+        pool: &Arc<Pool>,
+        pending: Pending,
+    ) -> Result<(), Box<Halt>> {
+        let Self { exchange, visit, rule, .. } = self;
+        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
+        plugins.resume_pre(pending, scene, visit).await
+    }
+
+    fn run_post(
         &self,
         plugins: &plugin::Chain,
         pool: &Arc<Pool>,
         chosen: &mut Option<Chosen>,
-    ) -> Result<(), Box<Halt>> {
-        let plugged = chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut());
-        // Nobody will see what they change if there is no try.
+    ) -> Result<Option<Pending>, Box<Halt>> {
         let mut nobodys = self.visit.effects.clone();
-        let (server, effects) = match plugged {
-            Some(Plugged { effects, server }) => (Some(&*server), effects),
-            None => (None, &mut nobodys),
-        };
-        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server };
-        plugins.post(scene, effects).await.map_or(Ok(()), Err)
+        let (server, effects) = of_try(chosen, &mut nobodys);
+        plugins.post(self.scene(pool, server), effects)
+    }
+
+    async fn resume_post(
+        &self,
+        plugins: &plugin::Chain,
+        pool: &Arc<Pool>,
+        chosen: &mut Option<Chosen>,
+        pending: Pending,
+    ) -> Result<(), Box<Halt>> {
+        let mut nobodys = self.visit.effects.clone();
+        let (server, effects) = of_try(chosen, &mut nobodys);
+        plugins.resume_post(pending, self.scene(pool, server), effects).await
+    }
+
+    fn scene<'a>(&'a self, pool: &'a Arc<Pool>, server: Option<&'a Candidate>) -> Scene<'a> {
+        Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server }
     }
 
     async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
@@ -310,14 +342,13 @@ impl Forward {
     }
 
     fn chooser<'a>(&'a self, pool: &'a Arc<Pool>) -> Chooser<'a> {
-        let Self { exchange, visit, rule, tried, .. } = self;
-        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
-        Chooser { scene, effects: &visit.effects, tried }
+        Chooser { scene: self.scene(pool, None), effects: &self.visit.effects, tried: &self.tried }
     }
 
     fn chosen(&self, pool: &Pool, candidate: &Candidate, in_flight: InFlight) -> Chosen {
-        let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: candidate.clone() });
-        Chosen { in_flight, plugged: pool.plugins.is_some().then(plugged) }
+        let looks = |plugins: &Arc<plugin::Chain>| plugins.hooks().post || plugins.hooks().done;
+        let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: Some(candidate.clone()) });
+        Chosen { in_flight, plugged: pool.plugins.as_ref().is_some_and(looks).then(plugged) }
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:
@@ -388,9 +419,8 @@ impl Forward {
                 self.exchange.return_to_pool(number);
                 self.exchange.begin_flight();
                 let (effects, server) = match plugged {
-                    Some(plugged) => (plugged.effects, Some(plugged.server)),
-                    // What plugins of a later pool wanted of the response is not this pool's.
-                    None => (Effects::new(self.visit.effects.request.clone()), None),
+                    Some(plugged) => (plugged.effects, plugged.server),
+                    None => (self.visit.take_effects(), None),
                 };
                 self.finish_with_plugins(&effects, server);
                 answer::pass(self.exchange, answer, effects, self.upgrade)
@@ -432,6 +462,14 @@ impl Forward {
     fn answer_here(mut self, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
         self.finish_with_plugins(&self.visit.effects.clone(), None);
         reply::local(self.exchange, status, reason, text)
+    }
+}
+
+/// What `post` hooks look at and change: of the try, or what nobody will see if there is none.
+fn of_try<'c>(chosen: &'c mut Option<Chosen>, nobodys: &'c mut Effects) -> (Option<&'c Candidate>, &'c mut Effects) {
+    match chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut()) {
+        Some(Plugged { effects, server }) => (server.as_ref(), effects),
+        None => (None, nobodys),
     }
 }
 

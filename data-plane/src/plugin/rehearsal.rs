@@ -128,12 +128,17 @@ impl Rehearsal {
     /// Until there is a server, or an answer in its place.
     async fn enter(&self, visit: &mut Visit) -> Result<Option<Candidate>, Box<Halt>> {
         let Some(plugins) = &self.pool.plugins else { return Ok(None) };
-        plugins.pre(self.scene(None), visit).await.map_or(Ok(()), Err)?;
+        if let Some(pending) = plugins.pre(self.scene(None), visit)? {
+            plugins.resume_pre(pending, self.scene(None), visit).await?;
+        }
         let view = self.pool.runtime.view.load_full();
         let chooser = Chooser { scene: self.scene(None), effects: &visit.effects, tried: &Tried::default() };
         let server = chooser.choose(&view)?.map(|(candidate, _)| candidate.clone());
         let mut effects: Effects = visit.effects.clone();
-        plugins.post(self.scene(server.as_ref()), &mut effects).await.map_or(Ok(()), Err)?;
+        let scene = self.scene(server.as_ref());
+        if let Some(pending) = plugins.post(scene, &mut effects)? {
+            plugins.resume_post(pending, scene, &mut effects).await?;
+        }
         visit.effects = effects;
         Ok(server)
     }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::chain::Link;
 use super::change::HeaderChange;
 use super::{Change, Stage};
@@ -48,14 +50,14 @@ pub struct Visit {
     /// As the client sent it, for the next pool; `None` while no plugin may change it, or if there is no other pool.
     original: Option<Rc<Template>>,
     /// Stages whose `pre` has run, with what they changed (P8).
-    ran: Vec<(Arc<dyn Stage>, Vec<Change>)>,
+    ran: SmallVec<[(Arc<dyn Stage>, Vec<Change>); 1]>,
 }
 
 impl Visit {
     /// Of a request that is in no pool yet.
     #[must_use]
     pub fn new(request: Template) -> Self {
-        Self { effects: Effects::new(Rc::new(request)), original: None, ran: Vec::new() }
+        Self { effects: Effects::new(Rc::new(request)), original: None, ran: SmallVec::new() }
     }
 
     /// What plugins will change from now on is undone in the next pool.
@@ -68,6 +70,12 @@ impl Visit {
         if let Some(original) = &self.original {
             self.effects = Effects::new(original.clone());
         }
+    }
+
+    /// What was made of the request in the pool where it is, for its answer.
+    pub fn take_effects(&mut self) -> Effects {
+        let request = self.effects.request.clone();
+        std::mem::replace(&mut self.effects, Effects::new(request))
     }
 
     /// Whether the `pre` of this stage has run; what it changed then is changed again, if it was undone.
