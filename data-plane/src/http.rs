@@ -5,6 +5,7 @@ pub mod answer;
 pub mod attempt;
 pub mod body;
 pub mod carrier;
+pub mod choose;
 pub mod compress;
 pub mod connection;
 pub mod cookie;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Failed, Template};
 use super::body::Source;
+use super::choose::Quest;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
@@ -22,7 +23,6 @@ use crate::pool::{Candidate, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
 
-mod choose;
 mod direct;
 mod wait;
 
@@ -300,6 +300,23 @@ impl Forward {
             let repeatable = pool.policy.repeatable(method);
             body.keep_at_most(if repeatable { pool.config.retry.buffer_limit } else { 0 });
         }
+    }
+
+    /// An endpoint that can take the request now.
+    fn choose(&self, pool: &Arc<Pool>) -> Result<Option<Chosen>, Box<Halt>> {
+        let view = pool.runtime.view.load();
+        let found = self.quest(pool).choose(&view)?;
+        Ok(found.map(|(candidate, in_flight)| self.chosen(pool, candidate, in_flight)))
+    }
+
+    fn quest<'s>(&'s self, pool: &'s Arc<Pool>) -> Quest<'s> {
+        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server: None };
+        Quest { scene, tried: &self.tried, effects: &self.visit.effects }
+    }
+
+    fn chosen(&self, pool: &Pool, candidate: &Candidate, in_flight: InFlight) -> Chosen {
+        let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: candidate.clone() });
+        Chosen { in_flight, plugged: pool.plugins.is_some().then(plugged) }
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:

@@ -80,11 +80,10 @@ impl Forward {
     fn judge_slot(&self, pool: &Arc<Pool>, id: EndpointId) -> Result<Verdict, Box<Halt>> {
         let view = pool.runtime.view.load();
         let Some(candidate) = view.find(id) else { return Ok(Verdict::Gone) };
-        let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().balance) else {
-            return Ok(Verdict::Taken(candidate.clone()));
-        };
+        let quest = self.quest(pool);
+        let Some(plugins) = quest.plugins() else { return Ok(Verdict::Taken(candidate.clone())) };
         let only = Candidates::new(slice::from_ref(candidate), &Tried::default());
-        let left = self.ask_plugins(plugins, pool, &view, only)?;
+        let left = quest.ask(plugins, &view, only)?;
         Ok(match left.wanted() {
             Some(other) => Verdict::Wants(other.endpoint.id),
             None if left.is_empty() => Verdict::Refused,
