@@ -99,6 +99,7 @@ fn backend(number: u32) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        protocol: Default::default(),
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::{
-    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule,
-    ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, Endpoints, FastCgi, HashKey, Key, PathMatch, Pattern, Pool, Protocol, ResourceName,
+    RetryOn, Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -66,6 +66,13 @@ prop_compose! {
     }
 }
 
+fn protocols() -> impl Strategy<Value = Protocol> {
+    let fastcgi = |(root, index, script): (&str, &str, &str)| FastCgi::new(root, index, script).unwrap();
+    let fastcgi = [("", "", ""), ("/srv", "", ""), ("/srv", "app.py", ""), ("/srv", "", "/a.php"), ("", "", "/a.php")]
+        .map(|texts| Protocol::FastCgi(fastcgi(texts)));
+    prop::sample::select([vec![Protocol::Http], fastcgi.to_vec()].concat())
+}
+
 proptest! {
     #[test]
     fn every_pool_survives_the_wire(pool in pools()) {
@@ -76,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}") {
+    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}", protocol in protocols()) {
         let backend = Backend {
             name: name("shop/web-1"),
             pool: name("shop/web"),
@@ -85,6 +92,7 @@ proptest! {
             enabled,
             labels: [("zone".to_owned(), label)].into(),
             score: i64::from(weight) - 300,
+            protocol,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));

@@ -221,6 +221,7 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        protocol: Default::default(),
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

@@ -114,6 +114,7 @@ mod tests {
             enabled: true,
             labels: Default::default(),
             score: 0,
+            protocol: Default::default(),
         };
         Target::new(Arc::new(backend), address)
     }

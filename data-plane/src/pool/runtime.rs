@@ -210,6 +210,7 @@ pub(crate) mod tests {
                 enabled: true,
                 labels: Default::default(),
                 score: 0,
+                protocol: Default::default(),
             };
             Target::new(Arc::new(backend), address)
         };

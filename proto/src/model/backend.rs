@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, ResourceName};
+use super::{Address, FastCgi, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,4 +21,16 @@ pub struct Backend {
     pub labels: BTreeMap<String, String>,
     /// For plugins that go by scores.
     pub score: i64,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// What a Backend speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// FastCGI, in the role of a responder.
+    FastCgi(FastCgi),
 }
