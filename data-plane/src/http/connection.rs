@@ -20,6 +20,8 @@ pub struct ClientConnection {
     pub worker: Rc<Worker>,
     /// Index of its listener.
     pub listener: usize,
+    /// Our end of it.
+    pub local: SocketAddr,
     /// The client.
     pub peer: SocketAddr,
     /// What its requests add to their headers.
@@ -57,7 +59,7 @@ pub enum Order {
 impl ClientConnection {
     /// A connection just accepted.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, listener: usize, peer: SocketAddr) -> Rc<Self> {
+    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
         let handle = Rc::new(Handle {
             activity: Arc::new(Activity::new(worker.clock.clone())),
             waker: OnceCell::new(),
@@ -70,6 +72,7 @@ impl ClientConnection {
             number: worker.shared.numbers.take(),
             worker,
             listener,
+            local,
             peer,
             handle,
         };

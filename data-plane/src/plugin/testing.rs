@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
 use weir_proto::model;
 
@@ -18,6 +18,7 @@ use crate::health::clock::HealthClock;
 use crate::health::event::TransitionSink;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
+use crate::http::request_id::RequestId;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, Pool, PoolRuntime};
@@ -52,7 +53,7 @@ impl Fixture {
         let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
         let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
-        let connection = ClientConnection::new(worker(), 0, peer);
+        let connection = ClientConnection::new(worker(), 0, ([127, 0, 0, 1], 80).into(), peer);
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
         Self { connection, pool, request, candidates: candidates(weights), server: None }
     }
@@ -77,11 +78,12 @@ impl Fixture {
     }
 }
 
-fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
+pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
     let pair =
         |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
-    Template { method: Method::GET, uri, headers, body: None, began: Instant::now() }
+    let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
+    Template { method, uri, version, headers, body: None, id, began: Instant::now() }
 }
 
 fn worker() -> Rc<Worker> {

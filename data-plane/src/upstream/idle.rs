@@ -34,16 +34,17 @@ impl IdlePool {
             if !stack.is_fresh(&connection, now) || keepalive.max_idle == 0 {
                 // All below it are older still.
                 stack.connections.clear();
-            } else if connection.sender.is_ready() {
+            } else if connection.is_ready() {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Keeps `connection` for the next request, unless there are enough or the endpoint has left.
+    /// Keeps `connection` for the next request, unless there are enough, it is in the way of another request, or the
+    /// endpoint has left.
     pub fn put(&self, endpoint: &Arc<Endpoint>, mut connection: Connection, keepalive: &Keepalive) {
-        if keepalive.max_idle == 0 || endpoint.is_retired() {
+        if keepalive.max_idle == 0 || endpoint.is_retired() || endpoint.wants_room() {
             return;
         }
         connection.reused = true;
@@ -63,11 +64,12 @@ impl IdlePool {
         stack.connections.push(connection);
     }
 
-    /// Closes what was idle too long, closed by its peer, or belongs to an endpoint that left.
+    /// Closes what was idle too long, closed by its peer, in the way of another request, or belongs to an endpoint that
+    /// left.
     pub fn sweep(&self, now: Instant) {
         self.0.borrow_mut().retain(|_, stack| {
             let mut connections = std::mem::take(&mut stack.connections);
-            connections.retain(|c| !stack.endpoint.is_retired() && !c.sender.is_closed() && stack.is_fresh(c, now));
+            connections.retain(|c| stack.keeps(c, now));
             stack.connections = connections;
             !stack.connections.is_empty()
         });
@@ -75,6 +77,13 @@ impl IdlePool {
 }
 
 impl Stack {
+    fn keeps(&self, connection: &Connection, now: Instant) -> bool {
+        !self.endpoint.is_retired()
+            && !connection.is_closed()
+            && self.is_fresh(connection, now)
+            && !self.endpoint.wants_room()
+    }
+
     fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
         self.timeout.is_zero() || now.saturating_duration_since(connection.idle_since) < self.timeout
     }
