@@ -14,6 +14,7 @@ mod it {
     mod command;
     mod examples;
     mod failover;
+    mod fastcgi;
     mod harness;
     mod headers;
     mod health;
@@ -26,6 +27,7 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod php;
     mod plugin_builtin;
     mod plugin_languages;
     mod plugin_lua;
