@@ -169,9 +169,9 @@ impl Index {
         changed
     }
 
-    /// The Plugins that have changed.
-    pub fn dirty_plugins(&self) -> impl Iterator<Item = &ResourceName> {
-        self.dirty.iter().filter(|key| key.kind == Kind::Plugin).map(|key| &key.name)
+    /// The resources of a kind that have changed.
+    pub fn dirty(&self, kind: Kind) -> impl Iterator<Item = &ResourceName> {
+        self.dirty.iter().filter(move |key| key.kind == kind).map(|key| &key.name)
     }
 
     /// Marks a resource and all that takes values from it.

@@ -70,7 +70,7 @@ pub enum InForce {
 /// Why a reference does not resolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefProblem {
-    /// The Pool of a Backend does not exist.
+    /// The Pool of a Backend, or one that a parameter names, does not exist.
     PoolNotFound,
     /// The Pool of a Backend never was in force.
     PoolRefused,

@@ -11,7 +11,7 @@ mod pool;
 
 pub use backend::backend;
 pub use endpoints::endpoints;
-pub use plugin::{Want, plugin, plugin_use, plugin_wants, use_wants};
+pub use plugin::{Want, metric, plugin, plugin_pools, plugin_use, plugin_wants, use_pools, use_wants};
 pub use pool::{in_force, merged, pool};
 use prost::Message;
 use weir_proto::convert::{self, Decoded};

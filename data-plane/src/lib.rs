@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod balance;
+mod causes;
 pub mod config;
 pub mod discovery;
 pub mod drain;

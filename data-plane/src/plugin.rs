@@ -6,13 +6,16 @@
 //! HOOKS, each in the order of the pool's list: `pre` when a request enters the pool, `balance` with the candidates of
 //! each choice, `post` after each choice, also in vain, `done` after the response.
 
+pub mod bounded;
 pub mod builtin;
 pub mod candidates;
 pub mod chain;
 pub mod change;
+pub mod client;
 pub mod counts;
 pub mod expiring;
 pub mod failure;
+pub mod fetch;
 pub mod finish;
 pub mod halt;
 pub mod local;
@@ -22,6 +25,7 @@ pub mod set_cookie;
 pub mod stage;
 pub mod stats;
 pub mod store;
+pub mod tally;
 pub mod visit;
 #[cfg(feature = "wasm")]
 pub mod wasm;

@@ -28,9 +28,13 @@ mod it {
     mod mtls;
     mod nack;
     mod php;
+    mod plugin_auth;
     mod plugin_builtin;
+    mod plugin_compress;
     mod plugin_languages;
     mod plugin_lua;
+    mod plugin_metrics;
+    mod plugin_mirror;
     mod plugin_wasm;
     mod readme;
     mod replicas;

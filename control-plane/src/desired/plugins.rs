@@ -3,10 +3,10 @@
 //! LIFECYCLE of a Plugin: in force -> deleted, but in force as long as a Pool uses it -> gone. Its Pools are
 //! refused meanwhile, and their last good versions need it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_proto::model::{Files, Invalid, Key, ResourceName};
+use weir_proto::model::{Files, Invalid, Key, Kind, ResourceName};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
@@ -23,7 +23,7 @@ use crate::translate::{self, Want};
 pub(super) enum Version {
     /// The one that its user gave last: its Plugins must exist.
     Newest,
-    /// The last good one: a Plugin that was deleted since is good enough.
+    /// The last good one: a Plugin that was deleted since is good enough, and a Pool that was is not missed.
     LastGood,
 }
 
@@ -34,7 +34,12 @@ impl Desired {
             let users: Vec<Key> = self.uses.of_content(&content).cloned().collect();
             users.iter().for_each(|user| self.index.touch(user));
         }
-        let plugins: Vec<ResourceName> = self.index.dirty_plugins().cloned().collect();
+        let pools: Vec<ResourceName> = self.index.dirty(Kind::Pool).cloned().collect();
+        for pool in pools {
+            let users: Vec<Key> = self.uses.of_pool(&pool).cloned().collect();
+            users.iter().for_each(|user| self.index.touch(user));
+        }
+        let plugins: Vec<ResourceName> = self.index.dirty(Kind::Plugin).cloned().collect();
         for plugin in plugins {
             let pools: Vec<ResourceName> = self.uses.of_plugin(&plugin).cloned().collect();
             pools.into_iter().for_each(|pool| self.index.touch(&Key::pool(pool)));
@@ -82,6 +87,7 @@ impl Desired {
 
     fn judge_plugin(&self, key: &Key, spec: &PluginSpec) -> Result<Body, Refusal> {
         let files = self.files(&key.name, &translate::plugin_wants(spec))?;
+        self.check_pools(&key.name, &translate::plugin_pools(spec), "spec.param.pool")?;
         Ok(translate::plugin(key, spec, &files)?)
     }
 
@@ -114,6 +120,8 @@ impl Desired {
             let plugin = name.as_ref().and_then(|name| self.plugins.get(name));
             let wants = translate::use_wants(plugin.map(Arc::as_ref), plugin_use);
             needs.contents.extend(wants.iter().filter_map(|want| content_key(pool, want).ok()));
+            let pools = translate::use_pools(plugin.map(Arc::as_ref), plugin_use);
+            needs.pools.extend(pools.iter().filter_map(|name| pool.sibling(name).ok()));
             needs.plugins.extend(name);
         }
         needs
@@ -129,12 +137,31 @@ impl Desired {
         let judge = |(i, plugin_use)| {
             self.judge_use(pool, plugin_use, version).map_err(|e: Refusal| e.under(&format!("spec.plugins[{i}]")))
         };
-        spec.plugins.iter().flatten().enumerate().map(judge).collect()
+        let uses = spec.plugins.iter().flatten().enumerate().map(judge).collect::<Result<_, Refusal>>()?;
+        self.check_metrics(pool, spec, version)?;
+        Ok(uses)
+    }
+
+    /// One Pool has one metric of a name: two of them could have the same series.
+    fn check_metrics(&self, pool: &ResourceName, spec: &PoolSpec, version: Version) -> Result<(), Refusal> {
+        let mut known = BTreeSet::new();
+        for (i, own) in spec.plugins.iter().flatten().enumerate() {
+            let plugin = own.name.as_ref().and_then(|name| self.plugin_of(pool, name, version).ok());
+            let Some(metric) = translate::metric(plugin, own) else { continue };
+            if !known.insert(metric.clone()) {
+                let why = format!("another plugin of this Pool has the metric {metric:?} already");
+                return Err(Invalid::new(format!("spec.plugins[{i}].param.name"), why).into());
+            }
+        }
+        Ok(())
     }
 
     fn judge_use(&self, pool: &ResourceName, own: &PluginUse, version: Version) -> Result<pb::PluginUse, Refusal> {
         let plugin = own.name.as_ref().map(|name| self.plugin_of(pool, name, version)).transpose()?;
         let files = self.files(pool, &translate::use_wants(plugin, own))?;
+        if version == Version::Newest {
+            self.check_pools(pool, &translate::use_pools(plugin, own), "param.pool")?;
+        }
         Ok(translate::plugin_use(plugin, own, files)?)
     }
 
@@ -144,6 +171,18 @@ impl Desired {
         let is_there = version == Version::LastGood || self.index.knows(&key);
         let plugin = self.plugins.get(&key.name).filter(|_| is_there).map(Arc::as_ref);
         plugin.ok_or_else(|| self.absent(&key, "name", RefProblem::PluginNotFound, RefProblem::PluginRefused))
+    }
+
+    /// Pools that are named must exist. Whether they are in force is not asked: two may name each other.
+    fn check_pools(&self, from: &ResourceName, named: &[String], field: &str) -> Result<(), Refusal> {
+        for name in named {
+            let key = Key::pool(from.sibling(name).map_err(|e| Invalid::new(field, e))?);
+            if !self.index.knows(&key) {
+                let invalid = Invalid::new(field, format!("there is no {key}"));
+                return Err(Refusal::Reference(RefProblem::PoolNotFound, invalid));
+            }
+        }
+        Ok(())
     }
 
     /// The contents of all that is named, from a resource of this name.
@@ -170,7 +209,8 @@ impl Desired {
 fn plugin_needs(name: &ResourceName, spec: &PluginSpec) -> Needs {
     let wants = translate::plugin_wants(spec);
     let contents = wants.iter().filter_map(|want| content_key(name, want).ok()).collect();
-    Needs { contents, ..Needs::default() }
+    let pools = translate::plugin_pools(spec).iter().filter_map(|pool| name.sibling(pool).ok()).collect();
+    Needs { contents, pools, ..Needs::default() }
 }
 
 fn content_key(from: &ResourceName, want: &Want) -> Result<ContentKey, Invalid> {

@@ -1,4 +1,4 @@
-//! Who uses which Plugins, Secrets and ConfigMaps: Pools by their plugins, Plugins by their code and parameters.
+//! Who uses which Plugins, Pools, Secrets and ConfigMaps: Pools by their plugins, Plugins by their code and parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -16,6 +16,8 @@ const SHOWN: usize = 10;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Needs {
     pub(super) plugins: BTreeSet<ResourceName>,
+    /// That parameters name.
+    pub(super) pools: BTreeSet<ResourceName>,
     pub(super) contents: BTreeSet<ContentKey>,
 }
 
@@ -23,6 +25,7 @@ impl Needs {
     /// All that either needs.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.plugins.extend(other.plugins);
+        self.pools.extend(other.pools);
         self.contents.extend(other.contents);
         self
     }
@@ -34,6 +37,7 @@ pub(super) struct Uses {
     needs: BTreeMap<Key, Needs>,
     /// Plugin -> Pools.
     plugins: References<ResourceName>,
+    pools: References<Key>,
     contents: References<Key, ContentKey>,
     changed: Needs,
 }
@@ -47,8 +51,10 @@ impl Uses {
             return;
         }
         before.plugins.iter().for_each(|plugin| self.plugins.unlink(&key.name, plugin));
+        before.pools.iter().for_each(|pool| self.pools.unlink(key, pool));
         before.contents.iter().for_each(|content| self.contents.unlink(key, content));
         needs.plugins.iter().for_each(|plugin| self.plugins.link(key.name.clone(), plugin.clone()));
+        needs.pools.iter().for_each(|pool| self.pools.link(key.clone(), pool.clone()));
         needs.contents.iter().for_each(|content| self.contents.link(key.clone(), content.clone()));
         self.changed.plugins.extend(before.plugins.symmetric_difference(&needs.plugins).cloned());
         self.changed.contents.extend(before.contents.symmetric_difference(&needs.contents).cloned());
@@ -67,6 +73,11 @@ impl Uses {
     /// The resources to look at again when something is different about a Secret or `ConfigMap`.
     pub(super) fn of_content(&self, content: &ContentKey) -> impl ExactSizeIterator<Item = &Key> {
         self.contents.to(content)
+    }
+
+    /// The resources whose parameters name a Pool, whether it exists or not.
+    pub(super) fn of_pool(&self, pool: &ResourceName) -> impl ExactSizeIterator<Item = &Key> {
+        self.pools.to(pool)
     }
 
     /// The Pools that use a Plugin, whether it exists or not.

@@ -70,10 +70,41 @@ fn param_wants(built_in: BuiltIn, param: &Value, field: &'static str) -> Vec<Wan
         let (kind, name) = match reference {
             Reference::Secret(name) => (ContentKind::Secret, name),
             Reference::ConfigMap(name) => (ContentKind::ConfigMap, name),
+            Reference::Pool(_) => return None,
         };
-        Want { kind, name, key: None, field }
+        Some(Want { kind, name, key: None, field })
     };
-    references(built_in, param).into_iter().map(want).collect()
+    references(built_in, param).into_iter().filter_map(want).collect()
+}
+
+/// The Pools that the parameter of a Plugin names, in the field `spec.param.pool`.
+#[must_use]
+pub fn plugin_pools(spec: &PluginSpec) -> Vec<String> {
+    match spec.kind {
+        PluginType::BuiltIn(built_in) => spec.param.iter().flat_map(|param| param_pools(built_in, param)).collect(),
+        PluginType::Lua | PluginType::Wasm => Vec::new(),
+    }
+}
+
+/// The Pools that the parameter of a use names, in its field `param.pool`.
+#[must_use]
+pub fn use_pools(plugin: Option<&PluginSpec>, own: &PluginUse) -> Vec<String> {
+    built_in(plugin, own).map(|built_in| param_pools(built_in, &param(plugin, own))).unwrap_or_default()
+}
+
+fn param_pools(built_in: BuiltIn, param: &Value) -> Vec<String> {
+    let pool = |reference| match reference {
+        Reference::Pool(name) => Some(name),
+        Reference::Secret(_) | Reference::ConfigMap(_) => None,
+    };
+    references(built_in, param).into_iter().filter_map(pool).collect()
+}
+
+/// The metric that a use counts, if it is of that type.
+#[must_use]
+pub fn metric(plugin: Option<&PluginSpec>, own: &PluginUse) -> Option<String> {
+    built_in(plugin, own).filter(|built_in| *built_in == BuiltIn::Metrics)?;
+    param(plugin, own).get("name").and_then(Value::as_str).map(ToOwned::to_owned)
 }
 
 /// The message of a Plugin, with the contents that it names.

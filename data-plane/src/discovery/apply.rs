@@ -157,8 +157,8 @@ impl Applier {
 
     fn put_pool(&mut self, config: Arc<weir_proto::model::Pool>, touched: &mut Touched) -> Result<(), Invalid> {
         let name = config.name.clone();
-        let plugins = self.plugins.chain(&config)?;
         let previous = self.pools.get(&name);
+        let plugins = self.plugins.chain(&config, previous.and_then(|pool| pool.plugins.as_deref()))?;
         touched.pools.entry(name.clone()).or_insert_with(|| previous.cloned());
         let runtime = match previous {
             Some(previous) => {
@@ -192,7 +192,7 @@ impl Applier {
         let uses = |pool: &&Arc<Pool>| pool.config.plugins.iter().any(|u| u.plugin == PluginRef::Named(plugin.clone()));
         let users: Vec<Arc<Pool>> = self.pools.iter().filter(uses).cloned().collect();
         for pool in users {
-            let chain = self.plugins.chain(&pool.config).unwrap_or_else(|error| {
+            let chain = self.plugins.chain(&pool.config, pool.plugins.as_deref()).unwrap_or_else(|error| {
                 warn!(pool = %pool.config.name, %error, "a plugin's new version does not fit the pool");
                 Some(Arc::new(Chain::new(Vec::new(), vec![plugin.to_string()])))
             });

@@ -34,9 +34,10 @@ use super::apply::Rejected;
 use super::chunks::Chunks;
 use super::connect::Connector;
 use super::holdings::Outline;
-use super::link::{Link, OPEN_WITHIN, StreamError, ToControlPlane, chain, report, send};
+use super::link::{Link, OPEN_WITHIN, StreamError, ToControlPlane, report, send};
 use super::targets::{Candidate, Targets};
 use crate::backoff::Backoff;
+use crate::causes::chain;
 
 /// After the loss of a stream that lasted, and before the first round again; more only spreads out those that lost
 /// the same control plane.

@@ -21,9 +21,10 @@ use weir_proto::pb::node_message::Body;
 
 use super::connect::Connector;
 use super::holdings::Changes;
-use super::link::{Link, OPEN_WITHIN, StreamError, ToControlPlane, chain, report, send};
+use super::link::{Link, OPEN_WITHIN, StreamError, ToControlPlane, report, send};
 use super::targets::{Candidate, Targets};
 use crate::backoff::Backoff;
+use crate::causes::chain;
 
 /// How often names are looked up again, as replicas come and go; chance spreads the proxies.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

@@ -1,6 +1,5 @@
 //! What all streams of this proxy share, whatever they are for.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,15 +100,4 @@ fn message(body: Body) -> pb::NodeMessage {
 
 pub(super) async fn send(sender: &ToControlPlane, body: Body) -> Result<(), StreamError> {
     sender.send(message(body)).await.map_err(|_| StreamError::Closed)
-}
-
-/// The error and its causes, as the outermost alone says only "transport error".
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,29 +1,28 @@
 //! An upstream's response on its way to the client.
 
-use std::rc::Rc;
-
-use http::{Response, StatusCode, Version};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 
-use super::attempt::{Answer, Template};
+use super::attempt::Answer;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::headers::{self, Upgrade};
 use super::reply;
 use super::response::ReplyBody;
 use super::upgrade;
-use crate::plugin::change::HeaderChange;
+use crate::plugin::Effects;
 
 /// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled. `client`
-/// is the client's side of the connection if it asked for another protocol; `changes` are those of plugins.
+/// is the client's side of the connection if it asked for another protocol; `effects` are those of plugins.
 #[must_use]
 pub fn pass(
     mut exchange: Box<Exchange>,
     answer: Answer,
-    request: Rc<Template>,
+    effects: Effects,
     client: Option<OnUpgrade>,
-    changes: Vec<HeaderChange>,
 ) -> Response<ReplyBody> {
+    let Effects { request, response: changes, compression } = effects;
     let Answer { response, lease, in_flight, after } = answer;
     let (mut parts, incoming) = response.into_parts();
     let label = in_flight.endpoint().label.clone();
@@ -38,7 +37,10 @@ pub fn pass(
     exchange.in_flight = Some(in_flight);
     parts.version = Version::HTTP_11;
     if !switches {
-        return Response::from_parts(parts, ReplyBody::upstream(incoming, lease, exchange, request));
+        let length = length(&parts.headers);
+        let encoder = compression.and_then(|how| how.prepare(&request.method, &mut parts, length));
+        let body = ReplyBody::upstream(incoming, lease, exchange, request).compressed(encoder);
+        return Response::from_parts(parts, body);
     }
     match (client, parts.extensions.remove::<OnUpgrade>()) {
         (Some(client), Some(upstream)) => {
@@ -54,4 +56,9 @@ pub fn pass(
             reply::local(exchange, failure.status(), failure.reason(), failure.text())
         }
     }
+}
+
+/// The length of the body, also of one that is left out as the request is a HEAD.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -9,9 +9,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::expect::{CONTINUE_WAIT, ContinueGate};
+use super::tee::{Pieces, Tee, TooLarge};
 
 /// The body that a client sends, shared by the tries of its request.
 #[derive(Debug, Clone)]
@@ -19,7 +21,8 @@ pub struct Source(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
-    incoming: Incoming,
+    /// `None` if all of it is kept from the beginning.
+    incoming: Option<Incoming>,
     /// What was read so far, if it can still be replayed.
     kept: Vec<Bytes>,
     kept_bytes: usize,
@@ -35,6 +38,8 @@ struct State {
     reader: u32,
     /// Present if the client expects `100 Continue`.
     gate: Option<ContinueGate>,
+    /// Who else gets what is read.
+    tees: Vec<Tee>,
 }
 
 /// One try's view of the body.
@@ -74,25 +79,37 @@ impl Source {
         if incoming.is_end_stream() {
             return None;
         }
-        let state = State {
-            incoming,
-            kept: Vec::new(),
-            kept_bytes: 0,
-            limit: 0,
-            replayable: true,
-            client_failed: false,
-            complete: false,
-            progress: 0,
-            waits_for_client: false,
-            reader: 0,
-            gate: expects_continue.then(ContinueGate::default),
-        };
+        let gate = expects_continue.then(ContinueGate::default);
+        let state = State { incoming: Some(incoming), gate, ..State::empty() };
         Some(Self(Rc::new(RefCell::new(state))))
+    }
+
+    /// A body that is there as a whole, and can always be replayed.
+    #[must_use]
+    pub fn whole(pieces: Pieces) -> Self {
+        Self(Rc::new(RefCell::new(State { kept: pieces, complete: true, ..State::empty() })))
+    }
+
+    /// The whole body once it was read, if it has at most `limit` bytes; the receiver fails if it never is.
+    #[must_use]
+    pub fn tee(&self, limit: usize) -> oneshot::Receiver<Result<Pieces, TooLarge>> {
+        let mut state = self.0.borrow_mut();
+        let (mut tee, receiver) = Tee::new(limit);
+        state.kept.iter().for_each(|piece| tee.push(piece));
+        if state.complete && state.replayable {
+            tee.finish();
+        } else if state.progress == 0 || state.replayable {
+            state.tees.push(tee);
+        }
+        receiver
     }
 
     /// Sets how many bytes are kept for a replay. Lowering it forgets what is kept beyond.
     pub fn keep_at_most(&self, limit: u64) {
         let mut state = self.0.borrow_mut();
+        if state.incoming.is_none() {
+            return;
+        }
         state.limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if state.kept_bytes > state.limit {
             state.forget();
@@ -160,6 +177,23 @@ impl Drop for Source {
 }
 
 impl State {
+    fn empty() -> Self {
+        Self {
+            incoming: None,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            limit: 0,
+            replayable: true,
+            client_failed: false,
+            complete: false,
+            progress: 0,
+            waits_for_client: false,
+            reader: 0,
+            gate: None,
+            tees: Vec::new(),
+        }
+    }
+
     fn forget(&mut self) {
         self.replayable = false;
         self.kept = Vec::new();
@@ -179,28 +213,49 @@ impl State {
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
         self.waits_for_client = polled.is_pending();
         self.progress += u64::from(polled.is_ready());
         match ready!(polled) {
             None => {
-                self.complete = true;
+                self.set_complete();
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
-                match frame.data_ref() {
-                    Some(data) => self.keep(data),
-                    // Trailers are not kept.
-                    None => self.forget(),
-                }
-                self.complete = self.incoming.is_end_stream();
+                self.take(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => {
                 self.client_failed = true;
+                self.tees.clear();
                 Poll::Ready(Some(Err(BodyError::Client)))
             }
         }
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) => {
+                self.keep(data);
+                self.tees.iter_mut().for_each(|tee| tee.push(data));
+            }
+            // Trailers are not kept.
+            None => self.forget(),
+        }
+        if self.is_at_end() {
+            self.set_complete();
+        }
+    }
+
+    /// Whether the client has nothing more to send.
+    fn is_at_end(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn set_complete(&mut self) {
+        self.complete = true;
+        self.tees.drain(..).for_each(Tee::finish);
     }
 }
 
@@ -250,7 +305,7 @@ impl Body for UpstreamBody {
             Self::Empty => true,
             Self::Stream(stream) => {
                 let state = stream.state.borrow();
-                stream.replayed >= state.kept.len() && state.incoming.is_end_stream()
+                stream.replayed >= state.kept.len() && state.is_at_end()
             }
         }
     }
@@ -262,7 +317,7 @@ impl Body for UpstreamBody {
                 let state = stream.state.borrow();
                 let kept: u64 =
                     state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
-                let rest = state.incoming.size_hint();
+                let rest = state.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint);
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + kept);
                 if let Some(upper) = rest.upper() {

@@ -30,6 +30,8 @@ pub struct ClientConnection {
     pub number: ConnectionNumber,
     /// What the worker sees of it.
     pub handle: Rc<Handle>,
+    /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
+    pub is_copy: bool,
 }
 
 /// The worker's side of a connection.
@@ -60,12 +62,7 @@ impl ClientConnection {
     /// A connection just accepted.
     #[must_use]
     pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
-        let handle = Rc::new(Handle {
-            activity: Arc::new(Activity::new(worker.clock.clone())),
-            waker: OnceCell::new(),
-            slot: Cell::new(0),
-            order: Cell::default(),
-        });
+        let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
             downstream: Downstream::new(peer.ip(), false),
@@ -75,9 +72,25 @@ impl ClientConnection {
             local,
             peer,
             handle,
+            is_copy: false,
         };
         connection.listener_stats().connections.enter();
         Rc::new(connection)
+    }
+
+    /// The connection of a copy of one of its requests.
+    #[must_use]
+    pub fn copy(&self) -> Rc<Self> {
+        Rc::new(Self {
+            worker: self.worker.clone(),
+            listener: self.listener,
+            local: self.local,
+            peer: self.peer,
+            downstream: self.downstream.clone(),
+            number: self.number.copy(),
+            handle: Rc::new(Handle::new(&self.worker)),
+            is_copy: true,
+        })
     }
 
     /// Counters of its listener.
@@ -95,12 +108,24 @@ impl ClientConnection {
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
+        if self.is_copy {
+            return;
+        }
         self.listener_stats().connections.leave();
         self.worker.forget(&self.handle);
     }
 }
 
 impl Handle {
+    fn new(worker: &Worker) -> Self {
+        Self {
+            activity: Arc::new(Activity::new(worker.clock.clone())),
+            waker: OnceCell::new(),
+            slot: Cell::new(0),
+            order: Cell::default(),
+        }
+    }
+
     /// What the task is told.
     #[must_use]
     pub fn order(&self) -> Order {

@@ -98,6 +98,12 @@ impl Exchange {
         self.pool.and_then(|number| self.table.pools.at(number))
     }
 
+    /// The number of that pool.
+    #[must_use]
+    pub fn pool_number(&self) -> Option<usize> {
+        self.pool
+    }
+
     /// Moves into the pool of this number, out of the one before.
     pub fn enter_pool(&mut self, number: usize) {
         self.return_to_pool(number);

@@ -27,7 +27,7 @@ use crate::table::Chain;
 pub struct Forward {
     exchange: Box<Exchange>,
     visit: Visit,
-    /// Of the matched rule.
+    /// Of the matched rule; `None` of a copy, which goes by none.
     rule: Option<Arc<Chain>>,
     /// The client's side of the connection, if it asks for another protocol.
     upgrade: Option<OnUpgrade>,
@@ -103,6 +103,13 @@ impl Forward {
                 None => return,
             }
         }
+    }
+
+    /// Tries the pool that the request is in, and no other.
+    pub async fn search_here(&mut self) {
+        let (Some(number), Some(pool)) = (self.exchange.pool_number(), self.exchange.pool().cloned()) else { return };
+        self.visit.enter();
+        self.try_pool(&pool, number).await;
     }
 
     async fn search_chain(&mut self, place: Place) {
@@ -352,14 +359,13 @@ impl Forward {
                     None => (Effects::new(self.visit.effects.request.clone()), None),
                 };
                 self.finish_with_plugins(&effects, server);
-                let Effects { request, response } = effects;
-                answer::pass(self.exchange, answer, request, self.upgrade, response)
+                answer::pass(self.exchange, answer, effects, self.upgrade)
             }
             Last::Halted(halt, number) => {
                 self.exchange.return_to_pool(number);
                 let effects = self.visit.effects.clone();
                 self.finish_with_plugins(&effects, None);
-                reply::halt(self.exchange, *halt, effects.response)
+                reply::halt(self.exchange, *halt, effects)
             }
             Last::Failed(failure) => {
                 self.finish_with_plugins(&self.visit.effects.clone(), None);
@@ -372,10 +378,8 @@ impl Forward {
     /// The `done` hooks of the pool in which the request ends.
     fn finish_with_plugins(&mut self, effects: &Effects, server: Option<Candidate>) {
         let Some(pool) = self.exchange.pool().filter(|pool| has_done(pool)).cloned() else { return };
-        if let Some(rule) = self.rule.clone() {
-            let effects = effects.clone();
-            self.exchange.finish_with(Box::new(Finish { pool, rule, effects, server }));
-        }
+        let (rule, effects) = (self.rule.clone(), effects.clone());
+        self.exchange.finish_with(Box::new(Finish { pool, rule, effects, server }));
     }
 
     fn unavailable(mut self) -> Response<ReplyBody> {

@@ -150,7 +150,7 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
 }
 
 /// The members of a list such as `Connection`; a value with bytes outside ASCII has none.
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     let list = value.to_str().unwrap_or_default();
     list.split(',').map(str::trim).filter(|token| !token.is_empty())
 }
@@ -165,14 +165,14 @@ fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
     }
 }
 
-/// All addresses in one header, `None` if that is no legal one.
-fn joined<'h>(addresses: impl Iterator<Item = &'h HeaderValue>) -> Option<HeaderValue> {
+/// All members of a list in one header, `None` if that is no legal one.
+pub(super) fn joined<'h>(members: impl Iterator<Item = &'h HeaderValue>) -> Option<HeaderValue> {
     let mut list = BytesMut::new();
-    for address in addresses.filter(|address| !address.is_empty()) {
+    for member in members.filter(|member| !member.is_empty()) {
         if !list.is_empty() {
             list.put_slice(b", ");
         }
-        list.put_slice(address.as_bytes());
+        list.put_slice(member.as_bytes());
     }
     HeaderValue::from_maybe_shared(list.freeze()).ok()
 }

@@ -1,13 +1,12 @@
 //! Answers that Weir makes itself.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::exchange::Exchange;
 use super::response::ReplyBody;
-use crate::plugin::Halt;
-use crate::plugin::change::HeaderChange;
+use crate::plugin::{Effects, Halt};
 use crate::pool::Pool;
 use crate::reason::Reason;
 
@@ -40,22 +39,27 @@ pub fn local(
     response
 }
 
-/// Answers what a plugin says; `changes` are those of the plugins before it, without which a script of another origin
+/// Answers what a plugin says; `effects` are those of the plugins before it, without which a script of another origin
 /// could not read the answer.
 #[must_use]
-pub fn halt(mut exchange: Box<Exchange>, halt: Halt, changes: Vec<HeaderChange>) -> Response<ReplyBody> {
+pub fn halt(mut exchange: Box<Exchange>, halt: Halt, effects: Effects) -> Response<ReplyBody> {
     let Halt { status, headers, body } = halt;
+    let Effects { request, response: changes, compression } = effects;
     let pool = exchange.pool().cloned();
     exchange.answered_here(status, Some(Reason::Plugin));
     let attempts = exchange.attempts;
-    let mut response = Response::new(ReplyBody::local(body, exchange));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    changes.into_iter().for_each(|change| change.apply(response.headers_mut()));
+    let mut parts = Response::new(()).into_parts().0;
+    (parts.status, parts.headers) = (status, headers);
+    changes.into_iter().for_each(|change| change.apply(&mut parts.headers));
     if let Some(pool) = pool {
-        debug_headers(response.headers_mut(), &pool, None, attempts);
+        debug_headers(&mut parts.headers, &pool, None, attempts);
     }
-    response
+    let length = Some(body.len() as u64);
+    let encoder = compression.and_then(|how| how.prepare(&request.method, &mut parts, length));
+    // hyper tells the length of what it leaves out of an answer to HEAD: that is not the one of the compressed body.
+    let is_untold = request.method == Method::HEAD && parts.headers.contains_key(CONTENT_ENCODING);
+    let body = if is_untold { Bytes::new() } else { body };
+    Response::from_parts(parts, ReplyBody::local(body, exchange).compressed(encoder))
 }
 
 /// With `debugHeaders`, names pool, backend and tries (U4).

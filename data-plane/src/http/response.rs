@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use weir_proto::model::ClientAbort;
 
 use super::attempt::Template;
+use super::compress::{Compressed, Encoder};
 use super::exchange::Exchange;
 use super::lease::{self, Lease};
 use super::read_limit::ReadLimit;
@@ -27,6 +28,8 @@ pub enum ReplyBody {
     },
     /// Streamed from an upstream.
     Upstream(Box<Forwarded>),
+    /// Either of them, compressed.
+    Compressed(Box<Compressed>),
     /// Of a 101, whose exchange goes on as a tunnel.
     Empty,
 }
@@ -53,6 +56,9 @@ pub enum ReplyError {
     /// The upstream sent nothing for too long.
     #[error("the upstream's response stalled")]
     Stalled,
+    /// There is no memory to compress it.
+    #[error("the response could not be compressed")]
+    Compression(#[from] std::io::Error),
 }
 
 impl ReplyBody {
@@ -69,6 +75,27 @@ impl ReplyBody {
         let limit = ReadLimit::of(&exchange);
         let (incoming, lease, exchange) = (Some(incoming), Some(lease), Some(exchange));
         Self::Upstream(Box::new(Forwarded { incoming, lease, exchange, limit, _request: request }))
+    }
+
+    /// The same compressed, if there is something to compress it.
+    #[must_use]
+    pub fn compressed(self, encoder: Option<Encoder>) -> Self {
+        match encoder {
+            Some(encoder) => Self::Compressed(Box::new(Compressed::new(self, encoder))),
+            None => self,
+        }
+    }
+
+    /// Sets how many bytes of it the client has got.
+    pub fn set_bytes(&mut self, bytes: u64) {
+        let exchange = match self {
+            Self::Local { exchange, .. } => Some(exchange),
+            Self::Upstream(forwarded) => forwarded.exchange.as_mut(),
+            Self::Compressed(_) | Self::Empty => None,
+        };
+        if let Some(exchange) = exchange {
+            exchange.bytes = bytes;
+        }
     }
 }
 
@@ -134,6 +161,7 @@ impl Body for ReplyBody {
         match &mut *self {
             Self::Local { text, .. } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Upstream(forwarded) => forwarded.poll(cx),
+            Self::Compressed(compressed) => compressed.poll(cx),
             Self::Empty => Poll::Ready(None),
         }
     }
@@ -142,6 +170,7 @@ impl Body for ReplyBody {
         match self {
             Self::Local { text, .. } => text.is_none(),
             Self::Upstream(forwarded) => forwarded.incoming.as_ref().is_none_or(Incoming::is_end_stream),
+            Self::Compressed(compressed) => compressed.is_end(),
             Self::Empty => true,
         }
     }
@@ -150,6 +179,7 @@ impl Body for ReplyBody {
         match self {
             Self::Local { text, .. } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
             Self::Upstream(forwarded) => forwarded.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default(),
+            Self::Compressed(_) => SizeHint::new(),
             Self::Empty => SizeHint::with_exact(0),
         }
     }

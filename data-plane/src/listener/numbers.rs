@@ -21,7 +21,8 @@ struct Numbers {
 #[derive(Debug)]
 pub struct ConnectionNumber {
     value: usize,
-    pool: ConnectionNumbers,
+    /// `None` of a copy: another one has it in use.
+    pool: Option<ConnectionNumbers>,
 }
 
 impl ConnectionNumbers {
@@ -36,11 +37,17 @@ impl ConnectionNumbers {
                 numbers.next - 1
             }
         };
-        ConnectionNumber { value, pool: self.clone() }
+        ConnectionNumber { value, pool: Some(self.clone()) }
     }
 }
 
 impl ConnectionNumber {
+    /// The same number; it is free again when the original is dropped.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { value: self.value, pool: None }
+    }
+
     /// The number itself.
     #[must_use]
     pub fn get(&self) -> usize {
@@ -50,7 +57,9 @@ impl ConnectionNumber {
 
 impl Drop for ConnectionNumber {
     fn drop(&mut self) {
-        self.pool.0.lock().free.push(Reverse(self.value));
+        if let Some(pool) = &self.pool {
+            pool.0.lock().free.push(Reverse(self.value));
+        }
     }
 }
 
@@ -63,6 +72,7 @@ mod tests {
         let numbers = ConnectionNumbers::default();
         let (a, b, c) = (numbers.take(), numbers.take(), numbers.take());
         assert_eq!([a.get(), b.get(), c.get()], [0, 1, 2]);
+        drop(b.copy());
         drop(b);
         drop(a);
         assert_eq!([numbers.take().get(), c.get()], [0, 2]);

@@ -3,11 +3,18 @@
 mod allow_addresses;
 mod api_key;
 mod basic_auth;
+mod chance;
+mod client;
+mod compress;
 mod cors;
+mod external_auth;
 mod fault;
 mod hash;
 mod headers;
+mod jwt;
 mod least_connections;
+mod metrics;
+mod mirror;
 mod random;
 mod rate_limit;
 mod redirect;
@@ -49,5 +56,10 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
         Param::RateLimit(param) => Arc::new(rate_limit::RateLimit::new(param)),
         Param::ApiKey(param) => Arc::new(api_key::ApiKey::new(param)),
         Param::BasicAuth(param) => Arc::new(basic_auth::BasicAuth::new(param)),
+        Param::Jwt(param) => Arc::new(jwt::Jwt::new(param)),
+        Param::ExternalAuth(param) => Arc::new(external_auth::ExternalAuth::new(param)),
+        Param::Compress(param) => Arc::new(compress::Compress(Arc::new(param))),
+        Param::Mirror(param) => Arc::new(mirror::Mirror::new(param)),
+        Param::Metrics(param) => Arc::new(metrics::Metrics::new(param)),
     }
 }

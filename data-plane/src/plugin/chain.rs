@@ -1,15 +1,19 @@
 //! The plugins of one pool, in order, and what follows from their answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use weir_proto::model::FailurePolicy;
 
+use super::change;
 use super::session::Scene;
 use super::stats::{Hook, PluginStats};
+use super::tally::Tally;
 use super::{Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit};
+use crate::http::attempt::Template;
 
 /// One plugin of a pool.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct Link {
     pub timeout: Duration,
     /// What is counted.
     pub stats: Arc<PluginStats>,
+    /// What it counts of the pool's requests, if it is a metric.
+    pub tally: Option<Arc<Tally>>,
 }
 
 /// The plugins of one pool, compiled.
@@ -74,10 +80,13 @@ impl Chain {
             if visit.has_run(link) {
                 continue;
             }
-            let mut session = Session::new(scene, &visit.effects.request);
+            let mut session = link.session(scene, &visit.effects.request);
             let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
             match link.settle(Hook::Pre, &scene, step, session.into_changes()).await {
-                Ok(changes) => visit.note(link, changes),
+                Ok(changes) => {
+                    let (own, headers) = (link.stage.own_headers(), &visit.effects.request.headers);
+                    visit.note(link, change::after_taking_out(own, headers, changes));
+                }
                 Err(halt) => return Some(halt),
             }
         }
@@ -95,7 +104,7 @@ impl Chain {
         candidates: &mut Candidates<'_>,
     ) -> Result<(), Box<Halt>> {
         for link in self.links.iter().filter(|link| link.hooks.balance) {
-            let mut session = Session::new(scene, &effects.request);
+            let mut session = link.session(scene, &effects.request);
             if let Err(failure) = link.call(Hook::Balance, &scene, || link.stage.balance(&mut session, candidates)) {
                 link.fail(Hook::Balance, &scene, &failure)?;
             }
@@ -109,7 +118,7 @@ impl Chain {
     /// A backend is chosen, or none could be. An answer ends the request.
     pub async fn post(&self, scene: Scene<'_>, effects: &mut Effects) -> Option<Box<Halt>> {
         for link in self.links.iter().filter(|link| link.hooks.post) {
-            let mut session = Session::new(scene, &effects.request);
+            let mut session = link.session(scene, &effects.request);
             let step = link.call(Hook::Post, &scene, || link.stage.post(&mut session));
             match link.settle(Hook::Post, &scene, step, session.into_changes()).await {
                 Ok(changes) => effects.apply(changes),
@@ -122,7 +131,7 @@ impl Chain {
     /// The response has ended.
     pub fn done(&self, scene: Scene<'_>, effects: &Effects, outcome: &Outcome) {
         for link in self.links.iter().filter(|link| link.hooks.done) {
-            let mut session = Session::new(scene, &effects.request);
+            let mut session = link.session(scene, &effects.request);
             if let Err(failure) = link.call(Hook::Done, &scene, || link.stage.done(&mut session, outcome)) {
                 link.note(Hook::Done, &scene, &failure);
             }
@@ -131,6 +140,10 @@ impl Chain {
 }
 
 impl Link {
+    fn session<'a>(&'a self, scene: Scene<'a>, request: &'a Rc<Template>) -> Session<'a> {
+        Session::new(scene, request).counting(self.tally.as_deref())
+    }
+
     /// Calls a hook, and counts how long it takes. A panic is a failure like any other.
     fn call<T>(&self, hook: Hook, scene: &Scene<'_>, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let began = Instant::now();

@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 use weir_proto::model::plugin::header;
 
 use super::Failure;
+use crate::http::compress::Compression;
 
 /// A change of one field of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,27 @@ pub enum Change {
     Response(HeaderChange),
     /// Path and query.
     Target(PathAndQuery),
+    /// The response's body is compressed, if client and upstream let it.
+    Compress(Compression),
+}
+
+/// These changes, after all fields of these names are taken out, and those that only differ in having `_` for `-`:
+/// behind CGI and its likes both are one.
+#[must_use]
+pub fn after_taking_out(names: &[HeaderName], headers: &HeaderMap, changes: Vec<Change>) -> Vec<Change> {
+    if names.is_empty() {
+        return changes;
+    }
+    let is_named = |field: &&HeaderName| names.iter().any(|name| is_same_in_cgi(name, field));
+    let fields = headers.keys().filter(is_named).cloned();
+    // Those that are not there, too: the changes are made again where plugins before have set them.
+    let all = names.iter().cloned().chain(fields.filter(|field| !names.contains(field)));
+    all.map(|name| Change::Request(HeaderChange::Remove(name))).chain(changes).collect()
+}
+
+fn is_same_in_cgi(a: &HeaderName, b: &HeaderName) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.as_str().bytes().map(folded).eq(b.as_str().bytes().map(folded))
 }
 
 /// The name of a header that plugins may change: not one that frames messages or belongs to the connection.
@@ -58,6 +80,8 @@ pub fn header_value(name: &HeaderName, value: impl AsRef<[u8]>) -> Result<Header
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -70,6 +94,23 @@ mod tests {
             assert!(header_value(&name, value).is_err(), "{value:?}");
         }
         assert_eq!(header_value(&name, "ü").unwrap().as_bytes(), "ü".as_bytes());
+    }
+
+    #[test]
+    fn p4_what_upstreams_could_take_for_a_plugins_own_header_is_taken_out() {
+        let names = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x-absent")];
+        let sent = ["x-user-id", "x_user_id", "x-user_id", "x-user", "x-user-id2"].map(HeaderName::from_static);
+        let mut headers: HeaderMap = sent.map(|name| (name, HeaderValue::from_static("1"))).into_iter().collect();
+        let set = HeaderChange::Set(names[0].clone(), HeaderValue::from_static("2"));
+        let changes = after_taking_out(&names, &headers, vec![Change::Request(set)]);
+        assert!(changes.contains(&Change::Request(HeaderChange::Remove(names[1].clone()))));
+        for change in changes {
+            let Change::Request(change) = change else { panic!("{change:?}") };
+            change.apply(&mut headers);
+        }
+        let expected = ["x-user", "x-user-id", "x-user-id2"];
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<BTreeSet<_>>(), expected.into());
+        assert_eq!(headers["x-user-id"], "2");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Counters that scripts make up: one family, `weir_plugin_count_total`, with a bounded number of series.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use parking_lot::Mutex;
+use std::collections::BTreeMap;
 
 use super::Failure;
+use super::bounded::Bounded;
 use crate::stats::{Counter, Sharded};
 
 /// Most series of one plugin; what would be one more is counted as dropped.
@@ -28,16 +27,8 @@ pub struct Series {
 /// All counters of one plugin.
 #[derive(Debug)]
 pub struct Counts {
-    shards: Sharded<Shard>,
-    /// Those that any worker has.
-    known: Mutex<HashSet<Series>>,
-}
-
-/// What one worker counts. Only a scrape ever makes it wait.
-#[derive(Debug, Default)]
-struct Shard {
-    series: Mutex<HashMap<Series, f64>>,
-    dropped: Counter,
+    series: Bounded<Series, f64>,
+    dropped: Sharded<Counter>,
 }
 
 impl Series {
@@ -72,54 +63,33 @@ impl Counts {
     /// Nothing is counted yet.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { shards: Sharded::new(workers), known: Mutex::default() }
+        Self { series: Bounded::new(workers, MAX_SERIES), dropped: Sharded::new(workers) }
     }
 
     /// Counts on one worker.
     ///
     /// # Errors
     /// If the amount is none that a counter can go up by.
-    pub fn add(&self, worker: usize, series: Series, amount: f64) -> Result<(), Failure> {
+    pub fn add(&self, worker: usize, series: &Series, amount: f64) -> Result<(), Failure> {
         if !amount.is_finite() || amount < 0.0 {
             return Err(Failure::bad_answer(format!("a counter does not go up by {amount}")));
         }
-        let Shard { series: counted, dropped } = self.shards.of(worker);
-        let mut counted = counted.lock();
-        if let Some(count) = counted.get_mut(&series) {
-            *count += amount;
-        } else if self.admit(&series) {
-            counted.insert(series, amount);
-        } else {
-            dropped.increment();
+        if !self.series.change(worker, series, |count| *count += amount) {
+            self.dropped.of(worker).increment();
         }
         Ok(())
-    }
-
-    fn admit(&self, series: &Series) -> bool {
-        let mut known = self.known.lock();
-        let admitted = known.contains(series) || known.len() < MAX_SERIES;
-        if admitted {
-            known.insert(series.clone());
-        }
-        admitted
     }
 
     /// The sums over all workers.
     #[must_use]
     pub fn sums(&self) -> BTreeMap<Series, f64> {
-        let mut sums = BTreeMap::new();
-        for shard in self.shards.iter() {
-            for (series, count) in &*shard.series.lock() {
-                *sums.entry(series.clone()).or_default() += count;
-            }
-        }
-        sums
+        self.series.sums(|sum, count| *sum += count)
     }
 
     /// How often a series was one too many.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.shards.sum(|shard| shard.dropped.get())
+        self.dropped.sum(Counter::get)
     }
 }
 
@@ -137,10 +107,10 @@ mod tests {
         let counts = Counts::new(2);
         for number in 0..MAX_SERIES + 10 {
             let name = number.to_string();
-            counts.add(number % 2, series("a", &[("n", &name)]).unwrap(), 1.0).unwrap();
+            counts.add(number % 2, &series("a", &[("n", &name)]).unwrap(), 1.0).unwrap();
         }
         assert_eq!((counts.sums().len(), counts.dropped()), (MAX_SERIES, 10));
-        counts.add(1, series("a", &[("n", "0")]).unwrap(), 2.5).unwrap();
+        counts.add(1, &series("a", &[("n", "0")]).unwrap(), 2.5).unwrap();
         assert_eq!(counts.sums()[&series("a", &[("n", "0")]).unwrap()], 3.5);
     }
 
@@ -151,7 +121,7 @@ mod tests {
         }
         assert!(series("a", &[("A_9", "ä")]).is_ok() && series(&"a".repeat(129), &[]).is_err());
         for amount in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(Counts::new(1).add(0, series("a", &[]).unwrap(), amount).is_err(), "{amount}");
+            assert!(Counts::new(1).add(0, &series("a", &[]).unwrap(), amount).is_err(), "{amount}");
         }
     }
 }

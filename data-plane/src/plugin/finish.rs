@@ -28,8 +28,8 @@ pub struct Outcome {
 pub struct Finish {
     /// The pool in which the request ended.
     pub pool: Arc<Pool>,
-    /// Of the rule that matched.
-    pub rule: Arc<table::Chain>,
+    /// Of the rule that matched; `None` of a copy, which goes by none.
+    pub rule: Option<Arc<table::Chain>>,
     /// The request as the upstream saw it.
     pub effects: Effects,
     /// Who answered.
@@ -40,7 +40,8 @@ impl Finish {
     /// Runs the hooks.
     pub fn run(&self, connection: &Rc<ClientConnection>, outcome: &Outcome) {
         let Self { pool, rule, effects, server } = self;
-        let scene = Scene { connection, pool, rule: rule.rule(), server: server.as_ref() };
+        let scene =
+            Scene { connection, pool, rule: rule.as_ref().map_or("", |rule| rule.rule()), server: server.as_ref() };
         if let Some(chain) = &pool.plugins {
             chain.done(scene, effects, outcome);
         }

@@ -11,6 +11,7 @@ use weir_proto::model::plugin::param::Carrier;
 
 use super::Change;
 use super::change::HeaderChange;
+use super::tally::Tally;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
 use crate::http::cookie;
@@ -36,6 +37,7 @@ pub struct Scene<'a> {
 pub struct Session<'a> {
     scene: Scene<'a>,
     request: &'a Rc<Template>,
+    tally: Option<&'a Tally>,
     changes: Vec<Change>,
 }
 
@@ -43,7 +45,31 @@ impl<'a> Session<'a> {
     /// A view that has changed nothing.
     #[must_use]
     pub fn new(scene: Scene<'a>, request: &'a Rc<Template>) -> Self {
-        Self { scene, request, changes: Vec::new() }
+        Self { scene, request, tally: None, changes: Vec::new() }
+    }
+
+    /// The same for a plugin that counts here.
+    #[must_use]
+    pub fn counting(self, tally: Option<&'a Tally>) -> Self {
+        Self { tally, ..self }
+    }
+
+    /// Where the request is.
+    #[must_use]
+    pub fn scene(&self) -> Scene<'a> {
+        self.scene
+    }
+
+    /// The request, as the upstream shall see it.
+    #[must_use]
+    pub fn request(&self) -> &'a Template {
+        self.request
+    }
+
+    /// Where the plugin counts, if it is one that does.
+    #[must_use]
+    pub fn tally(&self) -> Option<&'a Tally> {
+        self.tally
     }
 
     /// The method.

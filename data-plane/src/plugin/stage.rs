@@ -2,7 +2,11 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderName;
+use weir_proto::model::plugin::param::Metrics;
 
 use super::{Candidates, Change, Failure, Halt, Outcome, Session};
 
@@ -65,6 +69,17 @@ pub trait Stage: Debug + Send + Sync {
 
     /// Time that its waits may take, if its parameter says; otherwise the plugin's time-out goes for them, too.
     fn wait_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Headers that a request has from this plugin alone: what a client sends under these names is taken out after
+    /// `pre`, before what the plugin changes, and also if it fails and the request goes on.
+    fn own_headers(&self) -> &[HeaderName] {
+        &[]
+    }
+
+    /// A metric of its own, of which each pool has its series.
+    fn metric(&self) -> Option<&Arc<Metrics>> {
         None
     }
 

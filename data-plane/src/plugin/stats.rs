@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::counts::Counts;
 use super::failure::Cause;
-use crate::stats::histogram::Histogram;
+use crate::stats::histogram::{Histogram, OfCalls};
 use crate::stats::{Counter, Sharded};
 
 /// The hooks, by number.
@@ -52,7 +52,7 @@ pub struct PluginStats {
 #[derive(Debug, Default)]
 pub struct PluginShard {
     /// Durations of calls, by hook.
-    pub durations: [Histogram; Hook::ALL.len()],
+    pub durations: [Histogram<OfCalls>; Hook::ALL.len()],
     /// Failures, by cause.
     pub failures: [Counter; Cause::ALL.len()],
 }

@@ -64,11 +64,17 @@ impl Fixture {
         Self { request: Rc::new(request(target, headers)), ..self }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn scene(&self) -> Scene<'_> {
+        let Self { connection, pool, server, .. } = self;
+        Scene { connection, pool, rule: "* /", server: server.as_ref() }
+    }
+
     /// A stage's view of it.
     #[must_use]
     pub fn session(&self) -> Session<'_> {
-        let Self { connection, pool, request, server, .. } = self;
-        Session::new(Scene { connection, pool, rule: "* /", server: server.as_ref() }, request)
+        Session::new(self.scene(), &self.request)
     }
 
     /// All candidates.

@@ -7,6 +7,7 @@ use super::chain::Link;
 use super::change::HeaderChange;
 use super::{Change, Stage};
 use crate::http::attempt::Template;
+use crate::http::compress::Compression;
 
 /// The request as it is now, and what will be done to its response.
 #[derive(Debug, Clone)]
@@ -15,13 +16,15 @@ pub struct Effects {
     pub request: Rc<Template>,
     /// Changes of the response's header, in order.
     pub response: Vec<HeaderChange>,
+    /// How its body is compressed, if it is.
+    pub compression: Option<Compression>,
 }
 
 impl Effects {
     /// Nothing is changed yet.
     #[must_use]
     pub fn new(request: Rc<Template>) -> Self {
-        Self { request, response: Vec::new() }
+        Self { request, response: Vec::new(), compression: None }
     }
 
     /// Makes changes.
@@ -31,6 +34,7 @@ impl Effects {
                 Change::Request(change) => change.apply(&mut Rc::make_mut(&mut self.request).headers),
                 Change::Response(change) => self.response.push(change),
                 Change::Target(target) => Rc::make_mut(&mut self.request).uri = target.into(),
+                Change::Compress(compression) => self.compression = Some(compression),
             }
         }
     }
@@ -110,6 +114,7 @@ mod tests {
             policy: FailurePolicy::Closed,
             timeout: std::time::Duration::ZERO,
             stats: Arc::new(PluginStats::new("a/b".into(), 1)),
+            tally: None,
         }
     }
 

@@ -10,7 +10,6 @@
 mod contract;
 mod engine;
 mod failure;
-mod fetch;
 mod host;
 mod instance;
 mod memory;

@@ -14,6 +14,7 @@ use super::members::Members;
 use super::totals::Totals;
 use super::{Endpoint, Member, Target, View};
 use crate::health::{HealthClock, Transition, TransitionSink};
+use crate::http::mirror::NotMirrored;
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge, Histogram, Sharded};
 
@@ -63,6 +64,10 @@ pub struct PoolShard {
     pub dropped: [Counter; Reason::ALL.len()],
     /// Retries, by the reason of the failure before.
     pub retries: [Counter; Reason::ALL.len()],
+    /// Copies of requests that went to other pools.
+    pub mirrored: Counter,
+    /// Requests that should have been copied, by the reason why they were not.
+    pub not_mirrored: [Counter; NotMirrored::ALL.len()],
 }
 
 #[derive(Debug)]

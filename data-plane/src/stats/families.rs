@@ -3,6 +3,7 @@
 //!
 //! This does not go through a `Registry`, which would sort all series anew at each scrape.
 
+mod custom;
 mod plugin;
 mod pool;
 mod process;
@@ -57,6 +58,7 @@ impl Families {
         plugin::collect(table.pools.iter(), &mut sheet);
         process::collect(&self.stats, &mut sheet);
         let mut families = sheet.into_families();
+        families.extend(custom::collect(table.pools.iter()));
         families.extend(self.process.collect());
         families
     }

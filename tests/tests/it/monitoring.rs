@@ -18,7 +18,7 @@ const ALERT_TESTS: &str = "tests/testdata/alerts_test.yaml";
 /// What only a control plane in a cluster has to tell: `in_a_cluster_the_queries_of_the_dashboard_about_it_have_data`.
 const IN_A_CLUSTER: [&str; 3] = ["weir_status_patches_total", "weir_status_writer", "weir_watch_failures_total"];
 
-/// A plugin that counts more than it may, and fails after each response.
+/// A plugin that counts more than it may, and fails after each response. Its time is that of a loaded machine.
 const PLUGIN: &str = "\
 ---
 apiVersion: weir.dev/v1alpha1
@@ -26,6 +26,7 @@ kind: Plugin
 metadata: {name: busy, namespace: NAMESPACE}
 spec:
   type: Lua
+  timeout: 5s
   lua:
     source: |
       return {
@@ -33,6 +34,9 @@ spec:
         done = function() error('on purpose') end,
       }
 ";
+
+/// That one, and mirrors to a pool that is there and to one that is not.
+const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
 
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
 /// a pool without any, a plugin, requests of no pool, a proxy without certificate.
@@ -56,7 +60,8 @@ impl Busy {
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
             PLUGIN.replace("NAMESPACE", NAMESPACE),
-            pool("plugged", "match: [{path: {type: Prefix, value: /plugged}}], plugins: [{name: busy}]"),
+            pool("plugged", &format!("match: [{{path: {{type: Prefix, value: /plugged}}}}], {PLUGINS}")),
+            pool("off", "match: [{hosts: [off.invalid]}], enabled: false"),
             backend("plugged-1", "plugged", good.address(), ""),
         ];
         let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;

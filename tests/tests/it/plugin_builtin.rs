@@ -12,23 +12,30 @@ use weir_tests::scripted::{Session, backend, pool};
 use weir_tests::{Backend, Behaviour, Client, DataPlane, RawClient, Response, Scripted, eventually};
 
 /// A proxy with one pool.
-struct Rig {
-    proxy: DataPlane,
-    _session: Session,
+pub(super) struct Rig {
+    pub(super) proxy: DataPlane,
+    session: Session,
     _control: Scripted,
 }
 
 impl Rig {
     /// With these plugins and a backend for each server, in order `b1`, `b2` and so on, after `change`.
     async fn start(plugins: &[PluginUse], servers: &[Backend], change: impl Fn(usize, &mut pb::Backend)) -> Self {
+        Self::start_with(Vec::new(), plugins, servers, change).await
+    }
+
+    /// The same, with these resources besides.
+    async fn start_with(
+        others: Vec<pb::Resource>,
+        plugins: &[PluginUse],
+        servers: &[Backend],
+        change: impl Fn(usize, &mut pb::Backend),
+    ) -> Self {
         let mut control = Scripted::start().await;
         let proxy = DataPlane::builder(control.address()).start_unready();
         let (mut session, _) = control.accept().await;
-        let mut resources = vec![pool("web", |pool| {
-            pool.plugins = plugins.to_vec();
-            // Some requests wait for the end of the test.
-            pool.timeouts = Some(pb::Timeouts { read_ms: 0, ..pool.timeouts.unwrap_or_default() });
-        })];
+        let mut resources = others;
+        resources.push(web(plugins));
         for (place, server) in servers.iter().enumerate() {
             let mut resource = backend(&format!("b{}", place + 1), "web", server.address());
             if let Some(resource::Body::Backend(body)) = &mut resource.body {
@@ -37,39 +44,58 @@ impl Rig {
             resources.push(resource);
         }
         assert_eq!(session.deliver(resources).await, []);
-        Self { proxy, _session: session, _control: control }
+        Self { proxy, session, _control: control }
     }
 
     /// With one backend that tells what it received.
-    async fn echo(plugins: &[PluginUse]) -> (Self, Backend) {
+    pub(super) async fn echo(plugins: &[PluginUse]) -> (Self, Backend) {
+        Self::echo_with(Vec::new(), plugins).await
+    }
+
+    /// The same, with these resources besides.
+    pub(super) async fn echo_with(others: Vec<pb::Resource>, plugins: &[PluginUse]) -> (Self, Backend) {
         let server = Backend::start("echo").await;
         server.set(Behaviour::Echo);
-        let rig = Self::start(plugins, std::slice::from_ref(&server), |_, _| ()).await;
+        let rig = Self::start_with(others, plugins, std::slice::from_ref(&server), |_, _| ()).await;
         (rig, server)
     }
 
-    async fn send(&self, request: http::request::Builder) -> Response {
+    /// Has these plugins from now on.
+    pub(super) async fn change(&mut self, plugins: &[PluginUse]) {
+        assert_eq!(self.session.deliver(vec![web(plugins)]).await, []);
+    }
+
+    pub(super) async fn send(&self, request: http::request::Builder) -> Response {
         weir_tests::send(self.proxy.address(), request.body(full("")).unwrap()).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(super) async fn get(&self, path: &str) -> Response {
         self.send(Request::get(path)).await
     }
 }
 
+/// The pool, with these plugins.
+fn web(plugins: &[PluginUse]) -> pb::Resource {
+    pool("web", |pool| {
+        pool.plugins = plugins.to_vec();
+        // Some requests wait for the end of the test.
+        pool.timeouts = Some(pb::Timeouts { read_ms: 0, ..pool.timeouts.unwrap_or_default() });
+    })
+}
+
 /// A built-in plugin in place.
-fn in_place(name: &str, param: Value) -> PluginUse {
+pub(super) fn in_place(name: &str, param: Value) -> PluginUse {
     let plugin = Some(plugin_use::Plugin::Type(name.to_owned()));
     PluginUse { plugin, param: param.to_string(), ..PluginUse::default() }
 }
 
 /// The same with an entry of a Secret.
-fn with_secret(plugin: PluginUse, path: &str, content: &str) -> PluginUse {
+pub(super) fn with_secret(plugin: PluginUse, path: &str, content: &str) -> PluginUse {
     PluginUse { files: [(format!("secret/{path}"), content.as_bytes().to_vec())].into(), ..plugin }
 }
 
 /// Values of a header that the upstream received.
-fn received<'r>(echo: &'r Value, name: &str) -> Vec<&'r str> {
+pub(super) fn received<'r>(echo: &'r Value, name: &str) -> Vec<&'r str> {
     let headers = echo["headers"].as_array().unwrap().iter();
     headers.filter(|header| header[0] == name).map(|header| header[1].as_str().unwrap()).collect()
 }
@@ -247,6 +273,15 @@ async fn p1_a_rate_limit_is_one_for_all_workers() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1_000);
     assert_eq!(rig.send(Request::get("/").header("x-user", "bob")).await.status, 200);
     assert_eq!(rig.get("/").await.status, 200, "without the header by address");
+}
+
+#[tokio::test]
+async fn p1_a_rate_limit_by_address_believes_trusted_proxies_only() {
+    let limit = in_place("RateLimit", json!({"rate": 0.0001, "burst": 1, "trustedHops": 1}));
+    let (rig, _server) = Rig::echo(&[limit]).await;
+    let from = async |list: &str| rig.send(Request::get("/").header("x-forwarded-for", list)).await.status;
+    assert_eq!((from("10.0.0.1").await, from("10.0.0.2").await, from("10.0.0.1").await), (200, 200, 429));
+    assert_eq!(from("10.0.0.9, 10.0.0.1").await, 429, "what a client says of itself is not believed");
 }
 
 #[tokio::test]

@@ -243,6 +243,45 @@ fn code_of_a_config_map_follows_it_and_stays_when_it_is_gone() {
 }
 
 #[test]
+fn s1_a_pool_that_a_mirror_names_must_exist_and_may_vanish_later() {
+    let mut world = World::with([
+        plugin("m", "{type: Mirror, param: {pool: shadow}}"),
+        pool("a", "{plugins: [{type: Mirror, param: {pool: shadow}}]}"),
+        pool("b", "{plugins: [{name: m, param: {percent: 5}}]}"),
+    ]);
+    let missing = |field: &str| format!("PoolNotFound {field}: there is no Pool default/shadow");
+    assert_eq!(world.wrong("Plugin", "m"), missing("spec.param.pool"));
+    assert_eq!(world.wrong("Pool", "a"), missing("spec.plugins[0].param.pool"));
+    assert!(world.wrong("Pool", "b").starts_with("PluginRefused"), "{}", world.wrong("Pool", "b"));
+    world.give(pool("shadow", "{plugins: [{type: Mirror, param: {pool: a}}]}"));
+    for (kind, name) in [("Plugin", "m"), ("Pool", "a"), ("Pool", "b"), ("Pool", "shadow")] {
+        assert_eq!(world.wrong(kind, name), "", "{kind} {name}");
+    }
+    world.delete("Pool", "shadow");
+    assert_eq!(world.wrong("Plugin", "m"), missing("spec.param.pool"));
+    for name in ["a", "b"] {
+        assert_eq!(world.wrong("Pool", name), missing("spec.plugins[0].param.pool"));
+        assert!(world.has("Pool", name), "requests go on");
+    }
+    world.give(pool("a", "{plugins: [{type: Mirror, param: {pool: other/shadow}}]}"));
+    assert!(world.wrong("Pool", "a").starts_with("spec.plugins[0].param.pool: "), "{}", world.wrong("Pool", "a"));
+}
+
+#[test]
+fn t1_two_metrics_of_one_name_are_refused_in_a_pool() {
+    let metric = "param: {name: a_total, help: A.}";
+    let mut world = World::with([
+        plugin("m", &format!("{{type: Metrics, {metric}}}")),
+        pool("a", &format!("{{plugins: [{{name: m}}, {{type: Random}}, {{type: Metrics, {metric}}}]}}")),
+        pool("b", "{plugins: [{name: m}, {name: m, param: {name: b_total}}]}"),
+    ]);
+    let expected = "spec.plugins[2].param.name: another plugin of this Pool has the metric \"a_total\" already";
+    assert_eq!((world.wrong("Pool", "a").as_str(), world.wrong("Pool", "b").as_str()), (expected, ""));
+    world.give(pool("a", "{plugins: [{name: m}]}"));
+    assert_eq!(world.wrong("Pool", "a"), "", "each pool has its own");
+}
+
+#[test]
 fn s1_the_last_good_version_of_a_refused_plugin_follows_what_it_names() {
     let mut world = World::with([plugin("p", SCRIPT)]);
     world.config_map("scripts", there("a.lua", "return 1"));

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rand::RngExt;
 use tokio::time::sleep;
 use weir_proto::model::plugin::param;
 
+use super::chance::hits;
 use crate::plugin::{Flow, Halt, Hooks, Resumed, Session, Stage, Step, Waiting};
 
 /// The type.
@@ -25,10 +25,6 @@ impl Fault {
         let abort = self.0.abort.as_ref().filter(|abort| hits(session, abort.percent))?;
         Some(Box::new(answer(abort.status)))
     }
-}
-
-fn hits(session: &Session<'_>, percent: f64) -> bool {
-    session.worker().rng.borrow_mut().random_range(0.0..100.0) < percent
 }
 
 fn answer(status: StatusCode) -> Halt {

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use weir_proto::model::plugin::param::{self, RateKey};
 
 use self::keys::Keys;
+use super::client;
 use crate::plugin::{Flow, Halt, Hooks, Session, Stage, Step};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -43,7 +44,7 @@ impl RateLimit {
     }
 
     fn key(&self, session: &Session<'_>) -> u64 {
-        let address = || self.masked(session.client().to_canonical());
+        let address = || self.masked(address(session, self.param.trusted_hops));
         let pool = &session.pool().config.name;
         match &self.param.key {
             RateKey::Pool => self.hash((pool, "")),
@@ -88,6 +89,11 @@ impl RateLimit {
     }
 }
 
+/// Of the client; of the last proxy if those before it say nonsense.
+fn address(session: &Session<'_>, hops: u8) -> IpAddr {
+    client::address(session, hops).unwrap_or(session.client().to_canonical())
+}
+
 fn quota(param: &param::RateLimit) -> Quota {
     let period = Duration::from_secs_f64(1.0 / param.rate);
     // Not zero, as the rate is at most a million.
@@ -123,9 +129,11 @@ mod tests {
     use governor::nanos::Nanos;
 
     use super::*;
+    use crate::plugin::testing::Fixture;
 
     fn param(rate: f64, burst: u32, prefix4: u8, prefix6: u8) -> param::RateLimit {
-        param::RateLimit { rate, burst: NonZeroU32::new(burst).unwrap(), key: RateKey::Address, prefix4, prefix6 }
+        let burst = NonZeroU32::new(burst).unwrap();
+        param::RateLimit { rate, burst, key: RateKey::Address, prefix4, prefix6, trusted_hops: 0 }
     }
 
     #[test]
@@ -152,6 +160,18 @@ mod tests {
         let all = RateLimit::new(param(1.0, 1, 0, 128));
         assert_eq!(all.masked("10.1.2.3".parse().unwrap()).to_string(), "0.0.0.0");
         assert_eq!(all.masked("2001::1".parse().unwrap()).to_string(), "2001::1");
+    }
+
+    #[tokio::test]
+    async fn p1_behind_trusted_proxies_each_client_has_its_own_allowance() {
+        let limit = RateLimit::new(param::RateLimit { trusted_hops: 1, ..param(0.0001, 1, 32, 64) });
+        let let_in = |list: &'static str| {
+            let fixture = Fixture::new(&[1], |_| ()).with_request("/", &[("x-forwarded-for", list)]);
+            matches!(limit.pre(&mut fixture.session()), Ok(Flow::GoOn))
+        };
+        assert!(let_in("10.0.0.1, 192.0.2.1") && let_in("10.0.0.2, 192.0.2.1"));
+        assert!(!let_in("10.0.0.9, 10.0.0.1, 192.0.2.1"), "what a client says of itself is not believed");
+        assert!(let_in("unknown, 192.0.2.1") && !let_in("nonsense, 192.0.2.1"), "nonsense has one allowance");
     }
 
     #[test]

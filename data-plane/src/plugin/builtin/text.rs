@@ -39,6 +39,15 @@ impl Text {
         matches!(self, Self::Made(parts) if matches!(parts.first(), Some(Part::Variable(_))))
     }
 
+    /// The text for this request.
+    pub(super) fn text(&self, session: &Session<'_>) -> String {
+        match self {
+            // Of visible ASCII, or it is said of no request.
+            Self::Fixed(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            Self::Made(parts) => render(parts, session),
+        }
+    }
+
     /// The value of this header for this request.
     pub(super) fn value(&self, name: &HeaderName, session: &Session<'_>) -> Result<HeaderValue, Failure> {
         match self {

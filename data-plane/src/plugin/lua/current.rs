@@ -104,6 +104,7 @@ fn size(change: &Change) -> usize {
             name.as_str().len() + FIELD
         }
         Change::Target(target) => target.as_str().len(),
+        Change::Compress(_) => 0,
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn install(
     };
     globals.raw_set("log", lua.create_function(log)?)?;
     let count = move |lua: &Lua, arguments: Variadic<Value>| {
-        let counted = series(&arguments).and_then(|(series, amount)| counts.add(worker, series, amount));
+        let counted = series(&arguments).and_then(|(series, amount)| counts.add(worker, &series, amount));
         counted.map_err(|Failure { cause, text }| raise(lua, Failure::new(cause, format!("count: {text}"))))
     };
     globals.raw_set("count", lua.create_function(count)?)?;

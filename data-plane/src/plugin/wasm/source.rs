@@ -3,19 +3,22 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use http::Uri;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 use weir_proto::model::{Invalid, WasmSource};
 
-use super::fetch;
+use crate::plugin::fetch;
 
 pub(super) use bytes::Bytes;
 
 /// Most bytes of a component: four times what a JavaScript or Python engine takes.
 pub(super) const MOST_BYTES: usize = 64 << 20;
+/// The delta that names the component waits for it, and the next ones behind it.
+const WITHIN: Duration = Duration::from_secs(30);
 /// Downloads that are kept: some versions of some plugins.
 const MOST_DOWNLOADS: usize = 16;
 
@@ -45,7 +48,7 @@ async fn download(url: &str, sha256: [u8; 32], folder: Option<PathBuf>) -> Resul
     {
         return Ok(bytes);
     }
-    let bytes = fetch::get(url, MOST_BYTES).await.map_err(|e| Invalid::new("url", format!("{url}: {e}")))?;
+    let bytes = read_url(url).await.map_err(|e| Invalid::new("url", format!("{url}: {e}")))?;
     if !is_of(&bytes, sha256) {
         let digest = hex(&Sha256::digest(&bytes));
         return Err(Invalid::new("sha256", format!("{url} has another content: its SHA-256 is {digest}")));
@@ -57,6 +60,11 @@ async fn download(url: &str, sha256: [u8; 32], folder: Option<PathBuf>) -> Resul
         }
     }
     Ok(bytes)
+}
+
+async fn read_url(url: &str) -> Result<Bytes, fetch::Error> {
+    let url: Uri = url.parse()?;
+    fetch::get(&url, MOST_BYTES, WITHIN).await
 }
 
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -108,7 +116,7 @@ mod tests {
         for number in 0..=MOST_DOWNLOADS {
             let file = folder.path().join(format!("below/{number:02}.wasm"));
             keep(&file, b"x").unwrap();
-            let age = std::time::Duration::from_secs(1_000 - number as u64);
+            let age = Duration::from_secs(1_000 - number as u64);
             File::options().append(true).open(&file).unwrap().set_modified(SystemTime::now() - age).unwrap();
         }
         keep(&folder.path().join("below/new.wasm"), b"x").unwrap();

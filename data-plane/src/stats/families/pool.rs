@@ -1,5 +1,6 @@
 //! Series of one pool.
 
+use crate::http::mirror::NotMirrored;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::EndpointState;
 use crate::pool::totals::Totals;
@@ -18,6 +19,7 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     let name = runtime.name.to_string();
     durations(runtime, &name, sheet);
     reasons(runtime, &name, sheet);
+    mirrors(runtime, &name, sheet);
     let view = runtime.view.load();
     sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(view.panic)));
     if pool.config.enabled {
@@ -47,6 +49,14 @@ fn reasons(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
         let index = reason as usize;
         sheet.count_if_any(Metric::Dropped, &[name, reason.as_str()], sum(&|shard| &shard.dropped[index]));
         sheet.count_if_any(Metric::Retries, &[name, reason.as_str()], sum(&|shard| &shard.retries[index]));
+    }
+}
+
+fn mirrors(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    sheet.count_if_any(Metric::Mirrored, &[name], runtime.shards.sum(|shard| shard.mirrored.get()));
+    for reason in NotMirrored::ALL {
+        let count = runtime.shards.sum(|shard| shard.not_mirrored[reason as usize].get());
+        sheet.count_if_any(Metric::MirrorDropped, &[name, reason.as_str()], count);
     }
 }
 

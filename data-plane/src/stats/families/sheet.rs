@@ -2,7 +2,7 @@
 
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Series, MetricFamily, MetricType};
 
-use crate::stats::histogram::{BOUNDS, Summary};
+use crate::stats::histogram::Summary;
 
 /// A metric.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub(super) enum Metric {
     HealthTransitions,
     PoolPanic,
     PoolEndpointsUp,
+    Mirrored,
+    MirrorDropped,
     PluginDuration,
     PluginFailures,
     PluginCount,
@@ -59,7 +61,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 24] = [
+const SPECS: [Spec; 26] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -84,6 +86,10 @@ const SPECS: [Spec; 24] = [
         "1 while too few endpoints are up and health is ignored."),
     gauge(Metric::PoolEndpointsUp, "weir_pool_endpoints_up", &["pool"],
         "Endpoints of an enabled pool that are up, enabled and have weight."),
+    counter(Metric::Mirrored, "weir_mirrored_total", &["pool"],
+        "Copies of the pool's requests that were sent to another pool."),
+    counter(Metric::MirrorDropped, "weir_mirror_dropped_total", &["pool", "reason"],
+        "Requests of the pool that should have been copied to another one and were not."),
     histogram(Metric::PluginDuration, "weir_plugin_duration_seconds", &["hook", "plugin"],
         "Time of a call of a plugin's hook."),
     counter(Metric::PluginFailures, "weir_plugin_failures_total", &["plugin", "reason"],
@@ -175,8 +181,7 @@ impl Sheet {
         let mut histogram = Histogram::default();
         histogram.set_sample_count(summary.count);
         histogram.set_sample_sum(summary.sum);
-        histogram
-            .set_bucket(BOUNDS.iter().zip(summary.cumulative).map(|(bound, count)| bucket(*bound, count)).collect());
+        histogram.set_bucket(summary.cumulative.iter().map(|(bound, count)| bucket(*bound, *count)).collect());
         let mut series = series(metric, values);
         series.set_histogram(histogram);
         self.0[metric as usize].push(series);
@@ -203,14 +208,14 @@ fn series(metric: Metric, values: &[&str]) -> Series {
     Series::from_label(labels.iter().zip(values).map(|(name, value)| label(name, value)).collect())
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
+pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());
     pair
 }
 
-fn bucket(bound: f64, count: u64) -> Bucket {
+pub(super) fn bucket(bound: f64, count: u64) -> Bucket {
     let mut bucket = Bucket::default();
     bucket.set_upper_bound(bound);
     bucket.set_cumulative_count(count);
@@ -228,5 +233,11 @@ mod tests {
             assert_eq!(name.ends_with("_total"), *kind == MetricType::COUNTER, "{name}");
             assert!(help.ends_with('.'), "{name}");
         }
+    }
+
+    #[test]
+    fn t1_no_metric_has_a_name_that_users_may_make_up() {
+        let custom = crate::stats::families::custom::PREFIX;
+        assert!(SPECS.iter().all(|spec| !spec.name.starts_with(custom)));
     }
 }

@@ -65,6 +65,16 @@ built_in! {
     ApiKey,
     /// Lets people in by name and password.
     BasicAuth,
+    /// Lets requests in by a signed token.
+    Jwt,
+    /// Lets requests in that another server lets in.
+    ExternalAuth,
+    /// Compresses responses.
+    Compress,
+    /// Sends copies of requests to another pool.
+    Mirror,
+    /// Counts requests in a metric of the user's own.
+    Metrics,
 }
 
 impl fmt::Display for BuiltIn {

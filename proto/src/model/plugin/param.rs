@@ -6,10 +6,16 @@
 
 pub mod admission;
 pub mod choice;
+pub mod compress;
 pub mod cors;
 pub mod credentials;
+pub mod external_auth;
 pub mod files;
 pub mod headers;
+pub mod jwks;
+pub mod jwt;
+pub mod metrics;
+pub mod mirror;
 pub mod rate_limit;
 pub mod rewrite;
 mod scalar;
@@ -25,10 +31,16 @@ use crate::model::{HashKey, Invalid};
 
 pub use admission::{Abort, AllowAddresses, Delay, Fault, Require};
 pub use choice::{Carrier, Order, Score, Subset, WeightedScore, WhenEmpty};
+pub use compress::{Algorithm, Compress, MediaRange};
 pub use cors::Cors;
 pub use credentials::{ApiKey, BasicAuth, PasswordHash};
+pub use external_auth::ExternalAuth;
 pub use files::{Reference, references};
 pub use headers::HeaderEdit;
+pub use jwks::KeySet;
+pub use jwt::{Jwt, KeySource};
+pub use metrics::{Measure, MetricKind, Metrics};
+pub use mirror::Mirror;
 pub use rate_limit::{RateKey, RateLimit};
 pub use rewrite::{PathRewrite, Redirect, RedirectTarget, Respond, Rewrite, Scheme};
 pub use stickiness::{Encoding, SameSite, Stickiness};
@@ -75,6 +87,16 @@ pub enum Param {
     ApiKey(ApiKey),
     /// Of `BasicAuth`.
     BasicAuth(BasicAuth),
+    /// Of `Jwt`.
+    Jwt(Jwt),
+    /// Of `ExternalAuth`.
+    ExternalAuth(ExternalAuth),
+    /// Of `Compress`.
+    Compress(Compress),
+    /// Of `Mirror`.
+    Mirror(Mirror),
+    /// Of `Metrics`.
+    Metrics(Metrics),
 }
 
 /// Of a type that needs none.
@@ -108,6 +130,11 @@ impl Param {
             BuiltIn::RateLimit => Self::RateLimit(RateLimit::parse(param)?),
             BuiltIn::ApiKey => Self::ApiKey(ApiKey::parse(param, files)?),
             BuiltIn::BasicAuth => Self::BasicAuth(BasicAuth::parse(param, files)?),
+            BuiltIn::Jwt => Self::Jwt(Jwt::parse(param, files)?),
+            BuiltIn::ExternalAuth => Self::ExternalAuth(ExternalAuth::parse(param)?),
+            BuiltIn::Compress => Self::Compress(Compress::parse(param)?),
+            BuiltIn::Mirror => Self::Mirror(read(param)?),
+            BuiltIn::Metrics => Self::Metrics(Metrics::parse(param)?),
         })
     }
 }
@@ -140,13 +167,16 @@ pub(crate) mod tests {
         Param::parse(built_in, param, &Files::default()).unwrap()
     }
 
-    /// Contents of the Secrets among these documents.
-    fn secrets(documents: &[Value]) -> Files {
-        let secrets = documents.iter().filter(|document| document["kind"] == "Secret");
-        let entries = secrets.flat_map(|secret| {
-            let name = secret["metadata"]["name"].as_str().unwrap();
-            let entries = secret["stringData"].as_object().unwrap().iter();
-            entries.map(move |(key, value)| (format!("secret/{name}/{key}"), value.as_str().unwrap().into()))
+    /// Contents of the Secrets and ConfigMaps among these documents.
+    fn contents(documents: &[Value]) -> Files {
+        let entries = documents.iter().flat_map(|document| {
+            let (folder, field) = match document["kind"].as_str() {
+                Some("Secret") => ("secret", "stringData"),
+                _ => ("configmap", "data"),
+            };
+            let name = document["metadata"]["name"].as_str().unwrap();
+            let entries = document[field].as_object().into_iter().flatten();
+            entries.map(move |(key, value)| (format!("{folder}/{name}/{key}"), value.as_str().unwrap().into()))
         });
         Files(entries.collect())
     }
@@ -159,7 +189,7 @@ pub(crate) mod tests {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
             let documents = serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap());
             let documents: Vec<Value> = documents.collect();
-            let files = secrets(&documents);
+            let files = contents(&documents);
             for plugin in documents.iter().filter(|document| document["kind"] == "Plugin") {
                 let spec = &plugin["spec"];
                 let built_in: BuiltIn = spec["type"].as_str().unwrap().parse().unwrap();

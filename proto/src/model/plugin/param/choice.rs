@@ -130,14 +130,21 @@ struct SubsetFields {
     when_empty: Option<WhenEmpty>,
 }
 
+impl Carrier {
+    /// What the fields `header` and `cookie` name; `None` = neither is there.
+    pub(super) fn named(header: Option<HeaderName>, cookie: Option<String>) -> Result<Option<Self>, Invalid> {
+        match (header, cookie) {
+            (Some(_), Some(_)) => Err(Invalid::new("", "names either a header or a cookie")),
+            (header, cookie) => Ok(header.map(Self::Header).or(cookie.map(Self::Cookie))),
+        }
+    }
+}
+
 impl Subset {
     pub(super) fn parse(param: &Value) -> Result<Self, Invalid> {
         let SubsetFields { header, cookie, label, when_empty } = read(param)?;
-        let source = match (header, cookie) {
-            (Some(name), None) => Carrier::Header(name),
-            (None, Some(name)) => Carrier::Cookie(name),
-            _ => return Err(Invalid::new("", "names either a header or a cookie")),
-        };
+        let source = Carrier::named(header, cookie)?;
+        let source = source.ok_or_else(|| Invalid::new("", "names either a header or a cookie"))?;
         Ok(Self { source, label, when_empty: when_empty.unwrap_or(WhenEmpty::All) })
     }
 }

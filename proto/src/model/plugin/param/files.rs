@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps that parameters name.
+//! Secrets, ConfigMaps and Pools that parameters name.
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ pub enum Reference {
     Secret(String),
     /// A ConfigMap of the same namespace.
     ConfigMap(String),
+    /// A Pool of the same namespace.
+    Pool(String),
 }
 
 /// What the parameter of this type names; needs no parameter that is right.
@@ -22,6 +24,12 @@ pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
         BuiltIn::Stickiness | BuiltIn::ApiKey | BuiltIn::BasicAuth => {
             text("/secretName").map(Reference::Secret).into_iter().collect()
         }
+        BuiltIn::Jwt => {
+            let secret = text("/jwks/secretName").map(Reference::Secret);
+            let config_map = text("/jwks/configMap/name").map(Reference::ConfigMap);
+            secret.into_iter().chain(config_map).collect()
+        }
+        BuiltIn::Mirror => text("/pool").map(Reference::Pool).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -36,6 +44,20 @@ pub(super) fn secret<'f>(files: &'f Files, name: &str) -> Result<Vec<(&'f str, &
         return Err(Invalid::new("secretName", format!("there is no Secret {name:?} with an entry")));
     }
     Ok(found)
+}
+
+/// One entry of a Secret or ConfigMap.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn entry<'f>(files: &'f Files, object: &Reference, key: &str) -> Result<&'f [u8], String> {
+    let (kind, folder, name) = match object {
+        Reference::Secret(name) => ("Secret", "secret", name),
+        Reference::ConfigMap(name) => ("ConfigMap", "configmap", name),
+        Reference::Pool(name) => return Err(format!("the Pool {name:?} has no entries")),
+    };
+    let content = files.0.get(&format!("{folder}/{name}/{key}"));
+    content.map(Vec::as_slice).ok_or_else(|| format!("there is no {kind} {name:?} with an entry {key:?}"))
 }
 
 fn entries<'f>(files: &'f Files, folder: &str) -> Vec<(&'f str, &'f [u8])> {
@@ -55,6 +77,10 @@ mod tests {
         assert_eq!(references(BuiltIn::Stickiness, &param), [Reference::Secret("keys".to_owned())]);
         assert_eq!(references(BuiltIn::Stickiness, &json!({"secretName": 5})), []);
         assert_eq!(references(BuiltIn::Random, &param), []);
+        let jwks = references(BuiltIn::Jwt, &json!({"jwks": {"configMap": {"name": "a"}, "secretName": "b"}}));
+        assert_eq!(jwks, [Reference::Secret("b".to_owned()), Reference::ConfigMap("a".to_owned())]);
+        let param = json!({"pool": "shadow", "percent": 500});
+        assert_eq!(references(BuiltIn::Mirror, &param), [Reference::Pool("shadow".to_owned())]);
     }
 
     #[test]
@@ -63,5 +89,8 @@ mod tests {
         let files = Files(paths.map(|path| (path.to_owned(), path.as_bytes().to_vec())).into());
         assert_eq!(secret(&files, "a"), Ok(vec![("x", &b"secret/a/x"[..])]));
         assert_eq!(secret(&files, "b").unwrap_err().field, "secretName");
+        let config_map = Reference::ConfigMap("a".to_owned());
+        assert_eq!(entry(&files, &config_map, "z"), Ok(&b"configmap/a/z"[..]));
+        assert!(entry(&files, &config_map, "x").unwrap_err().contains("no ConfigMap \"a\" with an entry \"x\""));
     }
 }

@@ -22,6 +22,8 @@ pub struct RateLimit {
     pub prefix4: u8,
     /// Bits of an IPv6 address that count.
     pub prefix6: u8,
+    /// How many proxies before this one are believed what they say in `X-Forwarded-For`.
+    pub trusted_hops: u8,
 }
 
 /// Who shares an allowance.
@@ -41,7 +43,7 @@ pub enum RateKey {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Fields {
     #[serde(deserialize_with = "rate")]
     rate: f64,
@@ -53,6 +55,8 @@ struct Fields {
     prefix4: u8,
     #[serde(default = "network6", deserialize_with = "bits::<128, _>")]
     prefix6: u8,
+    #[serde(default)]
+    trusted_hops: u8,
 }
 
 fn address() -> RateKey {
@@ -93,10 +97,10 @@ fn bits<'de, const MOST: u8, D: Deserializer<'de>>(from: D) -> Result<u8, D::Err
 
 impl RateLimit {
     pub(super) fn parse(param: &Value) -> Result<Self, Invalid> {
-        let Fields { rate, burst, key, prefix4, prefix6 } = read(param)?;
+        let Fields { rate, burst, key, prefix4, prefix6, trusted_hops } = read(param)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 1000000")]
         let second = NonZeroU32::new(rate.ceil() as u32).unwrap_or(NonZeroU32::MIN);
-        Ok(Self { rate, burst: burst.unwrap_or(second), key, prefix4, prefix6 })
+        Ok(Self { rate, burst: burst.unwrap_or(second), key, prefix4, prefix6, trusted_hops })
     }
 }
 
@@ -112,9 +116,9 @@ mod tests {
     fn p1_a_rate_has_a_burst_of_a_second() {
         let Param::RateLimit(limit) = parse(BuiltIn::RateLimit, &json!({"rate": 2.5})) else { panic!() };
         assert_eq!((limit.burst.get(), limit.key, limit.prefix4, limit.prefix6), (3, RateKey::Address, 32, 64));
-        let param = json!({"rate": 1, "key": {"header": "X-User"}});
+        let param = json!({"rate": 1, "key": {"header": "X-User"}, "trustedHops": 2});
         let Param::RateLimit(limit) = parse(BuiltIn::RateLimit, &param) else { panic!() };
-        assert_eq!(limit.key, RateKey::Header(HeaderName::from_static("x-user")));
+        assert_eq!((limit.key, limit.trusted_hops), (RateKey::Header(HeaderName::from_static("x-user")), 2));
     }
 
     #[test]
@@ -126,6 +130,7 @@ mod tests {
             (json!({"rate": "5"}), "rate: invalid type"),
             (json!({"rate": 1, "burst": 0}), "burst: must be 1"),
             (json!({"rate": 1, "prefix4": 33}), "prefix4: must be 0 to 32"),
+            (json!({"rate": 1, "trustedHops": -1}), "trustedHops: "),
             (json!({"rate": 1, "key": "host"}), "key: unknown variant `host`"),
             (json!({"rate": 1, "key": {"header": "a b"}}), "key.header: "),
             (json!({"rat": 1}), "rat: unknown field `rat`, expected one of `rate`"),

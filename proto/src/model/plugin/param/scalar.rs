@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, StatusCode, Uri};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::model::plugin::header;
 use crate::model::units;
 
 /// A name of a header.
@@ -19,6 +20,32 @@ pub(super) fn some_header<'de, D: Deserializer<'de>>(from: D) -> Result<Option<H
     header(from).map(Some)
 }
 
+/// A name of a header that plugins may change.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Changeable(pub(super) HeaderName);
+
+impl TryFrom<String> for Changeable {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        header::changeable(&name).map(Self)
+    }
+}
+
+/// Where another server is asked.
+pub(super) fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Uri, D::Error> {
+    text(from, |text| {
+        let url: Uri = text.parse().map_err(|e| format!("{text:?} is no URL: {e}"))?;
+        let is_web = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|h| !h.is_empty());
+        match url.authority() {
+            Some(authority) if authority.as_str().contains('@') => Err("must not have a user name".to_owned()),
+            _ if !is_web => Err("must begin with http:// or https:// and have a host".to_owned()),
+            _ => Ok(url),
+        }
+    })
+}
+
 /// A duration such as `250ms`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     text(from, units::parse_duration)
@@ -27,6 +54,11 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
 /// As [`duration`], of a field that may be left out.
 pub(super) fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(from).map(Some)
+}
+
+/// A size such as `64Ki`.
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    text(from, units::parse_size)
 }
 
 /// A name of a cookie (RFC 6265, 4.1.1).

@@ -1,0 +1,40 @@
+//! `Mirror`: a share of the requests goes to another pool, too. Plugins before it in the chain have had their say, those
+//! after it have not.
+
+use weir_proto::model::plugin::param;
+
+use super::chance::hits;
+use crate::http::mirror;
+use crate::plugin::local::LocalKey;
+use crate::plugin::{Failure, Flow, Hooks, Session, Stage, Step};
+
+/// The type.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    param: param::Mirror,
+    in_flight: LocalKey,
+}
+
+impl Mirror {
+    pub(super) fn new(param: param::Mirror) -> Self {
+        Self { param, in_flight: LocalKey::default() }
+    }
+}
+
+impl Stage for Mirror {
+    fn hooks(&self) -> Hooks {
+        Hooks { pre: true, ..Hooks::default() }
+    }
+
+    fn pre(&self, session: &mut Session<'_>) -> Step {
+        let scene = session.scene();
+        // No copy of a copy: two pools may mirror each other.
+        if scene.connection.is_copy || !hits(session, self.param.percent) {
+            return Ok(Flow::GoOn);
+        }
+        let to = scene.pool.config.name.sibling(&self.param.pool).map_err(Failure::bad_answer)?;
+        let in_flight = session.worker().locals.get(&self.in_flight, || Ok(mirror::InFlight::default()))?;
+        mirror::start(&scene, session.request(), to, in_flight);
+        Ok(Flow::GoOn)
+    }
+}
