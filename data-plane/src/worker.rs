@@ -211,7 +211,7 @@ impl Worker {
     async fn make_room(self: Rc<Self>) {
         loop {
             let wanted = backlog::room_wanted();
-            self.idle.sweep(Instant::now());
+            self.idle.make_room();
             wanted.await;
         }
     }

@@ -107,7 +107,7 @@ impl Endpoint {
     /// The same as one that speaks `protocol`, for as long as it is there.
     #[must_use]
     pub fn speaking(self, protocol: &Protocol) -> Self {
-        Self { fastcgi: Application::of(protocol), ..self }
+        Self { fastcgi: Application::of(protocol, &self.address), ..self }
     }
 
     /// Whether an idle connection to it is to be closed, as it may be in the way of a request. One that is told so must

@@ -64,12 +64,20 @@ impl IdlePool {
         stack.connections.push(connection);
     }
 
-    /// Closes what was idle too long, closed by its peer, in the way of another request, or belongs to an endpoint that
-    /// left.
+    /// Closes those that are in the way of a request, the oldest first.
+    pub fn make_room(&self) {
+        for stack in self.0.borrow_mut().values_mut() {
+            while !stack.connections.is_empty() && stack.endpoint.wants_room() {
+                stack.connections.remove(0);
+            }
+        }
+    }
+
+    /// Closes what was idle too long, closed by its peer, or belongs to an endpoint that left.
     pub fn sweep(&self, now: Instant) {
         self.0.borrow_mut().retain(|_, stack| {
             let mut connections = std::mem::take(&mut stack.connections);
-            connections.retain(|c| stack.keeps(c, now));
+            connections.retain(|c| !stack.endpoint.is_retired() && !c.is_closed() && stack.is_fresh(c, now));
             stack.connections = connections;
             !stack.connections.is_empty()
         });
@@ -77,13 +85,6 @@ impl IdlePool {
 }
 
 impl Stack {
-    fn keeps(&self, connection: &Connection, now: Instant) -> bool {
-        !self.endpoint.is_retired()
-            && !connection.is_closed()
-            && self.is_fresh(connection, now)
-            && !self.endpoint.wants_room()
-    }
-
     fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
         self.timeout.is_zero() || now.saturating_duration_since(connection.idle_since) < self.timeout
     }

@@ -1,12 +1,14 @@
 //! U5, F1-F6 with FastCGI: applications that do what no php-fpm would.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
 use weir_tests::client::full;
 use weir_tests::fastcgi::{Application, Then, answer, end, record, stderr, stdout};
-use weir_tests::manifest::{backend, pool};
+use weir_tests::load::bodies;
+use weir_tests::manifest::{backend, example_with, pool};
 use weir_tests::{Backend, Client, Weir, eventually, send};
 
 /// A Pool `web` of this application, on one worker.
@@ -268,4 +270,22 @@ async fn c5_a_backend_that_changes_its_protocol_is_asked_in_the_new_one() {
     let spec = format!("timeouts: {{read: {}ms}}, {PATIENT}", Duration::from_millis(200).as_millis());
     weir.write("web.yaml", &(pool("web", &spec) + &backend("app", "web", application.address(), ""))).await;
     assert_ne!(weir.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn u5_the_example_finds_scripts_by_path_and_fixed() {
+    let mut applications = BTreeMap::new();
+    for name in ["scripts", "shop-1", "shop-2"] {
+        applications.insert(name, Application::start(name).await);
+    }
+    let files = example_with("php", |backend| applications[backend].address()).unwrap();
+    let weir = files.iter().fold(Weir::builder(), |weir, (file, text)| weir.file(file, text)).start().await;
+    assert_eq!(weir.get("/legacy/a.php/b").await.text(), "scripts");
+    assert_eq!(bodies(weir.address(), "/cart", 10, 1).await.unwrap().into_values().collect::<Vec<_>>(), [5, 5]);
+    let script = |name: &str| {
+        let params = applications[name].requests().pop().unwrap().params;
+        ["SCRIPT_FILENAME", "SCRIPT_NAME", "PATH_INFO"].map(|name| params[name].clone())
+    };
+    assert_eq!(script("scripts"), ["/srv/www/legacy/a.php", "/legacy/a.php", "/b"]);
+    assert_eq!(script("shop-1"), ["/srv/shop/public/index.php", "/index.php", "/cart"]);
 }

@@ -98,8 +98,22 @@ async fn u5_uploads_without_a_length_are_measured_within_the_buffer_limit() {
     assert_eq!(weir.backend("test/web", "php").await["fails"], 0);
 }
 
-/// 100 processes of php-fpm for 100 clients, and then no more than 10: connections that one worker keeps idle are not in
-/// the way of another worker's requests.
+/// A process of php-fpm belongs to its connection. One that a worker or a pool keeps idle is closed when a request of
+/// another needs its process.
+#[tokio::test]
+async fn u5_one_process_serves_every_worker_and_pool() {
+    let php = Php::start_unix(1).await;
+    let other = pool("other", "match: [{hosts: [other.test]}], timeouts: {read: 5s}, retry: {attempts: 0}")
+        + &backend("other", "other", php.address(), &format!("protocol: FastCGI, fastcgi: {{{}}}", root()));
+    let text = manifest(&php, "timeouts: {read: 5s}, retry: {attempts: 0}", &root()) + &other;
+    let weir = Weir::builder().workers(2).file("web.yaml", &text).start().await;
+    for host in ["web.test", "other.test"].repeat(20) {
+        let request = Request::get("/answer.php?what=length").header("host", host).body(full("")).unwrap();
+        assert_eq!(send(weir.address(), request).await.unwrap().text(), "hello", "{host}");
+    }
+}
+
+/// 100 processes of php-fpm for 100 clients, and then no more than 10.
 #[tokio::test]
 async fn u5_100_parallel_slow_scripts_are_all_answered() {
     for processes in [100, 10] {

@@ -7,7 +7,6 @@ use super::{Attempt, Unsent};
 use crate::http::body::{Source, UpstreamBody};
 use crate::http::failure::Failure;
 use crate::http::request::Refusal;
-use crate::upstream::fastcgi::application::Waiting;
 use crate::upstream::fastcgi::environment::{self, Unfit};
 use crate::upstream::fastcgi::script::BadPath;
 use crate::upstream::fastcgi::stderr::Tag;
@@ -46,7 +45,11 @@ impl Attempt {
             head_only: self.template.method == Method::HEAD,
             tag: Tag { backend: endpoint.backend.clone(), request: Some(self.template.id) },
             // Without idle connections none is in the way.
-            waiting: (keep && !reused).then(|| Waiting::at(endpoint)),
+            waiting: endpoint
+                .fastcgi
+                .as_ref()
+                .filter(|_| keep && !reused)
+                .map(|application| application.backlog.wait()),
         };
         session.send(request).await.map_err(|error| self.unsent(&error, session.has_heard()))
     }

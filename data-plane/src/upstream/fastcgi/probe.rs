@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use http_body_util::Empty;
 use weir_proto::model::{EndpointAddress, ResourceName};
 
-use super::application::Waiting;
+use super::backlog::Backlog;
 use super::error::Error;
 use super::params::Params;
 use super::session::{Begin, Session};
@@ -32,15 +32,11 @@ pub struct Probe<'a> {
 }
 
 /// Makes a connection, runs the script and reads its answer to the end; gives its status. Whoever asks limits the time;
-/// one that is dropped before its end is aborted. `waiting` is of an endpoint whose idle connections may be in the way.
+/// one that is dropped before its end is aborted.
 ///
 /// # Errors
 /// If there is no connection, or no complete answer.
-pub async fn probe(
-    address: &EndpointAddress,
-    probe: &Probe<'_>,
-    waiting: Option<Waiting>,
-) -> Result<StatusCode, Error> {
+pub async fn probe(address: &EndpointAddress, probe: &Probe<'_>) -> Result<StatusCode, Error> {
     let stream = Stream::connect(address).await?;
     let mut session = Session::new(UpstreamIo::new(stream, WriteLimit::default()));
     session.begin(Begin {
@@ -49,7 +45,7 @@ pub async fn probe(
         keep: false,
         head_only: false,
         tag: Tag { backend: probe.backend.clone(), request: None },
-        waiting,
+        waiting: Some(Backlog::of(address).wait()),
     });
     let head = poll_fn(|cx| session.poll_head(cx)).await?;
     poll_fn(|cx| session.poll_end(cx)).await?;
@@ -109,7 +105,7 @@ mod tests {
             stream.write_all(&said).await.unwrap();
             sent
         };
-        let (status, sent) = tokio::join!(probe(&address, &ask, None), answering);
+        let (status, sent) = tokio::join!(probe(&address, &ask), answering);
         (status, pairs(&sent[16..sent.len() - 16]))
     }
 

@@ -218,8 +218,11 @@ pub(crate) mod tests {
         said(3, &[0, 0, 0, app_status, verdict, 0, 0, 0], 0)
     }
 
-    /// What `bytes` say, fed in parts of this size: output, complaints, end.
-    fn decode(bytes: &[u8], part: usize) -> Result<(Vec<u8>, Vec<u8>, Option<End>), BadRecord> {
+    /// Output, complaints, end.
+    type Heard = (Vec<u8>, Vec<u8>, Option<End>);
+
+    /// What `bytes` say, fed in parts of this size.
+    fn decode(bytes: &[u8], part: usize) -> Result<Heard, BadRecord> {
         let (mut decoder, mut input) = (Decoder::default(), BytesMut::new());
         let (mut stdout, mut stderr, mut ended) = (Vec::new(), Vec::new(), None);
         for part in bytes.chunks(part) {

@@ -18,7 +18,7 @@ use http_body::Body;
 use tokio::io::AsyncReadExt;
 use tracing::debug;
 
-use super::application::Waiting;
+use super::backlog::Waiting;
 use super::error::Error;
 use super::head::{Head, Parser};
 use super::output::Output;
