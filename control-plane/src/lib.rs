@@ -23,6 +23,7 @@ pub mod mtls;
 mod pace;
 pub mod publish;
 mod references;
+pub mod rehearsal;
 pub mod scope;
 pub mod services;
 pub mod snapshot;

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod answer;
 pub mod attempt;
 pub mod body;
+pub mod choose;
 pub mod compress;
 pub mod connection;
 pub mod cookie;

@@ -20,6 +20,8 @@ pub mod finish;
 pub mod halt;
 pub mod local;
 pub mod lua;
+pub mod rehearsal;
+pub mod says;
 pub mod session;
 pub mod set_cookie;
 pub mod stage;

@@ -31,6 +31,7 @@ pub mod release;
 pub mod replica;
 pub mod scripted;
 pub mod signer;
+pub mod stand;
 pub mod unix_relay;
 
 pub use backend::{Backend, Behaviour, Reply};
@@ -50,4 +51,5 @@ pub use relay::Relay;
 pub use replica::Replica;
 pub use scripted::Scripted;
 pub use signer::Signer;
+pub use stand::Stand;
 pub use unix_relay::UnixRelay;

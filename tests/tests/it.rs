@@ -31,11 +31,14 @@ mod it {
     mod plugin_auth;
     mod plugin_builtin;
     mod plugin_compress;
+    mod plugin_command;
+    mod plugin_examples;
     mod plugin_languages;
     mod plugin_lua;
     mod plugin_metrics;
     mod plugin_mirror;
     mod plugin_wasm;
+    mod plugins;
     mod readme;
     mod replicas;
     mod repository;

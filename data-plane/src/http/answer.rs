@@ -37,8 +37,10 @@ pub fn pass(
     exchange.in_flight = Some(in_flight);
     parts.version = Version::HTTP_11;
     if !switches {
-        let length = length(&parts.headers);
-        let encoder = compression.and_then(|how| how.prepare(&request.method, &mut parts, length));
+        let encoder = compression.and_then(|how| {
+            let length = length(&parts.headers);
+            how.prepare(&request.method, &mut parts, length)
+        });
         let body = ReplyBody::upstream(incoming, lease, exchange, request).compressed(encoder);
         return Response::from_parts(parts, body);
     }

@@ -12,13 +12,13 @@ use super::body::Source;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
-use super::{answer, key, reply};
-use crate::balance::{Choice, Tried};
+use super::{answer, choose, reply};
+use crate::balance::Tried;
 use crate::matcher::Place;
 use crate::plugin::session::Scene;
-use crate::plugin::{self, Candidates, Effects, Finish, Halt, Visit};
+use crate::plugin::{self, Effects, Finish, Halt, Visit};
 use crate::pool::policy::any_matches;
-use crate::pool::{Candidate, Endpoint, InFlight, Pool, View};
+use crate::pool::{Candidate, Endpoint, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
 
@@ -246,46 +246,13 @@ impl Forward {
 
     fn choose(&self, pool: &Arc<Pool>) -> Result<Option<Chosen>, Box<Halt>> {
         let view = pool.runtime.view.load();
-        let Some(plugins) = &pool.plugins else {
-            let picked = self.pick(pool, &view, &self.tried);
-            let chosen = |place: usize| Chosen { endpoint: view.candidates[place].endpoint.clone(), plugged: None };
-            return Ok(picked.map(chosen));
-        };
-        let picked = match plugins.hooks().balance {
-            true => self.pick_with(plugins, pool, &view)?,
-            false => self.pick(pool, &view, &self.tried),
-        };
-        Ok(picked.map(|place| {
-            let server = view.candidates[place].clone();
-            let plugged = Plugged { effects: self.visit.effects.clone(), server };
-            Chosen { endpoint: plugged.server.endpoint.clone(), plugged: Some(Box::new(plugged)) }
+        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server: None };
+        let place = choose::choose(scene, &view, &self.tried, &self.visit.effects)?;
+        Ok(place.map(|place| {
+            let server = &view.candidates[place];
+            let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: server.clone() });
+            Chosen { endpoint: server.endpoint.clone(), plugged: pool.plugins.is_some().then(plugged) }
         }))
-    }
-
-    /// What plugins leave goes to the pool's method, if it is more than one (P3).
-    fn pick_with(&self, plugins: &plugin::Chain, pool: &Arc<Pool>, view: &View) -> Result<Option<usize>, Box<Halt>> {
-        let connection = &self.exchange.connection;
-        let scene = Scene { connection, pool, rule: text(&self.rule), server: None };
-        let mut candidates = Candidates::new(&view.candidates, &self.tried);
-        plugins.balance(scene, &self.visit.effects, &mut candidates)?;
-        Ok(match candidates.len() {
-            0 => None,
-            1 => candidates.only(),
-            _ => self.pick(pool, view, &candidates.excluded()),
-        })
-    }
-
-    /// The place of the candidate that the pool's method picks.
-    fn pick(&self, pool: &Pool, view: &View, excluded: &Tried) -> Option<usize> {
-        let connection = &self.exchange.connection;
-        let mut choice = Choice {
-            tried: excluded,
-            cursor: &pool.runtime.cursor,
-            key: key::of(&pool.config.balance, &self.visit.effects.request, connection.peer.ip()),
-            connection: connection.number.get(),
-            rng: &mut connection.worker.rng.borrow_mut(),
-        };
-        view.picker.pick(&view.candidates, &mut choice)
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:

@@ -180,6 +180,12 @@ impl<'a> Session<'a> {
         self.change(Change::Response(change));
     }
 
+    /// What was changed so far.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// What was changed.
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {

@@ -4,27 +4,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
 use weir_proto::model;
 
 use super::session::Scene;
-use super::{Candidates, Session};
+use super::{Candidates, Session, rehearsal};
 use crate::balance::Tried;
 use crate::balance::tests::candidates;
-use crate::drain::Drain;
 use crate::health::clock::HealthClock;
 use crate::health::event::TransitionSink;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
 use crate::http::request_id::RequestId;
-use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, Pool, PoolRuntime};
-use crate::stats::ProcessStats;
-use crate::stats::access_log::AccessLog;
-use crate::worker::{Shared, Worker};
 
 /// A request on worker 0, in pool `shop/web`, and the pool's candidates.
 #[derive(Debug)]
@@ -53,7 +47,8 @@ impl Fixture {
         let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
         let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
-        let connection = ClientConnection::new(worker(), 0, ([127, 0, 0, 1], 80).into(), peer);
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, peer);
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
         Self { connection, pool, request, candidates: candidates(weights), server: None }
     }
@@ -90,15 +85,4 @@ pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static s
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
     let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
     Template { method, uri, version, headers, body: None, id, began: Instant::now() }
-}
-
-fn worker() -> Rc<Worker> {
-    let shared = Shared {
-        table: Arc::new(ArcSwap::default()),
-        stats: Arc::new(ProcessStats::new(&["http".to_owned()], 1)),
-        log: AccessLog::off(),
-        numbers: ConnectionNumbers::default(),
-        drain: Drain::default(),
-    };
-    Worker::new(0, Arc::new(shared), 7)
 }

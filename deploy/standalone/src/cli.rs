@@ -11,6 +11,7 @@ use weir_proto::process::telemetry::{self, LogArgs};
 use crate::check::{self, CheckArgs};
 use crate::crds;
 use crate::demo::{self, DemoArgs};
+use crate::plugin::{self, PluginArgs};
 use crate::run::{self, RunArgs};
 
 /// Weir, a load balancer: both planes in one command
@@ -24,6 +25,7 @@ Examples:
   weir demo                            three servers, live figures
   weir run manifests/                  serve the resources of a folder
   weir check manifests/                say what is wrong with them
+  weir plugin test greeting.lua        call the hooks of a plugin
   weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool, Backend and Plugin"
 )]
 pub(crate) struct Cli {
@@ -55,6 +57,11 @@ Examples:
   weir check manifests/ extra.yaml     exit status 1 and one line per finding:
                                        file:line: Kind namespace/name: field: what is wrong")]
     Check(CheckArgs),
+    /// Try plugins without a proxy
+    #[command(after_help = "\
+Examples:
+  weir plugin test greeting.lua        what its hooks answer, and how long they take; see weir plugin test --help")]
+    Plugin(PluginArgs),
     /// Print the CustomResourceDefinitions of Weir's kinds
     #[command(after_help = "\
 Examples:
@@ -71,6 +78,7 @@ impl Cli {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Run(args) => block_on(run::run(args)),
             Command::Check(args) => check::run(&args),
+            Command::Plugin(args) => plugin::run(args),
             Command::Crds => crds::run(),
         }
     }
@@ -87,7 +95,7 @@ impl Command {
         match self {
             // The demo tells what happens by itself, in a table that log lines would tear.
             Self::Demo(_) => "error",
-            Self::Run(_) | Self::Check(_) | Self::Crds => "info",
+            Self::Run(_) | Self::Check(_) | Self::Plugin(_) | Self::Crds => "info",
         }
     }
 }
@@ -111,7 +119,8 @@ mod tests {
     #[test]
     fn every_flag_has_a_variable_and_every_command_an_example() {
         let cli = Cli::command();
-        for command in cli.get_subcommands() {
+        let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(nested) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", command.get_name());
             for flag in command.get_arguments().filter(|a| a.get_long().is_some()) {

@@ -6,6 +6,7 @@ mod client;
 mod crds;
 mod demo;
 mod planes;
+mod plugin;
 mod run;
 
 use std::process::ExitCode;

@@ -3,10 +3,12 @@
 ;;   pre      s spins · r recurses · t traps · m takes memory for ever · b a body of 2 MiB · a a header of 65,536
 ;;            times the same long value · n the status 700 · i a line break in a header's value · f a header that frames
 ;;            messages · c thousands of headers · h halts with 418 and x-halt · g halts with what is the default ·
-;;            w reads its WASI environment, and opens a file if it has one
+;;            w reads its WASI environment, and opens a file if it has one · l adds its parameter as x-trail
 ;;   balance  o a place that no candidate has · d one place twice · e none · k the last candidate
-;;   post     p traps · q halts with 418
-;;   done     u traps · v writes "done " and the status's last digit to the log
+;;   post     p traps · q halts with 418 · l adds its parameter as x-trail · y adds x-server, the name of the chosen one, and
+;;            halts with 418 if there is none
+;;   done     u traps · v writes "done " and the status's last digit to the log · j traps unless it is told of a status of
+;;            200, of five bytes and of a time
 ;;
 ;; With any other letter nothing is answered. Each pre adds x-calls: how many calls this instance has seen, one digit.
 (component
@@ -27,7 +29,9 @@
       (field "status" u16) (field "duration" u64) (field "upstream" (option u64)) (field "bytes" u64)))
     (export "outcome" (type $outcome (eq $outcome')))
     (export "[method]request.path" (func (param "self" (borrow $request)) (result string)))
+    (export "[method]session.param" (func (param "self" (borrow $session)) (result string)))
     (export "[method]session.candidates" (func (param "self" (borrow $session)) (result (list $server))))
+    (export "[method]session.server" (func (param "self" (borrow $session)) (result (option $server))))
     (export "[method]session.add-response-header"
       (func (param "self" (borrow $session)) (param "name" string) (param "value" string)))
     (export "[method]session.log" (func (param "self" (borrow $session)) (param "text" string)))))
@@ -54,6 +58,10 @@
     (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (core func $candidates (canon lower (func $types "[method]session.candidates")
     (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $param (canon lower (func $types "[method]session.param")
+    (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $server (canon lower (func $types "[method]session.server")
+    (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (core func $add (canon lower (func $types "[method]session.add-response-header") (memory (core memory $memory "memory"))))
   (core func $log (canon lower (func $types "[method]session.log") (memory (core memory $memory "memory"))))
   (core func $environment (canon lower (func $environment "get-environment")
@@ -66,6 +74,8 @@
     (import "host" "drop-session" (func $drop-session (param i32)))
     (import "host" "path" (func $path (param i32 i32)))
     (import "host" "candidates" (func $candidates (param i32 i32)))
+    (import "host" "param" (func $param (param i32 i32)))
+    (import "host" "server" (func $server (param i32 i32)))
     (import "host" "add" (func $add (param i32 i32 i32 i32 i32)))
     (import "host" "log" (func $log (param i32 i32 i32)))
     (import "host" "environment" (func $environment (param i32)))
@@ -79,6 +89,8 @@
     (data (i32.const 192) "short and stout")
     (data (i32.const 224) "text/tea")
     (data (i32.const 240) "done 0")
+    (data (i32.const 256) "x-trail")
+    (data (i32.const 272) "x-server")
     (global $calls (mut i32) (i32.const 0))
 
     ;; The first letter of the path; gives its handle back.
@@ -144,6 +156,17 @@
       (drop (call $halt))
       (call $headers (i32.const 65536) (i32.const 65536))
       (i32.const 0))
+    (func $trail (param $session i32)
+      (call $param (local.get $session) (i32.const 0))
+      (call $add (local.get $session)
+        (i32.const 256) (i32.const 7) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+    ;; Whether there is a server.
+    (func $tell-server (param $session i32) (result i32)
+      (call $server (local.get $session) (i32.const 0))
+      (if (i32.eqz (i32.load8_u (i32.const 0))) (then (return (i32.const 0))))
+      (call $add (local.get $session)
+        (i32.const 272) (i32.const 8) (i32.load (i32.const 8)) (i32.load (i32.const 12)))
+      (i32.const 1))
     (func $many (param $session i32)
       (loop $more
         (call $add (local.get $session) (i32.const 64) (i32.const 7) (i32.const 192) (i32.const 15))
@@ -164,6 +187,7 @@
         (then (call $add (local.get $session) (i32.const 64) (i32.const 7) (i32.const 112) (i32.const 20))))
       (if (call $is (local.get $letter) (i32.const 102))
         (then (call $add (local.get $session) (i32.const 160) (i32.const 17) (i32.const 112) (i32.const 3))))
+      (if (call $is (local.get $letter) (i32.const 108)) (then (call $trail (local.get $session))))
       (call $drop-session (local.get $session))
       (if (call $is (local.get $letter) (i32.const 98))
         (then
@@ -211,10 +235,16 @@
 
     (func (export "post") (param $request i32) (param $session i32) (result i32)
       (local $letter i32)
+      (local $known i32)
       (local.set $letter (call $letter (local.get $request)))
+      (local.set $known (i32.const 1))
+      (if (call $is (local.get $letter) (i32.const 108)) (then (call $trail (local.get $session))))
+      (if (call $is (local.get $letter) (i32.const 121))
+        (then (local.set $known (call $tell-server (local.get $session)))))
       (call $drop-session (local.get $session))
       (if (call $is (local.get $letter) (i32.const 112)) (then unreachable))
-      (if (call $is (local.get $letter) (i32.const 113)) (then (return (call $teapot))))
+      (if (i32.or (i32.eqz (local.get $known)) (call $is (local.get $letter) (i32.const 113)))
+        (then (return (call $teapot))))
       (call $nothing))
 
     (func (export "done")
@@ -227,6 +257,11 @@
         (then
           (i32.store8 (i32.const 245) (i32.add (i32.const 48) (i32.rem_u (local.get $status) (i32.const 10))))
           (call $log (local.get $session) (i32.const 240) (i32.const 6))))
+      (if (call $is (local.get $letter) (i32.const 106))
+        (then
+          (if (i32.ne (local.get $status) (i32.const 200)) (then unreachable))
+          (if (i64.ne (local.get $bytes) (i64.const 5)) (then unreachable))
+          (if (i64.eqz (local.get $duration)) (then unreachable))))
       (call $drop-session (local.get $session))))
   (core instance $hooks (instantiate $Hooks
     (with "memory" (instance $memory))
@@ -235,6 +270,8 @@
       (export "drop-session" (func $drop-session))
       (export "path" (func $path))
       (export "candidates" (func $candidates))
+      (export "param" (func $param))
+      (export "server" (func $server))
       (export "add" (func $add))
       (export "log" (func $log))
       (export "environment" (func $environment))))))

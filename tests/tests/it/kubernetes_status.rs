@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use http::Request;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
+use weir_tests::client::full;
 use weir_tests::kube::Namespace;
-use weir_tests::{Backend, DataPlane, Kube, Replica, Reply, eventually, get};
+use weir_tests::{Backend, DataPlane, Kube, Replica, Reply, eventually, get, send};
 
 struct World {
     kube: Kube,
@@ -157,6 +159,65 @@ async fn a_plugin_says_who_uses_it_and_follows_its_config_map() {
     assert_eq!(plugins[2][..4], ["script", "Lua", "0", "True"]);
     world.kubectl(&["delete", "plugin", "choice"]).await;
     world.becomes("Pool", "web", has(missing, "False", "PluginNotFound")).await;
+}
+
+/// A password of `ada`: what a client sends, and its hash.
+struct Password {
+    sent: &'static str,
+    hash: &'static str,
+}
+
+const ONE: Password = Password {
+    sent: "Basic YWRhOm9uZQ==",
+    hash: "$6$weirsalt1$5tWV1dMQklwvj3nch5tozOneXxWQNt8cy.UkqvbYiV4QDxfZxXH5GSzFV95puntqwXh7LwIBfsBuUHcaTxwbO.",
+};
+const TWO: Password = Password {
+    sent: "Basic YWRhOnR3bw==",
+    hash: "$6$weirsalt2$HlDpnF4UbcEOeNudtPnLe1.YHBSEor4sfsqanK8v09eIWU97Xwe1wRYGZdfPoNlOYiRZtBWoIETop3NeBh3AU.",
+};
+
+impl Password {
+    /// The Secret by which it is right.
+    fn secret(&self) -> String {
+        let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: people}\n";
+        format!("{head}stringData: {{auth: 'ada:{}'}}\n", self.hash)
+    }
+
+    /// The status of a request with it.
+    async fn answer(&self, proxy: &DataPlane) -> u16 {
+        let request = Request::get("/").header("authorization", self.sent).body(full("")).unwrap();
+        send(proxy.address(), request).await.unwrap().status
+    }
+
+    async fn becomes_right(&self, proxy: &DataPlane) {
+        eventually("the password is right", async || (self.answer(proxy).await == 200).then_some(())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
+async fn p1_a_password_is_that_of_the_secret_and_a_plugin_in_use_that_is_deleted_serves_on() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    let server = Backend::start("web-1").await;
+    world.apply(&manifest("Plugin", "people", "type: BasicAuth, param: {secretName: people}")).await;
+    world.apply(&manifest("Pool", "web", "plugins: [{name: people}]")).await;
+    world.apply(&manifest("Backend", "web-1", &format!("pool: web, address: '{}'", server.address()))).await;
+    world.becomes("Plugin", "people", has("ResolvedRefs", "False", "SecretNotFound")).await;
+    world.apply(&ONE.secret()).await;
+    world.becomes("Pool", "web", has("ResolvedRefs", "True", "ResolvedRefs")).await;
+    let proxy = DataPlane::builder(replica.grpc()).start().await;
+    ONE.becomes_right(&proxy).await;
+    assert_eq!((TWO.answer(&proxy).await, get(proxy.address(), "/").await.unwrap().status), (401, 401));
+    world.apply(&TWO.secret()).await;
+    TWO.becomes_right(&proxy).await;
+    assert_eq!(ONE.answer(&proxy).await, 401, "the old one is not right any more");
+
+    world.kubectl(&["delete", "plugin", "people"]).await;
+    world.becomes("Pool", "web", has("ResolvedRefs", "False", "PluginNotFound")).await;
+    assert_eq!((TWO.answer(&proxy).await, get(proxy.address(), "/").await.unwrap().status), (200, 401));
+    world.apply(&manifest("Plugin", "people", "type: BasicAuth, param: {secretName: people}")).await;
+    world.becomes("Pool", "web", has("ResolvedRefs", "True", "ResolvedRefs")).await;
 }
 
 /// The version of all that a replica has for proxies.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use weir_proto::pb::{self, PluginUse, plugin_use, resource};
 use weir_tests::client::full;
 use weir_tests::scripted::{Session, backend, pool};
-use weir_tests::{Backend, Behaviour, Client, DataPlane, RawClient, Response, Scripted, eventually};
+use weir_tests::{Backend, Behaviour, Client, DataPlane, Response, Scripted};
 
 /// A proxy with one pool.
 pub(super) struct Rig {
@@ -108,34 +108,6 @@ async fn answers(rig: &Rig, requests: u32) -> BTreeMap<String, u32> {
         *counts.entry(client.get("/").await.unwrap().text()).or_default() += 1;
     }
     counts
-}
-
-#[tokio::test]
-async fn p3_least_connections_leaves_two_that_are_tied_and_random_picks_evenly() {
-    const REQUESTS: u32 = 10_000;
-    let servers = Backend::start_many::<5>("s").await;
-    let chain = [in_place("LeastConnections", Value::Null), in_place("Random", Value::Null)];
-    let rig = Rig::start(&chain, &servers, |_, _| ()).await;
-    let busy = &servers[2..];
-    busy.iter().for_each(Backend::hold);
-    let mut waiting = Vec::new();
-    while busy.iter().any(|server| server.counts().in_flight() == 0) {
-        let before: u64 = servers.iter().map(Backend::requests).sum();
-        // Waits without a deadline of its own.
-        let mut client = RawClient::connect(rig.proxy.address()).await.unwrap();
-        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        waiting.push(client);
-        let arrived = || servers.iter().map(Backend::requests).sum::<u64>() > before;
-        eventually("the request arrives", || std::future::ready(arrived().then_some(()))).await;
-    }
-    let held: Vec<u64> = busy.iter().map(Backend::requests).collect();
-    let counts = answers(&rig, REQUESTS).await;
-    let names: Vec<&str> = counts.keys().map(String::as_str).collect();
-    assert_eq!(names, ["s-1", "s-2"]);
-    let sigma = f64::from(REQUESTS).sqrt() / 2.0;
-    assert!((f64::from(counts["s-1"]) - f64::from(REQUESTS) / 2.0).abs() < 3.0 * sigma, "{counts:?}");
-    assert_eq!(busy.iter().map(Backend::requests).collect::<Vec<_>>(), held, "none on the others");
-    assert_eq!(busy.iter().map(|server| server.counts().in_flight()).sum::<u64>(), 3, "still busy");
 }
 
 #[tokio::test]

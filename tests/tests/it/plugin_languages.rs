@@ -6,9 +6,10 @@ use http::Request;
 use tempfile::TempDir;
 use weir_proto::pb::Plugin;
 use weir_tests::client::full;
-use weir_tests::component::{Stand, file};
+use weir_tests::component::file;
 use weir_tests::manifest::repository;
-use weir_tests::send;
+use weir_tests::program::program;
+use weir_tests::{Stand, send};
 
 /// Builds the example in this language and sends it requests with and without the header that it wants.
 async fn a_gate_in(language: &str) {
@@ -27,6 +28,32 @@ async fn a_gate_in(language: &str) {
     }
     let failures = stand.failures("error").await + stand.failures("timeout").await;
     assert_eq!(failures, 0.0);
+    let shown = commands_of_the_page(language);
+    assert!(shown.contains("post: goes on") && shown.contains(&format!("x-gate: {language}")), "{shown}");
+}
+
+/// What the commands of a language's page show, run in a copy of its folder, with the tools that the build has installed.
+fn commands_of_the_page(language: &str) -> String {
+    let folder = TempDir::new().unwrap();
+    let copies = ["deploy/examples/plugins", "proto/wit"];
+    for path in copies {
+        let copy = folder.path().join(path);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        assert!(Command::new("cp").arg("-r").arg(repository().join(path)).arg(copy).status().unwrap().success());
+    }
+    let page = folder.path().join("deploy/examples/plugins").join(language);
+    let text = std::fs::read_to_string(page.join("README.md")).unwrap();
+    let commands = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let tools = repository().join("target/plugins").join(language);
+    let weir = program("weir").parent().unwrap().to_owned();
+    let mut path = vec![weir, tools.join("bin"), tools.join("venv/bin"), tools.join("node_modules/.bin")];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", commands]).current_dir(page);
+    let output = shell.env("PATH", std::env::join_paths(path).unwrap()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    shown
 }
 
 #[tokio::test]

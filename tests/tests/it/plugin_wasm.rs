@@ -1,14 +1,11 @@
 //! Plugins in WebAssembly, from a Plugin that a control plane sends to what its hooks do to requests.
 
-use std::time::Duration;
-
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::time::Instant;
-use weir_proto::pb::{FailurePolicy, Plugin, WasmInstance};
-use weir_tests::component::{Stand, file, fixture, inline, url, with};
+use weir_proto::pb::{Plugin, WasmInstance};
+use weir_tests::component::{file, fixture, inline, url, with};
 use weir_tests::scripted::plugin;
-use weir_tests::{Backend, DataPlane, Load, Reply, Response, eventually, get};
+use weir_tests::{Backend, DataPlane, Load, Reply, Response, Stand, get};
 
 /// The first letter of a path tells this component what to do, see there.
 fn hooks() -> Plugin {
@@ -17,53 +14,6 @@ fn hooks() -> Plugin {
 
 fn calls(response: &Response) -> String {
     response.header("x-calls").to_owned()
-}
-
-#[tokio::test]
-async fn p2_a_component_halts_with_its_answer_or_with_the_default() {
-    let stand = Stand::start(hooks(), "").await;
-    let answer = stand.get("/h").await;
-    let shown = (answer.status, answer.header("content-type"), answer.header("x-halt"));
-    assert_eq!(shown, (418, "text/tea", "yes"));
-    assert_eq!(answer.text(), "short and stout");
-    let answer = stand.get("/g").await;
-    assert_eq!((answer.status, answer.header("content-type")), (500, "text/plain"));
-    assert!(!answer.text().is_empty());
-    assert_eq!(stand.servers.iter().map(Backend::requests).sum::<u64>(), 0);
-}
-
-#[tokio::test]
-async fn p3_a_component_keeps_some_of_the_candidates_or_none() {
-    let stand = Stand::start(hooks(), "").await;
-    for _ in 0..4 {
-        assert_eq!(stand.get("/keep-the-last").await.text(), "web-3");
-    }
-    assert_eq!(stand.get("/empty").await.status, 503);
-    let mut seen: Vec<String> = Vec::new();
-    for _ in 0..3 {
-        seen.push(stand.get("/x").await.text());
-    }
-    seen.sort();
-    assert_eq!(seen, ["web-1", "web-2", "web-3"], "a plugin that does not apply leaves all");
-}
-
-#[tokio::test]
-async fn p4_a_component_halts_after_the_choice_and_adds_headers() {
-    let stand = Stand::start(inline(fixture("greet")), r#""hello""#).await;
-    let answer = stand.get("/").await;
-    assert_eq!((answer.status, answer.header("x-greeting")), (200, r#""hello""#));
-    let stand = Stand::start(hooks(), "").await;
-    let answer = stand.get("/q").await;
-    assert_eq!((answer.status, answer.header("x-halt")), (418, "yes"));
-}
-
-#[tokio::test]
-async fn p5_done_runs_after_the_response_and_cannot_change_it() {
-    let stand = Stand::start(hooks(), "").await;
-    assert_eq!(stand.get("/u").await.status, 200);
-    eventually("the failure of done", async || (stand.failures("error").await == 1.0).then_some(())).await;
-    assert_eq!(stand.get("/v").await.status, 200);
-    assert_eq!(stand.failures("error").await, 1.0);
 }
 
 #[tokio::test]
@@ -77,60 +27,6 @@ async fn p7_a_shared_instance_keeps_its_state_and_one_per_request_has_none() {
     for _ in 0..3 {
         assert_eq!(calls(&stand.get("/x").await), "1");
     }
-}
-
-/// What goes wrong, by path, and as what it is counted.
-const FAILURES: [(&str, &str); 14] = [
-    ("/spins", "timeout"),
-    ("/recursion", "error"),
-    ("/trap", "error"),
-    ("/memory", "memory"),
-    ("/body-of-2-MiB", "error"),
-    ("/amplified-strings", "error"),
-    ("/changes-without-end", "bad_answer"),
-    ("/injected-header", "bad_answer"),
-    ("/framing-header", "bad_answer"),
-    ("/no-status", "bad_answer"),
-    ("/out-of-range", "bad_answer"),
-    ("/double", "bad_answer"),
-    ("/post-traps", "error"),
-    ("/x-then-nothing", ""),
-];
-
-#[tokio::test]
-async fn p7_whatever_a_component_does_only_its_own_request_fails() {
-    let stand = Stand::start(hooks(), "").await;
-    for (path, reason) in FAILURES.into_iter().filter(|(_, reason)| !reason.is_empty()) {
-        let before = stand.failures(reason).await;
-        let answer = stand.get(path).await;
-        assert_eq!((answer.status, answer.header("set-cookie")), (500, ""), "{path}");
-        assert_eq!(stand.failures(reason).await, before + 1.0, "{path} counts as {reason}");
-        for number in ["1", "2"] {
-            let next = stand.get("/x").await;
-            assert_eq!((next.status, calls(&next).as_str()), (200, number), "after {path}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn p7_with_the_policy_open_the_request_goes_on() {
-    let open = Plugin { failure_policy: FailurePolicy::Open.into(), ..hooks() };
-    let stand = Stand::start(open, "").await;
-    for (path, _) in FAILURES {
-        assert_eq!(stand.get(path).await.status, 200, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn r4_a_component_that_spins_is_stopped_at_its_deadline() {
-    let mut stand = Stand::start(hooks(), "").await;
-    let deadline = Duration::from_millis(300);
-    let slow = Plugin { timeout_ms: 300, ..hooks() };
-    assert_eq!(stand.session.deliver(vec![plugin("code", slow)]).await, []);
-    let began = Instant::now();
-    assert_eq!(stand.get("/spins").await.status, 500);
-    let took = began.elapsed();
-    assert!(took >= deadline && took < 2 * deadline, "{took:?}");
 }
 
 #[tokio::test]

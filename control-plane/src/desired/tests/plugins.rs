@@ -242,6 +242,34 @@ fn code_of_a_config_map_follows_it_and_stays_when_it_is_gone() {
     assert_eq!((world.script("p"), world.wrong("Plugin", "p").is_empty()), (Some("return 2"), false));
 }
 
+/// The only file of the only use of a Pool.
+fn file<'w>(world: &'w World, pool: &str) -> Option<(&'w str, &'w [u8])> {
+    let Body::Pool(pool) = world.sent.get(&key("Pool", pool))? else { panic!() };
+    let (path, content) = pool.plugins[0].files.first_key_value()?;
+    Some((path, content))
+}
+
+#[test]
+fn p1_a_secret_that_a_parameter_names_travels_with_each_use_and_its_changes_follow() {
+    const ADA: &str = "ada:$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
+    const BOB: &str = "bob:$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
+    let secret = |told| vec![Event::Content(ContentKey { kind: ContentKind::Secret, name: name("people") }, told)];
+    let auth = plugin("p", "{type: BasicAuth, param: {secretName: people}}");
+    let mut world = World::with([auth, pool("a", "{plugins: [{name: p}]}")]);
+    assert_eq!(world.wrong("Plugin", "p"), "SecretNotFound spec.param: there is no Secret default/people");
+    assert!(!world.has("Pool", "a"), "not without it");
+    world.apply(secret(there("auth", ADA)));
+    assert_eq!((world.wrong("Plugin", "p"), world.wrong("Pool", "a")), Default::default());
+    assert_eq!(file(&world, "a"), Some(("secret/people/auth", ADA.as_bytes())));
+    world.apply(secret(there("auth", BOB)));
+    assert_eq!(file(&world, "a"), Some(("secret/people/auth", BOB.as_bytes())));
+    world.apply(secret(there("auth", "ada:plain")));
+    assert!(world.wrong("Pool", "a").contains("neither bcrypt nor"), "{}", world.wrong("Pool", "a"));
+    world.apply(secret(Told::Missing));
+    assert!(world.wrong("Plugin", "p").starts_with("SecretNotFound"));
+    assert_eq!(file(&world, "a"), Some(("secret/people/auth", BOB.as_bytes())), "the last good version");
+}
+
 #[test]
 fn s1_a_pool_that_a_mirror_names_must_exist_and_may_vanish_later() {
     let mut world = World::with([

@@ -18,10 +18,14 @@ const GZIP_LEVEL: u8 = 6;
 const BROTLI_LEVEL: u8 = 4;
 const ZSTD_LEVEL: u8 = 3;
 
+/// An encoder of these levels takes 4 and 3.4 MiB; one of level 9 took 31 and 11 MiB, which is for files.
+const BROTLI_MOST: u8 = 5;
+const ZSTD_MOST: u8 = 6;
+
 /// Brotli's own buffer on the way out.
 const BROTLI_BUFFER: usize = 4 << 10;
 
-/// Compresses one body. It takes one to two MiB at most.
+/// Compresses one body. It takes some 4 MiB at most (measured), with gzip 0.4.
 pub enum Encoder {
     /// Gzip.
     Gzip(GzEncoder<Vec<u8>>),
@@ -53,11 +57,12 @@ impl Encoder {
                 Self::Gzip(GzEncoder::new(Vec::new(), level))
             }
             Algorithm::Brotli => {
-                let level = level.unwrap_or(BROTLI_LEVEL).into();
+                let level = level.unwrap_or(BROTLI_LEVEL).min(BROTLI_MOST).into();
                 Self::Brotli(Box::new(CompressorWriter::new(Vec::new(), BROTLI_BUFFER, level, WINDOW)))
             }
             Algorithm::Zstd => {
-                let mut encoder = zstd::Encoder::new(Vec::new(), level.unwrap_or(ZSTD_LEVEL).into())?;
+                let level = level.unwrap_or(ZSTD_LEVEL).min(ZSTD_MOST).into();
+                let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
                 encoder.window_log(WINDOW)?;
                 Self::Zstd(encoder)
             }

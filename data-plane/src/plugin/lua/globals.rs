@@ -15,6 +15,7 @@ use super::error::raise;
 use crate::plugin::Failure;
 use crate::plugin::counts::{Counts, Series};
 use crate::plugin::expiring::{Expiring, Remembered};
+use crate::plugin::says::say;
 
 /// Most bytes of a line that `log` writes.
 const MAX_LINE: usize = 4 << 10;
@@ -32,7 +33,7 @@ pub(super) fn install(
     let name = plugin.to_owned();
     let log = move |_: &Lua, value: Value| {
         let line = value.to_string()?;
-        tracing::info!(plugin = %name, text = &line[..line.floor_char_boundary(MAX_LINE)], "a plugin says");
+        say(&name, &line[..line.floor_char_boundary(MAX_LINE)]);
         Ok(())
     };
     globals.raw_set("log", lua.create_function(log)?)?;

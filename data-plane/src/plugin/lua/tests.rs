@@ -465,40 +465,6 @@ async fn the_store_keeps_plain_values() {
     }
 }
 
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-#[tokio::test]
-async fn p7_a_hundred_thousand_calls_leave_memory_flat() {
-    let source = "return {
-        pre = function(request, session, param)
-            session.set_request_header('x-user', request.headers['x-user'] .. param.suffix)
-            store.set(request.path, request.query.c, 60)
-            count('calls', 1, {method = request.method})
-        end,
-        balance = function(request, session) return {session.servers[2]} end,
-        done = function(request, session) local _ = session.server, session.config end,
-    }";
-    let stage = stage(source, json!({"suffix": "!"}));
-    let fixture = fixture();
-    let outcome = Outcome { status: 200, duration: Duration::ZERO, upstream: None, bytes: 0 };
-    let calls = |number: usize| {
-        for _ in 0..number {
-            assert!(matches!(run(&stage, &fixture), (Ok(Flow::GoOn), changes) if changes.len() == 1));
-            stage.balance(&mut fixture.session(), &mut fixture.all()).unwrap();
-            stage.done(&mut fixture.session(), &outcome).unwrap();
-        }
-    };
-    calls(2_000);
-    let before = resident();
-    calls(100_000 / 3);
-    // Other tests run in this process, too; a leak of 300 bytes a call would be as much.
-    assert!(resident() < before + (32 << 20), "{} to {}", before, resident());
-}
-
 #[tokio::test]
 #[ignore = "measures: cargo test --release -p weir-data-plane time_per_call -- --ignored --nocapture"]
 async fn time_per_call() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 use wasmtime::{Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -106,13 +107,24 @@ fn pooling() -> InstanceAllocationStrategy {
 /// Moves the epoch until the machine is gone.
 fn tick(engine: EngineWeak) -> std::io::Result<()> {
     let run = move || {
+        let mut last = Instant::now();
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(TICK);
+            let now = Instant::now();
+            last = after(last, now);
+            thread::sleep(last.saturating_duration_since(now));
         }
     };
     thread::Builder::new().name("weir-wasm-clock".into()).spawn(run).map(drop)
+}
+
+/// When the next epoch begins. Sleeping takes longer than one asks for: counted from the last one, not from now, epochs
+/// do not fall behind, and a deadline of a hundred of them is as exact as one of a single one. Those that were missed
+/// altogether stay so: made up for, they would cut calls short that have just begun. (One that begins while an epoch is
+/// late may be ended as much sooner: less than a millisecond.)
+fn after(last: Instant, now: Instant) -> Instant {
+    (last + TICK).max(now)
 }
 
 #[cfg(test)]
@@ -125,6 +137,20 @@ mod tests {
         assert_eq!((epochs(ms(0)), epochs(ms(1)), epochs(ms(50))), (1, 2, 51));
         assert_eq!(epochs(Duration::from_micros(1_500)), 3);
         assert_eq!(epochs(Duration::MAX), FAR + 1);
+    }
+
+    #[test]
+    fn r4_epochs_do_not_fall_behind_by_the_time_that_sleeping_takes_too_long() {
+        let (began, us) = (Instant::now(), Duration::from_micros);
+        let mut next = began;
+        for _ in 0..100 {
+            next = after(next, next + us(60));
+        }
+        assert_eq!(next - began, 100 * TICK);
+        // Neither early nor in a burst after a time in which this thread did not run.
+        let late = next + us(5_500);
+        assert_eq!(after(next, late), late);
+        assert_eq!(after(late, late + us(60)), late + TICK);
     }
 
     #[test]

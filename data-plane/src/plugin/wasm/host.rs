@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::plugin::says::say;
 use crate::plugin::session::Kept;
 use crate::plugin::{Cause, Change, Failure};
 use crate::pool::Candidate;
@@ -68,7 +69,7 @@ impl Host {
         let Some(call) = &mut self.call else { return };
         call.logged = call.logged.saturating_add(text.len());
         if call.logged <= MOST_BYTES {
-            tracing::info!(plugin = %self.settings.name, "{}", text.trim_end());
+            say(&self.settings.name, text.trim_end());
         }
     }
 }

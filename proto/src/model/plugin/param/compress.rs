@@ -15,7 +15,7 @@ pub struct Compress {
     pub min_size: u64,
     /// The preferred one first.
     pub algorithms: Vec<Algorithm>,
-    /// From 1, fast, to 9, small; `None` = each algorithm's own default.
+    /// From 1, fast, to 9, small, as far as an algorithm goes on the fly; `None` = its own default.
     pub level: Option<u8>,
 }
 
