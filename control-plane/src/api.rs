@@ -13,7 +13,7 @@ pub mod pool;
 mod schema;
 pub mod status;
 
-pub use backend::{Backend, BackendSpec};
+pub use backend::{Backend, BackendSpec, FastCgiSpec, Protocol};
 pub use fill::Fill;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt;

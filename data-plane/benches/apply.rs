@@ -99,6 +99,7 @@ fn backend(number: u32) -> pb::Resource {
         score: 0,
         role: model::Role::default(),
         capacity: 0,
+        protocol: Default::default(),
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())
 }

@@ -34,6 +34,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         score: 0,
         role: model::Role::default(),
         capacity: 0,
+        protocol: Default::default(),
     })
 }
 

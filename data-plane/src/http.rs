@@ -26,6 +26,7 @@ pub mod query;
 pub mod read_limit;
 pub mod reply;
 pub mod request;
+pub mod request_id;
 pub mod response;
 pub mod serve;
 pub mod tee;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::plugin::param::Carrier;
 use weir_proto::model::{
-    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, Queue, ResourceName, RetryOn, Role,
-    Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, Endpoints, FastCgi, HashKey, Key, PathMatch, Pattern, Pool, Protocol, Queue,
+    ResourceName, RetryOn, Role, Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -76,6 +76,13 @@ prop_compose! {
     }
 }
 
+fn protocols() -> impl Strategy<Value = Protocol> {
+    let fastcgi = |(root, index, script): (&str, &str, &str)| FastCgi::new(root, index, script).unwrap();
+    let fastcgi = [("", "", ""), ("/srv", "", ""), ("/srv", "app.py", ""), ("/srv", "", "/a.php"), ("", "", "/a.php")]
+        .map(|texts| Protocol::FastCgi(fastcgi(texts)));
+    prop::sample::select([vec![Protocol::Http], fastcgi.to_vec()].concat())
+}
+
 proptest! {
     #[test]
     fn every_pool_survives_the_wire(pool in pools()) {
@@ -86,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}") {
+    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}", protocol in protocols()) {
         let backend = Backend {
             name: name("shop/web-1"),
             pool: name("shop/web"),
@@ -97,6 +104,7 @@ proptest! {
             score: i64::from(weight) - 300,
             role: Role::ALL[usize::from(port) % 3],
             capacity: weight,
+            protocol,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));

@@ -17,6 +17,7 @@ mod it {
     mod directed;
     mod examples;
     mod failover;
+    mod fastcgi;
     mod harness;
     mod headers;
     mod health;
@@ -29,10 +30,11 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod php;
     mod plugin_auth;
     mod plugin_builtin;
-    mod plugin_compress;
     mod plugin_command;
+    mod plugin_compress;
     mod plugin_examples;
     mod plugin_languages;
     mod plugin_lua;

@@ -42,7 +42,8 @@ use super::status::BackendStatus;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.address) || has(self.service)").message("one of address and service must be there"),
-    validation = Rule::new("!has(self.address) || !has(self.service)").field_path(".service").message("does not go with address: write one of them")
+    validation = Rule::new("!has(self.address) || !has(self.service)").field_path(".service").message("does not go with address: write one of them"),
+    validation = Rule::new("!has(self.fastcgi) || (has(self.protocol) && self.protocol == 'FastCGI')").field_path(".fastcgi").message("goes with protocol FastCGI only")
 )]
 pub struct BackendSpec {
     /// The Pool it belongs to, of the same namespace.
@@ -57,6 +58,12 @@ pub struct BackendSpec {
     /// Instead of an address: a Service of the same namespace, whose ready endpoints it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceRef>,
+    /// What it speaks.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How a FastCGI application finds the script of a request. Default: it goes by the path alone and knows no files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fastcgi: Option<FastCgiSpec>,
     /// Share among the Pool's endpoints; 0 = no new traffic.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 65535))]
@@ -103,6 +110,45 @@ pub struct ServiceRef {
     /// Name or number of one of its ports, such as http or 80.
     #[x_kube(validation = Rule::new("string(self).matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')").message("must be the name or the number of a port"))]
     pub port: IntOrString,
+}
+
+/// What a Backend speaks.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// FastCGI, as an application in the role of a responder, such as php-fpm.
+    #[serde(rename = "FastCGI")]
+    FastCgi,
+}
+
+/// How a FastCGI application finds the script of a request.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("!has(self.index) || !has(self.scriptFilename) || self.scriptFilename == ''").field_path(".index").message("does not go with scriptFilename"),
+    validation = Rule::new("!has(self.index) || has(self.documentRoot)").field_path(".index").message("is of no use without documentRoot")
+)]
+pub struct FastCgiSpec {
+    /// Folder of the scripts, as the application sees it. A request runs the script of its path below it; what
+    /// follows the first segment with the index's extension is PATH_INFO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new("self.startsWith('/')").message("must be an absolute path"))]
+    pub document_root: Option<String>,
+    /// Script of a path that ends with a slash. Default: index.php.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = Rule::new("!self.contains('/')").message("must be a file name"))]
+    pub index: Option<String>,
+    /// Script of every request, as the application sees it; the request's path is PATH_INFO. Empty: the script of the
+    /// path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new("self == '' || self.startsWith('/')").message("must be an absolute path"))]
+    pub script_filename: Option<String>,
 }
 
 fn one() -> u32 {

@@ -5,20 +5,44 @@ use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::checked;
-use crate::api::BackendSpec;
 use crate::api::backend::BackendRole;
+use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 
 /// The message of a Backend.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
-    let BackendSpec { pool, address, service, weight, score, role, capacity, enabled, labels } = spec.clone();
-    let address = address.unwrap_or_default();
-    let from_service = service.is_some();
-    let role = self::role(role).into();
-    let backend = pb::Backend { pool, address, weight, enabled, labels, from_service, score, role, capacity };
+    let BackendSpec { pool, address, service, weight, score, role, capacity, enabled, labels, protocol, fastcgi } =
+        spec.clone();
+    let backend = pb::Backend {
+        pool,
+        address: address.unwrap_or_default(),
+        weight,
+        enabled,
+        labels,
+        from_service: service.is_some(),
+        score,
+        role: self::role(role).into(),
+        capacity,
+        protocol: self::protocol(protocol, fastcgi),
+    };
     checked(key, Body::Backend(backend))
+}
+
+/// The schema has no `fastcgi` beside another protocol.
+fn protocol(protocol: Protocol, fastcgi: Option<FastCgiSpec>) -> Option<pb::backend::Protocol> {
+    match protocol {
+        Protocol::Http => None,
+        Protocol::FastCgi => {
+            let FastCgiSpec { document_root, index, script_filename } = fastcgi.unwrap_or_default();
+            Some(pb::backend::Protocol::Fastcgi(pb::FastCgi {
+                document_root: document_root.unwrap_or_default(),
+                index: index.unwrap_or_default(),
+                script_filename: script_filename.unwrap_or_default(),
+            }))
+        }
+    }
 }
 
 fn role(role: BackendRole) -> pb::Role {

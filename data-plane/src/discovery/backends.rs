@@ -179,6 +179,7 @@ mod tests {
             score: 0,
             role: Role::default(),
             capacity: 0,
+            protocol: Default::default(),
         })
     }
 

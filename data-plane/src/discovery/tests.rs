@@ -223,6 +223,7 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         score: 0,
         role: model::Role::default(),
         capacity: 0,
+        protocol: Default::default(),
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use super::request_id::RequestId;
 use crate::plugin::{Finish, Outcome};
 use crate::pool::{InFlight, Pool};
 use crate::reason::Reason;
@@ -24,6 +25,8 @@ const CLIENT_LEFT: u16 = 499;
 /// A request under way.
 #[derive(Debug)]
 pub struct Exchange {
+    /// Names it in logs.
+    pub id: RequestId,
     /// The client's connection.
     pub connection: Rc<ClientConnection>,
     /// The table it reads.
@@ -57,6 +60,7 @@ impl Exchange {
         connection.handle.activity.busy();
         let table = connection.worker.table();
         Box::new(Self {
+            id: connection.worker.next_request(),
             connection,
             table,
             began: Instant::now(),
@@ -177,6 +181,7 @@ impl Exchange {
 
     fn write_log(&mut self, status: u16, duration: Duration) {
         let Some(mut record) = self.log.take() else { return };
+        record.request = self.id.to_string();
         record.client = self.connection.peer.to_string();
         self.connection.listener_name().clone_into(&mut record.listener);
         record.status = status;

@@ -7,8 +7,9 @@ use http::StatusCode;
 use rustix::io::Errno;
 use weir_proto::model::RetryOn;
 
+use super::request::Refusal;
 use crate::reason::Reason;
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, fastcgi};
 
 /// A try that gave no response head.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub enum Failure {
     },
     /// This process has no file descriptor or port left: nobody's fault upstream.
     Exhausted,
-    /// The answer is no HTTP.
+    /// The answer is none that its protocol has.
     BadResponse,
     /// No response head in time.
     Timeout,
@@ -32,6 +33,8 @@ pub enum Failure {
     Client,
     /// The client stopped sending its body.
     ClientStalled,
+    /// No request of the endpoint's protocol says what this one does.
+    Unfit(Refusal),
 }
 
 impl Failure {
@@ -47,6 +50,18 @@ impl Failure {
         Self::Reset { nothing_sent }
     }
 
+    /// Classifies what went wrong with FastCGI.
+    #[must_use]
+    pub fn of_fastcgi(error: &fastcgi::Error) -> Self {
+        use fastcgi::Error as E;
+        match error {
+            E::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            E::Closed | E::Io(_) => Self::Reset { nothing_sent: false },
+            E::Record(_) | E::Head(_) | E::NoHead | E::Refused(_) | E::TooShort(_) | E::TooLong => Self::BadResponse,
+            E::Upload(_) => Self::Client,
+        }
+    }
+
     /// The short reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -56,7 +71,7 @@ impl Failure {
             Self::Reset { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
-            Self::Client | Self::ClientStalled => Reason::BadRequest,
+            Self::Client | Self::ClientStalled | Self::Unfit(_) => Reason::BadRequest,
         }
     }
 
@@ -69,6 +84,7 @@ impl Failure {
             Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::Unfit(refusal) => refusal.status,
         }
     }
 
@@ -81,7 +97,8 @@ impl Failure {
             Self::Timeout => "the backend did not answer in time\n",
             Self::Reset { .. } => "the backend broke off before it answered\n",
             Self::Exhausted => "this proxy has no file descriptor or port left\n",
-            Self::BadResponse => "the backend's answer is no HTTP\n",
+            Self::BadResponse => "the backend's answer is malformed\n",
+            Self::Unfit(refusal) => refusal.text,
             Self::Client => "the request body is malformed or incomplete\n",
             Self::ClientStalled => "the request body did not come in time\n",
         }
@@ -94,7 +111,7 @@ impl Failure {
             Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
             Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
             Self::Timeout => Some(RetryOn::Timeout),
-            Self::Client | Self::ClientStalled | Self::Exhausted => None,
+            Self::Client | Self::ClientStalled | Self::Unfit(_) | Self::Exhausted => None,
         }
     }
 

@@ -108,14 +108,15 @@ pub fn start(scene: &Scene<'_>, request: &Template, to: ResourceName, in_flight:
 /// What the other pool gets; the body is still to come. Nothing in it keeps the original alive, whose body may never
 /// come to its end.
 fn template(request: &Template, from: &ResourceName) -> Template {
-    let Template { method, uri, headers, .. } = request;
+    let Template { method, uri, version, headers, id, .. } = request;
     let mut headers = headers.clone();
     headers.remove(EXPECT);
     // Names of resources are legal values.
     if let Ok(from) = HeaderValue::try_from(from.to_string()) {
         headers.insert(MIRRORED_FROM, from);
     }
-    Template { method: method.clone(), uri: uri.clone(), headers, body: None, began: Instant::now() }
+    let (method, uri) = (method.clone(), uri.clone());
+    Template { method, uri, version: *version, headers, body: None, id: *id, began: Instant::now() }
 }
 
 /// A copy of a request.

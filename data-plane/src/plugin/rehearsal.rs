@@ -8,7 +8,7 @@ mod lines;
 mod witness;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,8 +148,9 @@ impl Rehearsal {
     }
 
     fn template(&self) -> Template {
-        let Parts { method, uri, headers, .. } = self.request.clone();
-        Template { method, uri, headers, body: None, began: Instant::now() }
+        let Parts { method, uri, version, headers, .. } = self.request.clone();
+        let id = self.connection.worker.next_request();
+        Template { method, uri, version, headers, body: None, id, began: Instant::now() }
     }
 
     fn outcome(&self, server: Option<&Candidate>, halt: Option<&Halt>) -> Outcome {
@@ -186,7 +187,8 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
 }
 
 fn connection(worker: Rc<Worker>, client: SocketAddr, tls: bool) -> Rc<ClientConnection> {
-    let mut connection = ClientConnection::new(worker, 0, client);
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, if tls { 443 } else { 80 }));
+    let mut connection = ClientConnection::new(worker, 0, local, client);
     if let Some(connection) = Rc::get_mut(&mut connection) {
         connection.downstream = Downstream::new(client.ip(), tls);
     }

@@ -99,13 +99,12 @@ impl Visit {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-    use tokio::time::Instant;
+    use http::{HeaderName, HeaderValue};
     use weir_proto::model::FailurePolicy;
 
     use super::*;
-    use crate::plugin::Hooks;
     use crate::plugin::stats::PluginStats;
+    use crate::plugin::{Hooks, testing};
 
     #[derive(Debug)]
     struct Nothing(#[expect(dead_code, reason = "an address of its own")] u8);
@@ -128,8 +127,7 @@ mod tests {
     }
 
     fn visit() -> Visit {
-        let (method, uri, headers) = (Method::GET, Uri::from_static("/a?b"), HeaderMap::new());
-        Visit::new(Template { method, uri, headers, body: None, began: Instant::now() })
+        Visit::new(testing::request("/a?b", &[]))
     }
 
     fn add(name: &'static str) -> Change {

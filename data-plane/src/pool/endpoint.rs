@@ -7,13 +7,14 @@ use http::HeaderValue;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use weir_proto::model::{EndpointAddress, ResourceName};
+use weir_proto::model::{EndpointAddress, Protocol, ResourceName};
 
 use super::admission::{Gate, Held, Slots};
 use crate::balance::ewma::PeakEwma;
 use crate::health::Health;
 use crate::reason::Reason;
 use crate::stats::{Counter, Sharded};
+use crate::upstream::fastcgi::Application;
 
 /// Identifies an endpoint for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +57,8 @@ pub struct Endpoint {
     pub health: Mutex<Health>,
     /// When it came into a pool that had others, or last came up.
     pub came_up: Mutex<Option<Instant>>,
+    /// The application behind it, if it speaks FastCGI.
+    pub fastcgi: Option<Application>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
     retired: AtomicBool,
     /// Wall-clock time of the last change of state, in Unix milliseconds; for people only.
@@ -103,9 +106,23 @@ impl Endpoint {
             shards: Sharded::new(workers),
             health: Mutex::new(Health::default()),
             came_up: Mutex::new(None),
+            fastcgi: None,
             retired: AtomicBool::new(false),
             since_ms: AtomicI64::new(Timestamp::now().as_millisecond()),
         }
+    }
+
+    /// The same as one that speaks `protocol`, for as long as it is there.
+    #[must_use]
+    pub fn speaking(self, protocol: &Protocol) -> Self {
+        Self { fastcgi: Application::of(protocol, &self.address), ..self }
+    }
+
+    /// Whether an idle connection to it is to be closed, as it may be in the way of a request. One that is told so must
+    /// be closed.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.fastcgi.as_ref().is_some_and(|application| application.backlog.takes_one())
     }
 
     /// Says that the endpoint left its pool, or came back.

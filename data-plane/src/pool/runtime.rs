@@ -299,6 +299,7 @@ pub(crate) mod tests {
                 score: 0,
                 role: model::Role::default(),
                 capacity: 0,
+                protocol: Default::default(),
             };
             Target::new(Arc::new(backend), address)
         };
@@ -325,7 +326,8 @@ pub(crate) mod tests {
         let (transitions, events) = TransitionSink::new();
         let mut config = model::Pool::new("a/pool".parse().unwrap());
         change(&mut config);
-        let pool = PoolRuntime::new(Arc::new(config), Environment { clock, transitions, ..Environment::without_tasks(1) });
+        let pool =
+            PoolRuntime::new(Arc::new(config), Environment { clock, transitions, ..Environment::without_tasks(1) });
         pool.set_members(targets(&[1, 1, 1, 1]));
         Fixture { pool, events, _clock: tokio::spawn(task.run()) }
     }

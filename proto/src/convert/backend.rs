@@ -2,12 +2,13 @@
 
 use super::{at_most, unknown};
 use crate::model::backend::MAX_CAPACITY;
+use crate::model::fastcgi::Script;
 use crate::model::pool::MAX_WEIGHT;
-use crate::model::{Address, Backend, Invalid, ResourceName, Role};
+use crate::model::{Address, Backend, FastCgi, Invalid, Protocol, ResourceName, Role};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels, from_service, score, role, capacity } = msg;
+    let pb::Backend { pool, address, weight, enabled, labels, from_service, score, role, capacity, protocol } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
@@ -18,6 +19,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         score,
         role: decode_role(role)?,
         capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
+        protocol: protocol.map_or(Ok(Protocol::Http), decode_protocol)?,
     })
 }
 
@@ -39,6 +41,23 @@ fn encode_role(role: Role) -> pb::Role {
     }
 }
 
+fn decode_protocol(msg: pb::backend::Protocol) -> Result<Protocol, Invalid> {
+    let pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }) = msg;
+    let fastcgi = FastCgi::new(&document_root, &index, &script_filename).map_err(|e| e.under("fastcgi"))?;
+    Ok(Protocol::FastCgi(fastcgi))
+}
+
+fn encode_protocol(protocol: &Protocol) -> Option<pb::backend::Protocol> {
+    let Protocol::FastCgi(FastCgi { document_root, script }) = protocol else { return None };
+    let (index, script_filename) = match script {
+        Script::None => (String::new(), String::new()),
+        Script::ByPath { index } => (index.clone(), String::new()),
+        Script::Fixed(script) => (String::new(), script.clone()),
+    };
+    let document_root = document_root.clone().unwrap_or_default();
+    Some(pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }))
+}
+
 fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
     match (from_service, text) {
         (false, text) => Address::parse(text),
@@ -48,7 +67,7 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity } = backend;
+    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -62,5 +81,6 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         score: *score,
         role: encode_role(*role).into(),
         capacity: *capacity,
+        protocol: encode_protocol(protocol),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, ResourceName};
+use super::{Address, FastCgi, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Backend {
     pub role: Role,
     /// Most requests in flight to one of its endpoints from one proxy, at most [`MAX_CAPACITY`]; 0 = unlimited.
     pub capacity: u32,
+    /// What it speaks.
+    pub protocol: Protocol,
 }
 
 /// Largest capacity of a Backend.
@@ -55,4 +57,14 @@ impl Role {
             Self::Backup => "Backup",
         }
     }
+}
+
+/// What a Backend speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// FastCGI, in the role of a responder.
+    FastCgi(FastCgi),
 }
