@@ -30,8 +30,8 @@ mod it {
     mod nack;
     mod plugin_auth;
     mod plugin_builtin;
-    mod plugin_compress;
     mod plugin_command;
+    mod plugin_compress;
     mod plugin_examples;
     mod plugin_languages;
     mod plugin_lua;
