@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -21,7 +22,7 @@ struct Example {
     answering: &'static [&'static str],
 }
 
-const EXAMPLES: [Example; 3] = [
+const EXAMPLES: [Example; 4] = [
     Example {
         name: "demo",
         namespace: "demo",
@@ -43,15 +44,24 @@ const EXAMPLES: [Example; 3] = [
         path: "/index.php",
         answering: &["host4"],
     },
+    Example {
+        name: "x0-director",
+        namespace: "x0",
+        servers: &["app-1", "app-2", "app-standby", "app-backup", "warrior"],
+        path: "/warrior",
+        answering: &["warrior"],
+    },
 ];
+
+/// Examples whose servers are none of HTTP have tests of their own, and so have those of plugins.
+const ELSEWHERE: [&str; 2] = ["php", "plugins"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the test cluster: tests/run starts it"]
 async fn a_release_serves_every_example_is_upgraded_and_leaves_its_kinds_behind() {
-    // Those of plugins have tests of their own.
-    let of_plugins = repository().join("deploy/examples/plugins");
-    let folders = example_folders().into_iter().filter(|folder| !folder.starts_with(&of_plugins));
-    assert_eq!(folders.count(), EXAMPLES.len());
+    let elsewhere = ELSEWHERE.map(|name| repository().join("deploy/examples").join(name));
+    let is_here = |folder: &PathBuf| !elsewhere.iter().any(|other| folder.starts_with(other));
+    assert_eq!(example_folders().into_iter().filter(is_here).count(), EXAMPLES.len());
     let release = Release::install(&[]).await;
     let proxies = release.kubelet().service("weir-data-plane", "http").await;
     for example in EXAMPLES {
