@@ -111,10 +111,10 @@ async fn s4_kubectl_get_shows_what_is_up_and_what_is_in_force() {
     assert_eq!(pools[2][..5], ["web", "1/1", "Random", "7", "True"]);
     let backends = world.kubectl(&["get", "be", "-o", "wide"]).await;
     let backends = table(&backends);
-    assert_eq!(backends[0][..6], ["NAME", "POOL", "ADDRESS", "WEIGHT", "STATE", "AGE"]);
-    assert_eq!(backends[0][6..], ["ENDPOINTS", "PROXIES", "MESSAGE"]);
-    assert_eq!(backends[1][..5], ["web-1", "web", &address, "3", "Up"]);
-    assert_eq!(backends[1][6..], ["1/1", "1/1"]);
+    assert_eq!(backends[0][..7], ["NAME", "POOL", "ADDRESS", "WEIGHT", "ROLE", "STATE", "AGE"]);
+    assert_eq!(backends[0][7..], ["ENDPOINTS", "PROXIES", "MESSAGE"]);
+    assert_eq!(backends[1][..6], ["web-1", "web", &address, "3", "Active", "Up"]);
+    assert_eq!(backends[1][7..], ["1/1", "1/1"]);
     let both = world.kubectl(&["get", "weir"]).await;
     assert!(both.contains("pool.weir.dev/web ") && both.contains("backend.weir.dev/web-1 "), "{both}");
 
