@@ -33,6 +33,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        proxy_protocol: None,
     })
 }
 

@@ -17,15 +17,18 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
+use weir_proto::model::Protocol;
 
 use crate::drain::Drain;
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
+use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{Table, TableHandle};
+use crate::tcp::{self, Buffers};
 use crate::upstream::IdlePool;
 
 /// A table held by requests of one worker: counting its users touches no other worker's cache.
@@ -39,6 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
+    /// The listeners, in order.
+    pub listeners: Arc<[Served]>,
     /// The live table.
     pub table: TableHandle,
     /// Counters that belong to no pool.
@@ -60,6 +65,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Its idle upstream connections.
     pub idle: IdlePool,
+    /// What its connections of TCP move bytes by.
+    pub buffers: Buffers,
     /// What plugins keep on it.
     pub locals: Locals,
     /// Its randomness.
@@ -86,6 +93,7 @@ impl Worker {
         Rc::new(Self {
             id,
             idle: IdlePool::default(),
+            buffers: Buffers::default(),
             locals: Locals::default(),
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             clock: Arc::default(),
@@ -167,7 +175,11 @@ impl Worker {
             debug!(%error, "the client left before its connection was taken");
             return;
         }
-        spawn_local(downstream::run(stream, ClientConnection::new(self.clone(), listener, peer)));
+        let connection = ClientConnection::new(self.clone(), listener, peer);
+        match self.shared.listeners[listener].protocol {
+            Protocol::Http => spawn_local(downstream::run(stream, connection)),
+            Protocol::Tcp => spawn_local(tcp::serve(stream, connection)),
+        };
     }
 
     /// Takes a new connection into the list.

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_json::Value;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::{
-    Address, Backend, Balance, Endpoints, HashKey, Key, PathMatch, Pattern, Pool, ResourceName, RetryOn, Rule,
-    ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, BuiltIn, Endpoints, Files, HashKey, Key, PathMatch, Pattern, PluginRef, PluginUse, Pool,
+    Protocol, ProxyProtocol, ResourceName, RetryOn, Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -85,10 +86,28 @@ proptest! {
             enabled,
             labels: [("zone".to_owned(), label)].into(),
             score: i64::from(weight) - 300,
+            proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][usize::from(port % 3)],
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));
     }
+}
+
+#[test]
+fn a_pool_of_tcp_survives_the_wire_and_has_nothing_that_looks_at_requests() {
+    let decoded = |change: &dyn Fn(&mut Pool)| {
+        let mut pool = Pool { protocol: Protocol::Tcp, ..Pool::new(name("shop/redis")) };
+        change(&mut pool);
+        let decoded = decode(&Key::pool(pool.name.clone()), (&pool).into());
+        decoded.map(|decoded| assert_eq!(decoded, Decoded::Pool(Box::new(pool)))).map_err(|e| e.to_string())
+    };
+    assert_eq!(decoded(&|pool| pool.balance = Balance::Hash(HashKey::Address)), Ok(()));
+    let wrong = |field: &str| Err(format!("spec.{field}: does not go with protocol TCP"));
+    assert_eq!(decoded(&|pool| pool.rules = vec![Rule::default()]), wrong("match"));
+    let plugin = PluginUse { plugin: PluginRef::InPlace(BuiltIn::Random), param: Value::Null, files: Files::default() };
+    assert_eq!(decoded(&|pool| pool.plugins = vec![plugin.clone()]), wrong("plugins"));
+    let cookie = Balance::Hash(HashKey::Cookie("id".into()));
+    assert_eq!(decoded(&|pool| pool.balance = cookie.clone()), wrong("balance.hash.source"));
 }
 
 #[test]

@@ -8,10 +8,10 @@ use weir_proto::model::{self, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
-use super::checked;
+use super::{checked, protocol};
 use crate::api::pool::{
     BalanceMethod, BalanceSpec, ClientAbort, HashSource, HashSpec, HealthSpec, KeepaliveSpec, MatchRule,
-    PassiveHealthSpec, PathRule, PathType, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
+    PassiveHealthSpec, PathRule, PathType, Protocol, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
 use crate::status::InForce;
@@ -36,13 +36,14 @@ pub fn in_force(spec: &PoolSpec) -> InForce {
 /// # Errors
 /// Names the field that is wrong.
 pub fn pool(key: &Key, spec: &PoolSpec, plugins: Vec<pb::PluginUse>) -> Result<Body, Invalid> {
-    let message = message(key, spec.clone()).map_err(|e| e.under("spec"))?;
+    let message = protocol::check_pool(spec).and_then(|()| message(key, spec.clone())).map_err(|e| e.under("spec"))?;
     checked(key, Body::Pool(pb::Pool { plugins, ..message }))
 }
 
 fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
     let PoolSpec {
         enabled,
+        protocol,
         listeners,
         rules,
         priority,
@@ -76,7 +77,15 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         debug_headers: debug_headers.unwrap_or(default.debug_headers),
         plugins: Vec::new(),
         config: config.map(|config| Value::Object(config).to_string()).unwrap_or_default(),
+        protocol: protocol_message(protocol.unwrap_or_default()).into(),
     })
+}
+
+fn protocol_message(protocol: Protocol) -> pb::Protocol {
+    match protocol {
+        Protocol::Http => pb::Protocol::Http,
+        Protocol::Tcp => pb::Protocol::Tcp,
+    }
 }
 
 fn rule(rule: MatchRule) -> pb::Rule {

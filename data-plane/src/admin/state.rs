@@ -24,6 +24,7 @@ pub(super) struct PoolsState {
 pub(super) struct PoolState {
     name: String,
     enabled: bool,
+    protocol: &'static str,
     method: &'static str,
     priority: i32,
     /// An endpoint could be chosen now.
@@ -88,6 +89,7 @@ impl PoolState {
         Self {
             name: runtime.name.to_string(),
             enabled: config.enabled,
+            protocol: config.protocol.as_str(),
             method: config.balance.as_str(),
             priority: config.priority,
             up: !runtime.view.load().candidates.is_empty(),

@@ -175,6 +175,7 @@ mod tests {
             enabled: true,
             labels: BTreeMap::new(),
             score: 0,
+            proxy_protocol: None,
         })
     }
 

@@ -114,6 +114,7 @@ mod tests {
             enabled: true,
             labels: Default::default(),
             score: 0,
+            proxy_protocol: None,
         };
         Target::new(Arc::new(backend), address)
     }

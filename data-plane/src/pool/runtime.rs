@@ -215,6 +215,7 @@ pub(crate) mod tests {
                 enabled: true,
                 labels: Default::default(),
                 score: 0,
+                proxy_protocol: None,
             };
             Target::new(Arc::new(backend), address)
         };

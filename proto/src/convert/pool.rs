@@ -10,7 +10,7 @@ use crate::model::pool::MAX_WEIGHT;
 use crate::model::units::millis;
 use crate::model::{
     Balance, ClientAbort, HashKey, Health, HostPattern, Invalid, Keepalive, PassiveHealth, PathMatch, Pattern, Pool,
-    ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
+    Protocol, ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
 };
 use crate::pb;
 
@@ -31,12 +31,14 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         debug_headers,
         plugins,
         config,
+        protocol,
     } = msg;
-    Ok(Pool {
+    let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
         config: decode_config(&config)?,
         name,
         enabled,
+        protocol: decode_protocol(protocol)?,
         listeners,
         rules: list("match", r#match, decode_rule)?,
         priority,
@@ -49,13 +51,27 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         health: decode_health(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
-    })
+    };
+    check_protocol(&pool)?;
+    Ok(pool)
+}
+
+/// Refuses what a pool cannot do with bytes that it does not look at.
+fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
+    let by_request = matches!(&pool.balance, Balance::Hash(key) if *key != HashKey::Address);
+    let wrong =
+        [("match", !pool.rules.is_empty()), ("plugins", !pool.plugins.is_empty()), ("balance.hash.source", by_request)];
+    match wrong.into_iter().find(|(_, there)| *there && pool.protocol == Protocol::Tcp) {
+        Some((field, _)) => Err(Invalid::new(field, "does not go with protocol TCP")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn encode(pool: &Pool) -> pb::Pool {
     let Pool {
         name: _,
         enabled,
+        protocol,
         listeners,
         rules,
         priority,
@@ -91,6 +107,22 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         debug_headers: *debug_headers,
         plugins: plugins.iter().map(plugin::encode_use).collect(),
         config: if config.is_empty() { String::new() } else { Value::Object(config.clone()).to_string() },
+        protocol: encode_protocol(*protocol).into(),
+    }
+}
+
+fn decode_protocol(number: i32) -> Result<Protocol, Invalid> {
+    match pb::Protocol::try_from(number) {
+        Ok(pb::Protocol::Http) => Ok(Protocol::Http),
+        Ok(pb::Protocol::Tcp) => Ok(Protocol::Tcp),
+        Ok(pb::Protocol::Unspecified) | Err(_) => Err(unknown("protocol", number)),
+    }
+}
+
+fn encode_protocol(protocol: Protocol) -> pb::Protocol {
+    match protocol {
+        Protocol::Http => pb::Protocol::Http,
+        Protocol::Tcp => pb::Protocol::Tcp,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, ResourceName};
+use super::{Address, ProxyProtocol, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,4 +21,6 @@ pub struct Backend {
     pub labels: BTreeMap<String, String>,
     /// For plugins that go by scores.
     pub score: i64,
+    /// In a pool of TCP: how it is told who the client is, if it is told.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }

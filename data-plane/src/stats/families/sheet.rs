@@ -13,6 +13,8 @@ pub(super) enum Metric {
     UpstreamDuration,
     RequestsActive,
     ConnectionsActive,
+    TcpConnections,
+    TcpBytes,
     Dropped,
     Retries,
     BackendUp,
@@ -61,7 +63,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 26] = [
+const SPECS: [Spec; 28] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -72,6 +74,10 @@ const SPECS: [Spec; 26] = [
         "Requests in flight."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
+    counter(Metric::TcpConnections, "weir_tcp_connections_total", &["backend", "pool"],
+        "Connections of TCP that a backend took."),
+    counter(Metric::TcpBytes, "weir_tcp_bytes_total", &["backend", "direction", "pool"],
+        "Bytes of connections of TCP, to the backend (upstream) and to the client (downstream)."),
     counter(Metric::Dropped, "weir_dropped_total", &["pool", "reason"],
         "Requests that Weir answered itself as it could not serve them."),
     counter(Metric::Retries, "weir_retries_total", &["pool", "reason"],
