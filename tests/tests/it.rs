@@ -38,6 +38,7 @@ mod it {
     mod plugin_wasm;
     mod plugins;
     mod readme;
+    mod redis;
     mod replicas;
     mod repository;
     mod routing;
@@ -45,6 +46,8 @@ mod it {
     mod snapshot;
     mod state;
     mod stop;
+    mod tcp;
+    mod tcp_bytes;
     mod uploads;
     mod upstream;
 }
