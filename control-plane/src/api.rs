@@ -6,13 +6,14 @@
 pub mod backend;
 pub mod condition;
 mod fill;
+pub mod health;
 pub mod plugin;
 pub mod plugin_type;
 pub mod pool;
 mod schema;
 pub mod status;
 
-pub use backend::{Backend, BackendSpec};
+pub use backend::{Backend, BackendSpec, FastCgiSpec, Protocol};
 pub use fill::Fill;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt;

@@ -20,7 +20,7 @@ use weir_proto::model::{Invalid, Key, Kind, ResourceName};
 use weir_proto::pb::resource::Body;
 
 use crate::api::backend::ServiceRef;
-use crate::api::pool::Protocol;
+use crate::api::pool::PoolProtocol;
 use crate::api::{PluginSpec, PoolSpec};
 use crate::contents::{Contents, Wanted};
 use crate::finding::Finding;
@@ -191,7 +191,7 @@ impl Desired {
     /// Judges Pools, bases first; gives back those that came into force, went out of it, or turned to another protocol.
     fn settle_pools(&mut self, dirty: BTreeSet<Key>, outcome: &mut Outcome) -> BTreeSet<ResourceName> {
         let names: BTreeSet<ResourceName> = dirty.into_iter().map(|key| key.name).collect();
-        let was: BTreeMap<ResourceName, Option<Protocol>> =
+        let was: BTreeMap<ResourceName, Option<PoolProtocol>> =
             names.iter().map(|name| (name.clone(), self.protocol(name))).collect();
         let order = order::bases_first(&self.index, &names);
         for name in &order.straight {
@@ -210,7 +210,7 @@ impl Desired {
     }
 
     /// The protocol of a Pool that is in force.
-    fn protocol(&self, pool: &ResourceName) -> Option<Protocol> {
+    fn protocol(&self, pool: &ResourceName) -> Option<PoolProtocol> {
         self.pools.get(pool).map(|spec| spec.protocol.unwrap_or_default())
     }
 

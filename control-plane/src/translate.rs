@@ -6,6 +6,7 @@
 
 mod backend;
 mod endpoints;
+mod health;
 mod plugin;
 mod pool;
 mod protocol;

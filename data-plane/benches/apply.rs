@@ -8,13 +8,12 @@ use arc_swap::ArcSwap;
 use divan::Bencher;
 use weir_data_plane::discovery::apply::Applier;
 use weir_data_plane::discovery::report::Reports;
-use weir_data_plane::health::{HealthClock, TransitionSink};
 use weir_data_plane::listener::Served;
 use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
 use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
-use weir_proto::model::{HostPattern, PathMatch, Protocol, Rule};
+use weir_proto::model::{HostPattern, PathMatch, PoolProtocol, Rule};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
@@ -45,9 +44,8 @@ struct Proxy {
 impl Proxy {
     fn new(rules: Rules) -> Self {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
-        let transitions = TransitionSink::new().0;
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 4 };
-        let served = |name: &str| Served { name: name.to_owned(), protocol: Protocol::Http };
+        let environment = Environment::without_tasks(4);
+        let served = |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http };
         let listeners = Arc::new(["http", "https"].map(served));
         let applier = Applier::new(listeners, table.clone(), environment, Modules::default());
         let mut proxy = Self { applier, table, reports: Reports::default() };
@@ -102,6 +100,9 @@ fn backend(number: u32) -> pb::Resource {
         labels: Default::default(),
         score: 0,
         proxy_protocol: None,
+        role: model::Role::default(),
+        capacity: 0,
+        protocol: Default::default(),
     };
     resource(Key::backend(backend.name.clone()), (&backend).into())
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use divan::Bencher;
 use weir_data_plane::discovery::report::Reports;
-use weir_data_plane::health::{HealthClock, TransitionSink};
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::pool::{Pool, PoolRuntime, Target};
 use weir_data_plane::stats::ProcessStats;
@@ -33,6 +32,9 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        role: model::Role::default(),
+        capacity: 0,
+        protocol: Default::default(),
         proxy_protocol: None,
     })
 }
@@ -52,8 +54,7 @@ fn pool(number: usize, environment: &Environment) -> Arc<Pool> {
 }
 
 fn table() -> Table {
-    let transitions = TransitionSink::new().0;
-    let environment = Environment { clock: HealthClock::new().0, transitions, workers: WORKERS };
+    let environment = Environment::without_tasks(WORKERS);
     Table { pools: (0..POOLS).map(|number| pool(number, &environment)).collect(), ..Table::default() }
 }
 

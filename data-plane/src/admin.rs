@@ -128,7 +128,6 @@ mod tests {
     use weir_proto::model;
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{InFlight, Pool, PoolRuntime};
@@ -143,8 +142,7 @@ mod tests {
     }
 
     fn start() -> Fixture {
-        let transitions = TransitionSink::new().0;
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+        let environment = Environment::without_tasks(1);
         let config = Arc::new(model::Pool::new("shop/web".parse().unwrap()));
         let runtime = PoolRuntime::new(config.clone(), environment);
         runtime.set_members(targets(&[1, 3]));
@@ -222,12 +220,12 @@ mod tests {
         assert!(since.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{since}");
         state["backends"].as_array_mut().unwrap().remove(0);
         let expected = json!({
-            "name": "shop/web", "enabled": true, "protocol": "HTTP", "method": "RoundRobin", "priority": 0, "up": true,
-            "inFlight": {"current": 0, "max": 0, "total": 0},
+            "name": "shop/web", "enabled": true, "protocol": "HTTP", "method": "RoundRobin", "healthMode": null, "priority": 0, "up": true,
+            "inFlight": {"current": 0, "max": 0, "total": 0}, "queued": {"current": 0, "max": 0, "total": 0},
             "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
             "backends": [{
                 "name": "b001", "address": "127.0.0.1:1001", "state": "Up", "since": null, "reason": "",
-                "enabled": true, "weight": 3, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
+                "enabled": true, "role": "Active", "weight": 3, "score": 0, "capacity": 0, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
                 "inFlight": {"current": 1, "max": 1, "total": 1},
             }],
         });

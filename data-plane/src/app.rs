@@ -21,7 +21,8 @@ use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
 use crate::health::clock::HealthClockTask;
-use crate::health::{HealthClock, TransitionSink};
+use crate::health::probers::ProbersTask;
+use crate::health::{HealthClock, Probers, TransitionSink};
 use crate::listener::numbers::ConnectionNumbers;
 use crate::listener::{Listener, Served};
 use crate::pool::runtime::Environment;
@@ -68,6 +69,7 @@ pub struct Bound {
     pub admin: SocketAddr,
     sockets: Vec<Listener>,
     control: ControlThread,
+    probers: ProbersTask,
     shared: Arc<Shared>,
     log: Option<LogWriter>,
     readiness: Readiness,
@@ -109,7 +111,8 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         .map_err(|cause| Error::Bind { flag: format!("--admin {}", config.admin), cause })?;
     let (clock, clock_task) = HealthClock::new();
     let (transitions, transitions_seen) = TransitionSink::new();
-    let environment = Environment { clock, transitions, workers };
+    let (probers, probers_task) = Probers::new(rand::random());
+    let environment = Environment { clock, probers, transitions, workers };
     let context = discovery::Context {
         listeners: served.clone(),
         table: table.clone(),
@@ -126,6 +129,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         admin: admin.address(),
         sockets,
         control: ControlThread { discovery, clock: clock_task, admin },
+        probers: probers_task,
         shared: Arc::new(Shared { listeners: served, table, stats, log, numbers, drain: Drain::default() }),
         log: writer,
         readiness,
@@ -163,16 +167,18 @@ impl Bound {
     /// # Errors
     /// If a thread cannot be started or ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { listeners, admin, sockets, control, shared, log, readiness, leaving, workers } = self;
+        let Self { listeners, admin, sockets, control, probers, shared, log, readiness, leaving, workers } = self;
         info!(?listeners, %admin, workers, "data plane listens");
         let stop_control = CancellationToken::new();
         let stopped = stop_control.clone();
         let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
+        let mut probers_ended = pin!(Thread::start("weir-probers", move || probers_thread(probers))?.ended());
         let mut serving = start_workers(sockets, &shared, workers)?;
         let result = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Some(ended) = serving.join_next() => Err(Error::Ended(ended.unwrap_or_default())),
             name = &mut control_ended => Err(Error::Ended(name)),
+            name = &mut probers_ended => Err(Error::Ended(name)),
         };
         // To the end: a proxy that has left must not look ready in its last moment.
         let _draining = readiness.block("draining");
@@ -250,6 +256,13 @@ fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usiz
 fn worker_runtime() -> Option<runtime::LocalRuntime> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.inspect_err(|error| warn!(%error, "a worker cannot start")).ok()
+}
+
+fn probers_thread(probers: ProbersTask) {
+    match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(probers.run()),
+        Err(error) => warn!(%error, "the probers' thread cannot start"),
+    }
 }
 
 fn control_thread(control: ControlThread, stop: CancellationToken) {

@@ -5,6 +5,8 @@ pub mod ewma;
 pub mod first_alive;
 pub mod hash;
 pub mod least_connections;
+pub mod least_load;
+pub mod lowest;
 pub mod random;
 pub mod rotate;
 pub mod round_robin;
@@ -17,7 +19,7 @@ use weir_proto::model::Balance;
 use crate::pool::{Candidate, EndpointId};
 
 /// Endpoints that a request has tried. Seldom more than one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tried(SmallVec<[EndpointId; 4]>);
 
 impl Tried {
@@ -29,7 +31,18 @@ impl Tried {
     /// Whether the endpoint of `candidate` was tried.
     #[must_use]
     pub fn has(&self, candidate: &Candidate) -> bool {
-        self.0.contains(&candidate.endpoint.id)
+        self.contains(candidate.endpoint.id)
+    }
+
+    /// Whether this endpoint was tried.
+    #[must_use]
+    pub fn contains(&self, id: EndpointId) -> bool {
+        self.0.contains(&id)
+    }
+
+    /// The endpoints.
+    pub fn iter(&self) -> impl Iterator<Item = EndpointId> {
+        self.0.iter().copied()
     }
 
     /// Whether nothing was tried.
@@ -54,6 +67,13 @@ pub struct Choice<'a> {
     pub rng: &'a mut SmallRng,
 }
 
+impl Choice<'_> {
+    /// The same for another look.
+    pub fn again(&mut self) -> Choice<'_> {
+        Choice { rng: self.rng, ..*self }
+    }
+}
+
 /// A method, prepared for the candidates of one view.
 #[derive(Debug)]
 pub enum Picker {
@@ -63,6 +83,8 @@ pub enum Picker {
     Random(random::Shares),
     /// Fewest in flight per weight.
     LeastConnections,
+    /// Most free capacity.
+    LeastLoad,
     /// Better of two by requests in flight.
     PowerOfTwo(random::Shares),
     /// Better of two by latency and load.
@@ -85,9 +107,11 @@ impl Picker {
             Balance::RoundRobin => Self::RoundRobin(round_robin::Schedule::new(candidates.iter().map(|c| c.weight))),
             Balance::Random => Self::Random(shares()),
             Balance::LeastConnections => Self::LeastConnections,
+            Balance::LeastLoad => Self::LeastLoad,
             Balance::PowerOfTwo => Self::PowerOfTwo(shares()),
             Balance::PeakEwma => Self::PeakEwma(shares()),
-            Balance::FirstAlive => Self::FirstAlive,
+            // Who is full is no candidate, so that the first candidate is the first with room.
+            Balance::FirstAlive | Balance::Fill => Self::FirstAlive,
             Balance::Rotate => Self::Rotate(rotate::Places::new(places)),
             Balance::Hash(_) => Self::Hash(hash::Rendezvous::new(candidates)),
         }
@@ -99,6 +123,7 @@ impl Picker {
             Self::RoundRobin(schedule) => schedule.pick(candidates, choice),
             Self::Random(shares) => shares.pick(candidates, choice),
             Self::LeastConnections => least_connections::pick(candidates, choice),
+            Self::LeastLoad => least_load::pick(candidates, choice),
             Self::PowerOfTwo(shares) => shares.better_of_two(candidates, choice, least_connections::load),
             Self::PeakEwma(shares) => shares.better_of_two(candidates, choice, ewma::cost),
             Self::FirstAlive => first_alive::from(0, candidates, choice.tried),
@@ -121,7 +146,7 @@ pub(crate) mod tests {
     /// Candidates `b000`, `b001`, ... of these weights.
     pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
         let of = |Target { origin, address }| Candidate {
-            endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1)),
+            endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1, Arc::default())),
             weight: origin.backend.weight,
             origin,
         };
@@ -161,11 +186,13 @@ pub(crate) mod tests {
         Picker::new(method, candidates, &places)
     }
 
-    fn every_method() -> Vec<Balance> {
+    pub(crate) fn every_method() -> Vec<Balance> {
         vec![
             Balance::RoundRobin,
             Balance::Random,
             Balance::LeastConnections,
+            Balance::LeastLoad,
+            Balance::Fill,
             Balance::PowerOfTwo,
             Balance::PeakEwma,
             Balance::FirstAlive,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use http::Uri;
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 use weir_proto::model::units::parse_duration;
 
 use crate::stats::access_log::Target;
@@ -87,7 +87,7 @@ pub struct Listen {
     /// Where it listens.
     pub address: SocketAddr,
     /// What clients speak.
-    pub protocol: Protocol,
+    pub protocol: PoolProtocol,
 }
 
 /// Valid settings.
@@ -199,8 +199,8 @@ impl FromStr for Listen {
             return Err(wrong("the name must be of letters, digits, - and _"));
         }
         let (address, protocol) = match rest.split_once(',') {
-            None => (rest, Protocol::Http),
-            Some((address, "tcp")) => (address, Protocol::Tcp),
+            None => (rest, PoolProtocol::Http),
+            Some((address, "tcp")) => (address, PoolProtocol::Tcp),
             Some((_, other)) => return Err(wrong(&format!("{other:?} is no protocol of a listener"))),
         };
         let address = address.parse().map_err(|_| wrong(&format!("{address:?} is no IP address and port")))?;
@@ -212,8 +212,8 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.address)?;
         match self.protocol {
-            Protocol::Http => Ok(()),
-            Protocol::Tcp => f.write_str(",tcp"),
+            PoolProtocol::Http => Ok(()),
+            PoolProtocol::Tcp => f.write_str(",tcp"),
         }
     }
 }
@@ -258,8 +258,8 @@ mod tests {
         let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp"];
         let config = parse(&["--listen", texts[0], "--listen", texts[1]]).unwrap();
         assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), texts);
-        let protocols: Vec<Protocol> = config.listeners.iter().map(|listen| listen.protocol).collect();
-        assert_eq!(protocols, [Protocol::Http, Protocol::Tcp]);
+        let protocols: Vec<PoolProtocol> = config.listeners.iter().map(|listen| listen.protocol).collect();
+        assert_eq!(protocols, [PoolProtocol::Http, PoolProtocol::Tcp]);
         let error = parse(&["--listen", "a=127.0.0.1:1", "--listen", "a=127.0.0.1:2"]).unwrap_err();
         assert!(error.contains("\"a\" twice"), "{error}");
     }

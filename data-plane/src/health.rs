@@ -3,6 +3,12 @@
 pub mod clock;
 pub mod event;
 pub mod outlier;
+pub mod probe;
+mod probed;
+pub mod probers;
+pub mod state;
 
 pub use clock::HealthClock;
 pub use event::{Transition, TransitionSink};
+pub use probers::Probers;
+pub use state::{Health, Verdict};

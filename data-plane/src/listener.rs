@@ -8,7 +8,7 @@ use std::iter;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 
 /// Connections the kernel holds until a worker accepts them.
 const BACKLOG: i32 = 4096;
@@ -19,7 +19,7 @@ pub struct Served {
     /// Its name in `--listen` and in `spec.listeners`.
     pub name: String,
     /// What clients speak.
-    pub protocol: Protocol,
+    pub protocol: PoolProtocol,
 }
 
 /// A named listener and its sockets, one per worker.

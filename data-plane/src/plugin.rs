@@ -39,7 +39,7 @@ pub mod wasm;
 pub mod testing;
 
 pub use candidates::Candidates;
-pub use chain::Chain;
+pub use chain::{Chain, Pending};
 pub use change::Change;
 pub use failure::{Cause, Failure};
 pub use finish::{Finish, Outcome};

@@ -1,11 +1,17 @@
 //! A pool on a proxy: its configuration, which is swapped, and its run-time state, which survives.
 
+pub mod admission;
 pub mod budget;
 pub mod endpoint;
 pub mod member;
 pub mod members;
+pub mod queue;
 pub mod runtime;
+#[cfg(test)]
+mod simulation;
 pub mod status;
+mod sync;
+pub mod tier;
 pub mod totals;
 pub mod view;
 
@@ -15,7 +21,9 @@ use weir_proto::model;
 
 pub use endpoint::{Endpoint, EndpointId, InFlight};
 pub use member::{Member, Origin, Target};
+pub use queue::Queue;
 pub use runtime::PoolRuntime;
+pub use tier::Tier;
 pub use view::{Candidate, View};
 
 use crate::plugin::Chain;

@@ -27,11 +27,15 @@ pub enum Reason {
     BadRequest,
     /// A plugin answered it, or failed.
     Plugin,
+    /// Every backend was full, and the queue too.
+    QueueFull,
+    /// It waited too long in the queue.
+    QueueTimeout,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -43,6 +47,8 @@ impl Reason {
         Self::ClientAbort,
         Self::BadRequest,
         Self::Plugin,
+        Self::QueueFull,
+        Self::QueueTimeout,
     ];
 
     /// The word.
@@ -60,6 +66,8 @@ impl Reason {
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
             Self::Plugin => "plugin",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
         }
     }
 }

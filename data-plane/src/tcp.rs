@@ -4,6 +4,7 @@
 //! byte.
 
 pub mod buffers;
+mod choose;
 pub mod direction;
 pub mod pace;
 pub mod proxy_protocol;

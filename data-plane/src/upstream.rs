@@ -1,10 +1,13 @@
 //! Connections to backends, per worker: made, reused, given up.
 
 pub mod connect;
+pub mod fastcgi;
 pub mod halves;
 pub mod idle;
+pub mod incoming;
 pub mod io;
 pub mod stream;
 
-pub use connect::{ConnectError, Connection, connect};
+pub use connect::{ConnectError, Connection, Link, connect};
 pub use idle::IdlePool;
+pub use incoming::{Incoming, IncomingError};

@@ -1,7 +1,7 @@
 //! One worker: a thread with a runtime of its own, its own sockets on each listener, its own idle
 //! upstream connections and its own view of the table. Workers share nothing but atomics.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -14,14 +14,15 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 
 use crate::drain::Drain;
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
+use crate::http::request_id::RequestId;
 use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
@@ -30,6 +31,7 @@ use crate::stats::access_log::AccessLog;
 use crate::table::{Table, TableHandle};
 use crate::tcp::{self, Buffers};
 use crate::upstream::IdlePool;
+use crate::upstream::fastcgi::backlog;
 
 /// A table held by requests of one worker: counting its users touches no other worker's cache.
 pub type TableRef = Rc<Arc<Table>>;
@@ -74,6 +76,7 @@ pub struct Worker {
     /// Seconds since it began, moved by its sweep.
     pub clock: Arc<AtomicU32>,
     tables: RefCell<Tables>,
+    requests: Cell<u64>,
     connections: RefCell<Vec<Rc<Handle>>>,
     last_closed: Notify,
 }
@@ -98,6 +101,7 @@ impl Worker {
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             clock: Arc::default(),
             tables: RefCell::new(Tables { cache, current }),
+            requests: Cell::new(0),
             connections: RefCell::default(),
             last_closed: Notify::new(),
             shared,
@@ -114,6 +118,12 @@ impl Worker {
         current.clone()
     }
 
+    /// Names the next request.
+    pub fn next_request(&self) -> RequestId {
+        self.requests.update(|number| number + 1);
+        RequestId { worker: self.id, number: self.requests.get() }
+    }
+
     /// Serves these sockets, one per listener, until the proxy closes and nothing of any connection is left.
     ///
     /// # Errors
@@ -124,7 +134,7 @@ impl Worker {
             let socket = tokio::net::TcpListener::from_std(socket)?;
             accepting.push(spawn_local(self.clone().accept(listener, socket)));
         }
-        let sweeping = spawn_local(self.clone().sweep());
+        let sweeping = [spawn_local(self.clone().sweep()), spawn_local(self.clone().make_room())];
         for accepting in accepting {
             // Ends when the proxy closes. A panic in it ends the worker, and with it the process.
             accepting.await.map_err(io::Error::other)?;
@@ -135,7 +145,7 @@ impl Worker {
             // What still runs is dropped with this thread's runtime.
             () = self.shared.drain.aborting() => {}
         }
-        sweeping.abort();
+        sweeping.iter().for_each(JoinHandle::abort);
         Ok(())
     }
 
@@ -171,15 +181,16 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, listener: usize, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "the client left before its connection was taken");
-            return;
+        match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+            Ok(local) => {
+                let connection = ClientConnection::new(self.clone(), listener, local, peer);
+                match self.shared.listeners[listener].protocol {
+                    PoolProtocol::Http => spawn_local(downstream::run(stream, connection)),
+                    PoolProtocol::Tcp => spawn_local(tcp::serve(stream, connection)),
+                };
+            }
+            Err(error) => debug!(%error, "the client left before its connection was taken"),
         }
-        let connection = ClientConnection::new(self.clone(), listener, peer);
-        match self.shared.listeners[listener].protocol {
-            Protocol::Http => spawn_local(downstream::run(stream, connection)),
-            Protocol::Tcp => spawn_local(tcp::serve(stream, connection)),
-        };
     }
 
     /// Takes a new connection into the list.
@@ -205,6 +216,15 @@ impl Worker {
     fn abort_silent_connections(&self) {
         let connections = self.connections.borrow();
         connections.iter().filter(|c| c.activity.is_overdue()).for_each(|c| c.tell(Order::Abort));
+    }
+
+    /// Closes idle connections that are in the way of a request; see [`backlog`].
+    async fn make_room(self: Rc<Self>) {
+        loop {
+            let wanted = backlog::room_wanted();
+            self.idle.make_room();
+            wanted.await;
+        }
     }
 
     async fn sweep(self: Rc<Self>) {

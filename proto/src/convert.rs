@@ -5,6 +5,7 @@
 
 mod backend;
 mod endpoints;
+mod health;
 mod plugin;
 mod pool;
 

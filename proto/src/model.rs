@@ -7,6 +7,7 @@ pub mod address;
 pub mod backend;
 pub mod balance;
 pub mod endpoints;
+pub mod fastcgi;
 pub mod health;
 pub mod matcher;
 pub mod name;
@@ -17,10 +18,11 @@ pub mod protocol;
 pub mod units;
 
 pub use address::{Address, EndpointAddress, UnixName};
-pub use backend::Backend;
+pub use backend::{Backend, Protocol, Role};
 pub use balance::{Balance, HashKey};
 pub use endpoints::{Endpoints, ServiceEndpoint};
-pub use health::{Health, PassiveHealth};
+pub use fastcgi::FastCgi;
+pub use health::{ActiveHealth, GrpcProbe, Health, HealthMode, HttpProbe, PassiveHealth, Probe};
 pub use matcher::{HostPattern, PathMatch, Rule, ValueMatch, ValueTest};
 pub use name::{BadName, Key, Kind, ResourceName};
 pub use pattern::Pattern;
@@ -28,8 +30,8 @@ pub use plugin::{
     BuiltIn, Code, FailurePolicy, Files, Lua, Param, Plugin, PluginRef, PluginUse, Reference, Wasm, WasmInstance,
     WasmSource,
 };
-pub use pool::{ClientAbort, Keepalive, Pool, Retry, RetryOn, StatusMask, Timeouts};
-pub use protocol::{Protocol, ProxyProtocol};
+pub use pool::{ClientAbort, Keepalive, Pool, Queue, Retry, RetryOn, StatusMask, Timeouts};
+pub use protocol::{PoolProtocol, ProxyProtocol};
 
 /// A field whose value is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::Value;
 use weir_proto::convert::{Decoded, decode};
+use weir_proto::model::plugin::param::Carrier;
 use weir_proto::model::{
-    Address, Backend, Balance, BuiltIn, Endpoints, Files, HashKey, Key, PathMatch, Pattern, PluginRef, PluginUse, Pool,
-    Protocol, ProxyProtocol, ResourceName, RetryOn, Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, BuiltIn, Endpoints, FastCgi, Files, HashKey, Key, PathMatch, Pattern, PluginRef,
+    PluginUse, Pool, PoolProtocol, Protocol, ProxyProtocol, Queue, ResourceName, RetryOn, Role, Rule, ServiceEndpoint,
+    StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -49,6 +51,7 @@ prop_compose! {
         priority in any::<i32>(),
         weight in 0..=65_535_u32,
         ms in any::<u32>(),
+        limit in 0..=1_000_000_u32,
         percent in 0..=100_u8,
     ) -> Pool {
         let mut pool = Pool::new(name("shop/web"));
@@ -63,8 +66,23 @@ prop_compose! {
         pool.retry.statuses = vec![StatusMask::parse("50x").unwrap()];
         pool.retry.methods = vec!["POST".into()];
         pool.health.panic_threshold = percent;
+        pool.health.slow_start = Duration::from_millis(ms.into());
+        pool.queue = Queue {
+            limit,
+            timeout: Duration::from_millis(ms.into()),
+            expired_status: 400 + u16::from(percent),
+            when_unavailable: enabled,
+        };
+        pool.direct = Some(if enabled { Carrier::cookie("X-Backend") } else { Carrier::header("x-backend") }.unwrap());
         pool
     }
+}
+
+fn protocols() -> impl Strategy<Value = Protocol> {
+    let fastcgi = |(root, index, script): (&str, &str, &str)| FastCgi::new(root, index, script).unwrap();
+    let fastcgi = [("", "", ""), ("/srv", "", ""), ("/srv", "app.py", ""), ("/srv", "", "/a.php"), ("", "", "/a.php")]
+        .map(|texts| Protocol::FastCgi(fastcgi(texts)));
+    prop::sample::select([vec![Protocol::Http], fastcgi.to_vec()].concat())
 }
 
 proptest! {
@@ -77,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}") {
+    fn every_backend_survives_the_wire(port in 1..=u16::MAX, weight in 0..=65_535_u32, enabled: bool, label in ".{0,9}", protocol in protocols()) {
         let backend = Backend {
             name: name("shop/web-1"),
             pool: name("shop/web"),
@@ -86,6 +104,9 @@ proptest! {
             enabled,
             labels: [("zone".to_owned(), label)].into(),
             score: i64::from(weight) - 300,
+            role: Role::ALL[usize::from(port) % 3],
+            capacity: weight,
+            protocol,
             proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][usize::from(port % 3)],
         };
         let key = Key::backend(backend.name.clone());
@@ -96,7 +117,7 @@ proptest! {
 #[test]
 fn a_pool_of_tcp_survives_the_wire_and_has_nothing_that_looks_at_requests() {
     let decoded = |change: &dyn Fn(&mut Pool)| {
-        let mut pool = Pool { protocol: Protocol::Tcp, ..Pool::new(name("shop/redis")) };
+        let mut pool = Pool { protocol: PoolProtocol::Tcp, ..Pool::new(name("shop/redis")) };
         change(&mut pool);
         let decoded = decode(&Key::pool(pool.name.clone()), (&pool).into());
         decoded.map(|decoded| assert_eq!(decoded, Decoded::Pool(Box::new(pool)))).map_err(|e| e.to_string())
@@ -115,7 +136,8 @@ fn u1_a_backend_of_a_service_has_no_address_of_its_own() {
     let key = Key::backend(name("shop/web-1"));
     let body = |address: &str| {
         let (pool, address) = ("web".to_owned(), address.to_owned());
-        pb::resource::Body::Backend(pb::Backend { pool, address, from_service: true, ..Default::default() })
+        let role = pb::Role::Active.into();
+        pb::resource::Body::Backend(pb::Backend { pool, address, from_service: true, role, ..Default::default() })
     };
     let Decoded::Backend(backend) = decode(&key, body("")).unwrap() else { unreachable!() };
     assert_eq!(backend.address, Address::Service);
@@ -186,6 +208,10 @@ fn s4_each_error_names_the_field_as_users_write_it() {
     };
     assert!(refused(&|p| p.r#match = vec![rule("a"), rule("(")]).starts_with("spec.match[1].path.value: "));
     assert!(refused(&|p| p.weight = 70_000).starts_with("spec.weight: 70000 is more than 65535"));
+    assert!(refused(&|p| p.queue.as_mut().unwrap().limit = 1_000_001).starts_with("spec.queue.limit: "));
+    assert!(refused(&|p| p.queue.as_mut().unwrap().expired_status = 200).starts_with("spec.queue.expiredStatus: "));
+    let cookie = pb::Direct { carrier: Some(pb::direct::Carrier::Cookie("a b".into())) };
+    assert!(refused(&|p| p.direct = Some(cookie.clone())).starts_with("spec.direct.cookie: "));
     assert!(refused(&|p| p.balance = None).starts_with("spec.balance: is missing"));
     assert!(refused(&|p| p.retry.as_mut().unwrap().causes = vec![9]).starts_with("spec.retry.causes[0]: "));
     assert!(

@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod active_health;
+    mod admission;
     mod bad_requests;
     mod bad_resources;
     mod balance;
@@ -12,8 +14,10 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod directed;
     mod examples;
     mod failover;
+    mod fastcgi;
     mod harness;
     mod headers;
     mod health;
@@ -26,10 +30,11 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod php;
     mod plugin_auth;
     mod plugin_builtin;
-    mod plugin_compress;
     mod plugin_command;
+    mod plugin_compress;
     mod plugin_examples;
     mod plugin_languages;
     mod plugin_lua;
@@ -41,6 +46,7 @@ mod it {
     mod redis;
     mod replicas;
     mod repository;
+    mod roles;
     mod routing;
     mod service;
     mod snapshot;

@@ -4,13 +4,14 @@
 #![expect(clippy::duplicated_attributes, reason = "printer columns of equal type are no duplicates")]
 
 use kube::{CustomResource, KubeSchema};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Fill;
+use super::health::HealthSpec;
 use super::plugin_type::BuiltInType;
-use super::schema::{any, duration, free_map, size, text};
+use super::schema::{any, duration, free_map, size, statuses};
 use super::status::PoolStatus;
 
 /// Match rules and policy for a named set of backends.
@@ -50,7 +51,7 @@ pub struct PoolSpec {
     pub enabled: Option<bool>,
     /// What clients and backends speak: HTTP, or TCP, whose bytes pass as they come. Default: HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<PoolProtocol>,
     /// Names of listeners. Default: every listener of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
@@ -77,12 +78,18 @@ pub struct PoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub plugins: Option<Vec<PluginUse>>,
+    /// Where a request may name the backend that it goes to, whatever its capacity and weight. Inherited as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<DirectSpec>,
     /// Limits in time; 0s = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<TimeoutsSpec>,
     /// What is tried again, and how often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
+    /// Requests that wait because every backend has as many as its capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSpec>,
     /// Value of Retry-After on each 503 and 504 that the proxy makes; 0s = none. Default: 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
@@ -117,8 +124,10 @@ impl Fill for PoolSpec {
             inherit: _, // names a relation of this pool, and is no setting
             balance,
             plugins,
+            direct,
             timeouts,
             retry,
+            queue,
             retry_after,
             keepalive,
             health,
@@ -134,8 +143,10 @@ impl Fill for PoolSpec {
         weight.fill(&base.weight);
         balance.fill(&base.balance);
         plugins.fill(&base.plugins);
+        direct.fill(&base.direct);
         timeouts.fill(&base.timeouts);
         retry.fill(&base.retry);
+        queue.fill(&base.queue);
         retry_after.fill(&base.retry_after);
         keepalive.fill(&base.keepalive);
         health.fill(&base.health);
@@ -148,7 +159,7 @@ impl Fill for PoolSpec {
 /// What clients and backends speak: HTTP, or TCP, whose bytes pass as they come. Default: HTTP.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Protocol {
+pub enum PoolProtocol {
     /// Requests are looked at.
     #[default]
     Http,
@@ -156,7 +167,7 @@ pub enum Protocol {
     Tcp,
 }
 
-impl Fill for Protocol {}
+impl Fill for PoolProtocol {}
 
 /// All conditions of a rule must hold.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -275,10 +286,10 @@ impl Fill for BalanceSpec {
 }
 
 /// How a backend is chosen: RoundRobin: in turn, by weight, spread out; Random: by chance and weight;
-/// LeastConnections: fewest requests in flight per weight; PowerOfTwo: the less busy of two taken by
-/// chance; PeakEwma: the lower latency times load of two taken by chance; FirstAlive: always from the
-/// first; Rotate: starts at the number of the client's connection; Hash: the same key goes to the same
-/// backend. Default: RoundRobin.
+/// LeastConnections: fewest requests in flight per weight; LeastLoad: most free capacity; PowerOfTwo: the less busy
+/// of two taken by chance; PeakEwma: the lower latency times load of two taken by chance; FirstAlive: always from the
+/// first; Fill: the first with room; Rotate: starts at the number of the client's connection; Hash: the same key goes
+/// to the same backend. Default: RoundRobin.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BalanceMethod {
     /// In turn, by weight, spread out.
@@ -288,12 +299,16 @@ pub enum BalanceMethod {
     Random,
     /// Fewest requests in flight per weight.
     LeastConnections,
+    /// Most free capacity.
+    LeastLoad,
     /// The less busy of two taken by chance.
     PowerOfTwo,
     /// The lower latency times load of two taken by chance.
     PeakEwma,
     /// Always from the first.
     FirstAlive,
+    /// The first with room.
+    Fill,
     /// Starts at the number of the client's connection.
     Rotate,
     /// The same key goes to the same backend.
@@ -354,6 +369,26 @@ pub struct PluginUse {
     #[schemars(schema_with = "any")]
     pub param: Option<Value>,
 }
+
+/// Where a request may name the backend that it goes to. An empty value names none.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.cookie) || has(self.header)").message("one of cookie and header must be there"),
+    validation = Rule::new("!has(self.cookie) || !has(self.header)").field_path(".header").message("does not go with cookie: write one of them")
+)]
+pub struct DirectSpec {
+    /// Name of a cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub cookie: Option<String>,
+    /// Instead of a cookie: name of a header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub header: Option<String>,
+}
+
+impl Fill for DirectSpec {}
 
 /// Limits in time; 0s = none.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -451,6 +486,38 @@ pub enum RetryCause {
     Timeout,
 }
 
+/// Requests that wait because every backend has as many as its capacity.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueueSpec {
+    /// How many may wait on one proxy; those that come then go to the next Pool of the chain, or are answered 503.
+    /// Default: 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub limit: Option<u32>,
+    /// How long; 0s = without a limit. Default: 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration")]
+    pub timeout: Option<String>,
+    /// Status of the answer when the time is over. Default: 504.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599))]
+    pub expired_status: Option<u32>,
+    /// Whether requests wait, too, while no backend of the chain is up. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_unavailable: Option<bool>,
+}
+
+impl Fill for QueueSpec {
+    fn fill(&mut self, base: &Self) {
+        let Self { limit, timeout, expired_status, when_unavailable } = self;
+        limit.fill(&base.limit);
+        timeout.fill(&base.timeout);
+        expired_status.fill(&base.expired_status);
+        when_unavailable.fill(&base.when_unavailable);
+    }
+}
+
 /// Idle upstream connections.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -473,54 +540,6 @@ impl Fill for KeepaliveSpec {
     }
 }
 
-/// How backends are judged.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HealthSpec {
-    /// By failures seen in traffic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passive: Option<PassiveHealthSpec>,
-    /// Below this percentage of endpoints up, balance over all of them; 0 = never. Default: 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub panic_threshold: Option<u32>,
-}
-
-impl Fill for HealthSpec {
-    fn fill(&mut self, base: &Self) {
-        let Self { passive, panic_threshold } = self;
-        passive.fill(&base.passive);
-        panic_threshold.fill(&base.panic_threshold);
-    }
-}
-
-/// Which failures seen in traffic take an endpoint out, and for how long.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PassiveHealthSpec {
-    /// Failures that take an endpoint out; 0 = never. Default: 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub max_fails: Option<u32>,
-    /// Longest time between two failures that add up, and the time an endpoint stays out. Default: 60s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration")]
-    pub fail_timeout: Option<String>,
-    /// Response statuses that count as failures, as masks: 502, 50x, 5xx. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "statuses")]
-    pub statuses: Option<Vec<String>>,
-}
-
-impl Fill for PassiveHealthSpec {
-    fn fill(&mut self, base: &Self) {
-        let Self { max_fails, fail_timeout, statuses } = self;
-        max_fails.fill(&base.max_fails);
-        fail_timeout.fill(&base.fail_timeout);
-        statuses.fill(&base.statuses);
-    }
-}
-
 /// What becomes of the upstream request when the client leaves: Close cancels it, Ignore lets it go on to
 /// its end. Default: Close.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
@@ -532,8 +551,3 @@ pub enum ClientAbort {
 }
 
 impl Fill for ClientAbort {}
-
-fn statuses(_: &mut SchemaGenerator) -> Schema {
-    let mask = text(16, "self.matches('^[1-5][0-9xX][0-9xX]$')", "must be a status mask such as 502, 50x or 5xx");
-    json_schema!({"type": "array", "maxItems": 64, "items": mask})
-}

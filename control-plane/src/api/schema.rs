@@ -85,6 +85,12 @@ pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     text(20, "self.matches('^[0-9]+(Ki|Mi|Gi)?$')", "must be a size such as 512, 64Ki, 1Mi or 1Gi")
 }
 
+/// Masks of statuses.
+pub(super) fn statuses(_: &mut SchemaGenerator) -> Schema {
+    let mask = text(16, "self.matches('^[1-5][0-9xX][0-9xX]$')", "must be a status mask such as 502, 50x or 5xx");
+    json_schema!({"type": "array", "maxItems": 64, "items": mask})
+}
+
 /// Any JSON.
 pub(super) fn any(_: &mut SchemaGenerator) -> Schema {
     json_schema!({(ANYTHING): true})

@@ -14,6 +14,8 @@ pub enum EndpointState {
     Up,
     /// It is out for a time, after failures.
     Ejected,
+    /// Probes fail, or have not passed yet.
+    Down,
     /// It is taken out by hand.
     Disabled,
     /// It is deleted and finishes its requests.
@@ -22,9 +24,9 @@ pub enum EndpointState {
 
 impl EndpointState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Up, Self::Ejected, Self::Disabled, Self::Draining];
+    pub const ALL: [Self; 5] = [Self::Up, Self::Ejected, Self::Down, Self::Disabled, Self::Draining];
     /// Every state but up, those that tell of trouble first.
-    pub const DOWN: [Self; 3] = [Self::Ejected, Self::Disabled, Self::Draining];
+    pub const DOWN: [Self; 4] = [Self::Down, Self::Ejected, Self::Disabled, Self::Draining];
 
     /// `None` = the proxy does not have it (any more).
     #[must_use]
@@ -32,6 +34,7 @@ impl EndpointState {
         Some(match state {
             pb::EndpointState::Up => Self::Up,
             pb::EndpointState::Ejected => Self::Ejected,
+            pb::EndpointState::Down => Self::Down,
             pb::EndpointState::Disabled => Self::Disabled,
             pb::EndpointState::Draining => Self::Draining,
             pb::EndpointState::Gone | pb::EndpointState::Unspecified => return None,
@@ -44,6 +47,7 @@ impl EndpointState {
         match self {
             Self::Up => pb::EndpointState::Up,
             Self::Ejected => pb::EndpointState::Ejected,
+            Self::Down => pb::EndpointState::Down,
             Self::Disabled => pb::EndpointState::Disabled,
             Self::Draining => pb::EndpointState::Draining,
         }
@@ -55,6 +59,7 @@ impl EndpointState {
         match self {
             Self::Up => "Up",
             Self::Ejected => "Ejected",
+            Self::Down => "Down",
             Self::Disabled => "Disabled",
             Self::Draining => "Draining",
         }

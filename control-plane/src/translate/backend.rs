@@ -5,25 +5,70 @@ use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::checked;
-use crate::api::BackendSpec;
-use crate::api::backend::ProxyProtocol;
+use crate::api::backend::{BackendRole, ProxyProtocol};
+use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 
 /// The message of a Backend.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
-    let BackendSpec { pool, address, service, weight, score, enabled, labels, proxy_protocol } = spec.clone();
-    let address = address.unwrap_or_default();
-    let from_service = service.is_some();
-    let proxy_protocol = proxy_protocol.map(|version| proxy_protocol_message(version).into());
-    let message = pb::Backend { pool, address, weight, enabled, labels, from_service, score, proxy_protocol };
-    checked(key, Body::Backend(message))
+    let BackendSpec {
+        pool,
+        address,
+        service,
+        weight,
+        score,
+        role,
+        capacity,
+        enabled,
+        labels,
+        protocol,
+        fastcgi,
+        proxy_protocol,
+    } = spec.clone();
+    let backend = pb::Backend {
+        pool,
+        address: address.unwrap_or_default(),
+        weight,
+        enabled,
+        labels,
+        from_service: service.is_some(),
+        score,
+        role: self::role(role).into(),
+        capacity,
+        protocol: self::protocol(protocol, fastcgi),
+        proxy_protocol: proxy_protocol.map(|version| proxy_protocol_message(version).into()),
+    };
+    checked(key, Body::Backend(backend))
+}
+
+/// The schema has no `fastcgi` beside another protocol.
+fn protocol(protocol: Protocol, fastcgi: Option<FastCgiSpec>) -> Option<pb::backend::Protocol> {
+    match protocol {
+        Protocol::Http => None,
+        Protocol::FastCgi => {
+            let FastCgiSpec { document_root, index, script_filename } = fastcgi.unwrap_or_default();
+            Some(pb::backend::Protocol::Fastcgi(pb::FastCgi {
+                document_root: document_root.unwrap_or_default(),
+                index: index.unwrap_or_default(),
+                script_filename: script_filename.unwrap_or_default(),
+            }))
+        }
+    }
 }
 
 fn proxy_protocol_message(version: ProxyProtocol) -> pb::ProxyProtocol {
     match version {
         ProxyProtocol::V1 => pb::ProxyProtocol::V1,
         ProxyProtocol::V2 => pb::ProxyProtocol::V2,
+    }
+}
+
+fn role(role: BackendRole) -> pb::Role {
+    match role {
+        BackendRole::Active => pb::Role::Active,
+        BackendRole::Standby => pb::Role::Standby,
+        BackendRole::Backup => pb::Role::Backup,
     }
 }

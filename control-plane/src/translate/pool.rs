@@ -8,10 +8,10 @@ use weir_proto::model::{self, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
-use super::{checked, protocol};
+use super::{checked, health, protocol};
 use crate::api::pool::{
-    BalanceMethod, BalanceSpec, ClientAbort, HashSource, HashSpec, HealthSpec, KeepaliveSpec, MatchRule,
-    PassiveHealthSpec, PathRule, PathType, Protocol, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
+    BalanceMethod, BalanceSpec, ClientAbort, DirectSpec, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule,
+    PathType, PoolProtocol, QueueSpec, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
 use crate::status::InForce;
@@ -51,8 +51,10 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         inherit: _, // merged in by the caller
         balance,
         plugins: _, // need more than the specification: made complete by the caller
+        direct,
         timeouts,
         retry,
+        queue,
         retry_after,
         keepalive,
         health,
@@ -72,19 +74,21 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         retry: Some(retry_message(retry.unwrap_or_default()).map_err(|e| e.under("retry"))?),
         retry_after_ms: duration("retryAfter", retry_after, default.retry_after)?,
         keepalive: Some(keepalive_message(keepalive.unwrap_or_default()).map_err(|e| e.under("keepalive"))?),
-        health: Some(health_message(health.unwrap_or_default()).map_err(|e| e.under("health"))?),
+        health: Some(health::message(health.unwrap_or_default()).map_err(|e| e.under("health"))?),
         on_client_abort: client_abort(on_client_abort.unwrap_or(ClientAbort::Close)).into(),
         debug_headers: debug_headers.unwrap_or(default.debug_headers),
         plugins: Vec::new(),
         config: config.map(|config| Value::Object(config).to_string()).unwrap_or_default(),
+        queue: Some(queue_message(queue.unwrap_or_default()).map_err(|e| e.under("queue"))?),
+        direct: direct.map(direct_message),
         protocol: protocol_message(protocol.unwrap_or_default()).into(),
     })
 }
 
-fn protocol_message(protocol: Protocol) -> pb::Protocol {
+fn protocol_message(protocol: PoolProtocol) -> pb::PoolProtocol {
     match protocol {
-        Protocol::Http => pb::Protocol::Http,
-        Protocol::Tcp => pb::Protocol::Tcp,
+        PoolProtocol::Http => pb::PoolProtocol::Http,
+        PoolProtocol::Tcp => pb::PoolProtocol::Tcp,
     }
 }
 
@@ -130,6 +134,8 @@ fn balance_message(balance: BalanceSpec) -> pb::Balance {
         BalanceMethod::RoundRobin => pb::Method::RoundRobin,
         BalanceMethod::Random => pb::Method::Random,
         BalanceMethod::LeastConnections => pb::Method::LeastConnections,
+        BalanceMethod::LeastLoad => pb::Method::LeastLoad,
+        BalanceMethod::Fill => pb::Method::Fill,
         BalanceMethod::PowerOfTwo => pb::Method::PowerOfTwo,
         BalanceMethod::PeakEwma => pb::Method::PeakEwma,
         BalanceMethod::FirstAlive => pb::Method::FirstAlive,
@@ -191,30 +197,30 @@ fn retry_on(cause: RetryCause) -> pb::RetryOn {
     }
 }
 
+fn queue_message(queue: QueueSpec) -> Result<pb::Queue, Invalid> {
+    let QueueSpec { limit, timeout, expired_status, when_unavailable } = queue;
+    let default = model::Queue::default();
+    Ok(pb::Queue {
+        limit: limit.unwrap_or(default.limit),
+        timeout_ms: duration("timeout", timeout, default.timeout)?,
+        expired_status: expired_status.unwrap_or(default.expired_status.into()),
+        when_unavailable: when_unavailable.unwrap_or(default.when_unavailable),
+    })
+}
+
+/// The rules of the schema let one of both through.
+fn direct_message(direct: DirectSpec) -> pb::Direct {
+    let DirectSpec { cookie, header } = direct;
+    let carrier = cookie.map(pb::direct::Carrier::Cookie).or(header.map(pb::direct::Carrier::Header));
+    pb::Direct { carrier }
+}
+
 fn keepalive_message(keepalive: KeepaliveSpec) -> Result<pb::Keepalive, Invalid> {
     let KeepaliveSpec { max_idle, idle_timeout } = keepalive;
     let default = model::Keepalive::default();
     Ok(pb::Keepalive {
         max_idle: max_idle.unwrap_or(default.max_idle),
         idle_timeout_ms: duration("idleTimeout", idle_timeout, default.idle_timeout)?,
-    })
-}
-
-fn health_message(health: HealthSpec) -> Result<pb::Health, Invalid> {
-    let HealthSpec { passive, panic_threshold } = health;
-    let passive = passive_message(passive.unwrap_or_default()).map_err(|e| e.under("passive"))?;
-    let default = model::Health::default();
-    let panic_threshold = panic_threshold.unwrap_or(default.panic_threshold.into());
-    Ok(pb::Health { passive: Some(passive), panic_threshold })
-}
-
-fn passive_message(passive: PassiveHealthSpec) -> Result<pb::PassiveHealth, Invalid> {
-    let PassiveHealthSpec { max_fails, fail_timeout, statuses } = passive;
-    let default = model::PassiveHealth::default();
-    Ok(pb::PassiveHealth {
-        max_fails: max_fails.unwrap_or(default.max_fails),
-        fail_timeout_ms: duration("failTimeout", fail_timeout, default.fail_timeout)?,
-        statuses: statuses.unwrap_or_default(),
     })
 }
 
@@ -225,7 +231,7 @@ fn client_abort(what: ClientAbort) -> pb::ClientAbort {
     }
 }
 
-fn duration(field: &str, text: Option<String>, default: Duration) -> Result<u64, Invalid> {
+pub(super) fn duration(field: &str, text: Option<String>, default: Duration) -> Result<u64, Invalid> {
     let parsed = text.map_or(Ok(default), |text| parse_duration(&text));
     parsed.map(millis).map_err(|e| Invalid::new(field, e))
 }

@@ -3,12 +3,13 @@
 
 use weir_proto::model::Invalid;
 
-use crate::api::pool::{HealthSpec, PassiveHealthSpec, Protocol, RetrySpec, TimeoutsSpec};
-use crate::api::{BackendSpec, PoolSpec};
+use crate::api::health::{HealthSpec, PassiveHealthSpec};
+use crate::api::pool::{PoolProtocol, QueueSpec, RetrySpec, TimeoutsSpec};
+use crate::api::{BackendSpec, PoolSpec, Protocol};
 
 /// Refuses fields that do not go with the protocol of a Pool, whose `inherit` is already merged in.
 pub(super) fn check_pool(spec: &PoolSpec) -> Result<(), Invalid> {
-    if spec.protocol.unwrap_or_default() == Protocol::Http {
+    if spec.protocol.unwrap_or_default() == PoolProtocol::Http {
         return Ok(());
     }
     match http_only(spec).into_iter().find(|(_, given)| *given) {
@@ -22,10 +23,15 @@ pub(super) fn check_pool(spec: &PoolSpec) -> Result<(), Invalid> {
 /// # Errors
 /// Names the field.
 pub fn check_backend(backend: &BackendSpec, pool: &PoolSpec) -> Result<(), Invalid> {
-    if backend.proxy_protocol.is_some() && pool.protocol.unwrap_or_default() == Protocol::Http {
-        return Err(Invalid::new("spec.proxyProtocol", "goes with a Pool of protocol TCP only"));
+    match pool.protocol.unwrap_or_default() {
+        PoolProtocol::Http if backend.proxy_protocol.is_some() => {
+            Err(Invalid::new("spec.proxyProtocol", "goes with a Pool of protocol TCP only"))
+        }
+        PoolProtocol::Tcp if backend.protocol != Protocol::Http => {
+            Err(Invalid::new("spec.protocol", "goes with a Pool of protocol HTTP only"))
+        }
+        PoolProtocol::Http | PoolProtocol::Tcp => Ok(()),
     }
-    Ok(())
 }
 
 /// Fields that only HTTP has, and whether they are there.
@@ -36,6 +42,8 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
         on_client_abort,
         debug_headers,
         config,
+        direct,
+        queue,
         timeouts,
         retry,
         health,
@@ -56,7 +64,9 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
         ("onClientAbort", on_client_abort.is_some()),
         ("debugHeaders", debug_headers.is_some()),
         ("config", config.is_some()),
+        ("direct", direct.is_some()),
     ];
+    fields.extend(queue.iter().map(of_queue));
     fields.extend(timeouts.iter().flat_map(of_timeouts));
     fields.extend(retry.iter().flat_map(of_retry));
     fields.extend(health.iter().flat_map(of_health));
@@ -66,6 +76,12 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
 fn of_timeouts(spec: &TimeoutsSpec) -> [(&'static str, bool); 3] {
     let TimeoutsSpec { connect: _, idle: _, read, write, request } = spec;
     [("timeouts.read", read.is_some()), ("timeouts.write", write.is_some()), ("timeouts.request", request.is_some())]
+}
+
+/// A connection that has waited too long is closed.
+fn of_queue(spec: &QueueSpec) -> (&'static str, bool) {
+    let QueueSpec { limit: _, timeout: _, when_unavailable: _, expired_status } = spec;
+    ("queue.expiredStatus", expired_status.is_some())
 }
 
 /// A connection moves on after failures to connect alone, which cost no budget.
@@ -82,7 +98,7 @@ fn of_retry(spec: &RetrySpec) -> [(&'static str, bool); 6] {
 }
 
 fn of_health(spec: &HealthSpec) -> Option<(&'static str, bool)> {
-    let HealthSpec { panic_threshold: _, passive } = spec;
+    let HealthSpec { panic_threshold: _, slow_start: _, active: _, sticky_offline: _, passive } = spec;
     let PassiveHealthSpec { max_fails: _, fail_timeout: _, statuses } = passive.as_ref()?;
     Some(("health.passive.statuses", statuses.is_some()))
 }
@@ -109,6 +125,8 @@ mod tests {
             ("onClientAbort", "onClientAbort: Close"),
             ("debugHeaders", "debugHeaders: false"),
             ("config", "config: {a: 1}"),
+            ("direct", "direct: {cookie: a}"),
+            ("queue.expiredStatus", "queue: {expiredStatus: 503}"),
             ("health.passive.statuses", "health: {passive: {statuses: [5xx]}}"),
         ] {
             let error = check_pool(&spec(&format!("{{protocol: TCP, {text}}}"))).unwrap_err();
@@ -121,7 +139,7 @@ mod tests {
     fn what_both_protocols_have_goes_with_tcp() {
         let both = "{protocol: TCP, enabled: true, listeners: [redis], priority: 1, weight: 2, \
                     balance: {method: Hash, hash: {source: Address}}, timeouts: {connect: 1s, idle: 1h}, \
-                    retry: {attempts: 1}, health: {passive: {maxFails: 1, failTimeout: 1s}, panicThreshold: 1}}";
+                    retry: {attempts: 1}, queue: {limit: 1, timeout: 1s, whenUnavailable: true}, health: {passive: {maxFails: 1, failTimeout: 1s}, panicThreshold: 1}}";
         assert_eq!(check_pool(&spec(both)), Ok(()));
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::pool::admission::Slots;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::Status;
-use crate::pool::{Endpoint, Member, Pool};
+use crate::pool::{Endpoint, Member, Pool, PoolRuntime};
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge};
 use crate::table::Table;
@@ -26,20 +27,24 @@ pub(super) struct PoolState {
     enabled: bool,
     protocol: &'static str,
     method: &'static str,
+    /// When endpoints are probed, if they are.
+    health_mode: Option<&'static str>,
     priority: i32,
     /// An endpoint could be chosen now.
     up: bool,
-    in_flight: InFlight,
+    in_flight: Load,
+    /// Requests that wait, and how many had to.
+    queued: Load,
     dropped: Dropped,
     retries: u64,
     backends: Vec<BackendState>,
 }
 
-/// Requests under way: now, at most, and ever begun.
+/// Requests: now, at most, and ever.
 #[derive(Debug, Serialize)]
-struct InFlight {
-    current: u32,
-    max: u32,
+struct Load {
+    current: u64,
+    max: u64,
     total: u64,
 }
 
@@ -61,12 +66,15 @@ struct BackendState {
     since: String,
     reason: &'static str,
     enabled: bool,
+    role: &'static str,
     weight: u32,
+    score: i64,
+    capacity: u32,
     labels: BTreeMap<String, String>,
     fails: u32,
     last_failure: Option<LastFailure>,
     connections: u64,
-    in_flight: InFlight,
+    in_flight: Load,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,9 +99,11 @@ impl PoolState {
             enabled: config.enabled,
             protocol: config.protocol.as_str(),
             method: config.balance.as_str(),
+            health_mode: config.health.active.as_ref().map(|active| active.mode.as_str()),
             priority: config.priority,
-            up: !runtime.view.load().candidates.is_empty(),
-            in_flight: InFlight::read(&runtime.in_flight, runtime.requests()),
+            up: !runtime.view.load().tiers.is_empty(),
+            in_flight: Load::read(&runtime.in_flight, runtime.requests()),
+            queued: Load::of_queue(runtime),
             dropped: Dropped::read(pool),
             retries: by_reason(pool, |shard| &shard.retries).values().sum(),
             backends: runtime.members().iter().map(BackendState::read).collect(),
@@ -101,9 +111,18 @@ impl PoolState {
     }
 }
 
-impl InFlight {
+impl Load {
     fn read(gauge: &Gauge, total: u64) -> Self {
-        Self { current: gauge.current(), max: gauge.max(), total }
+        Self { current: gauge.current().into(), max: gauge.max().into(), total }
+    }
+
+    fn of_slots(slots: &Slots, total: u64) -> Self {
+        Self { current: slots.current().into(), max: slots.max().into(), total }
+    }
+
+    fn of_queue(runtime: &PoolRuntime) -> Self {
+        let (current, max) = runtime.gate.length();
+        Self { current: current as u64, max: max as u64, total: runtime.shards.sum(|shard| shard.queued.get()) }
     }
 }
 
@@ -127,12 +146,15 @@ impl BackendState {
             state: state.as_str(),
             since: text(since),
             enabled: backend.enabled,
+            role: backend.role.as_str(),
             weight: backend.weight,
+            score: backend.score,
+            capacity: backend.capacity,
             labels: origin.labels(),
             fails,
             last_failure: last_failure.map(|(time, reason)| LastFailure { time: text(time), reason: reason.as_str() }),
             connections: endpoint.connections(),
-            in_flight: InFlight::read(in_flight, endpoint.requests()),
+            in_flight: Load::of_slots(in_flight, endpoint.requests()),
         }
     }
 }

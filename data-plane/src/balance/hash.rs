@@ -54,10 +54,20 @@ fn draw(candidate: &Candidate, key: u64) -> u64 {
 
 /// `-weight / ln(u)` for `u` uniform in (0, 1): the largest wins in proportion to its weight.
 fn score(draw: u64, weight: u32) -> f64 {
-    // The upper 53 bits fill an f64's mantissa; the half keeps u off 0 and 1.
+    -f64::from(weight) / unit(draw).ln()
+}
+
+/// Always the same for candidate and key, uniform in (0, 1), and independent of who draws best.
+pub fn uniform(candidate: &Candidate, key: u64) -> f64 {
+    unit(mix(draw(candidate, key)))
+}
+
+/// A number of (0, 1).
+fn unit(draw: u64) -> f64 {
+    // The upper 53 bits fill an f64's mantissa; the half keeps it off 0 and 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let u = ((draw >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    -f64::from(weight) / u.ln()
+    let unit = ((draw >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    unit
 }
 
 /// Finaliser of `SplitMix64` (G. Steele et al., 2014): every input bit moves every output bit.

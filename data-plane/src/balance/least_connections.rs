@@ -1,8 +1,7 @@
 //! Fewest requests in flight per weight, over all workers; ties are drawn by weight.
 
-use rand::RngExt;
-
 use super::Choice;
+use super::lowest::lowest;
 use crate::pool::Candidate;
 
 /// Requests in flight per unit of weight.
@@ -13,24 +12,7 @@ pub fn load(candidate: &Candidate) -> f64 {
 
 /// The untried candidate of the lowest load.
 pub fn pick(candidates: &[Candidate], choice: &mut Choice<'_>) -> Option<usize> {
-    let mut best: Option<(f64, usize)> = None;
-    let mut tied_weight = 0_u64;
-    for (index, candidate) in candidates.iter().enumerate() {
-        if choice.tried.has(candidate) {
-            continue;
-        }
-        let (load, weight) = (load(candidate), u64::from(candidate.weight));
-        match best {
-            Some((lowest, _)) if load > lowest => continue,
-            // Equal loads come from the same division, or from zero: they compare equal to the bit.
-            Some((lowest, _)) if load >= lowest => tied_weight += weight,
-            _ => tied_weight = weight,
-        }
-        if tied_weight == weight || choice.rng.random_range(0..tied_weight) < weight {
-            best = Some((load, index));
-        }
-    }
-    best.map(|(_, index)| index)
+    lowest(candidates, choice, load)
 }
 
 #[cfg(test)]

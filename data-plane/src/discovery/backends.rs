@@ -160,6 +160,8 @@ fn is_at(backend: &Backend, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use weir_proto::model::Role;
+
     use super::*;
 
     fn name(text: &str) -> ResourceName {
@@ -175,6 +177,9 @@ mod tests {
             enabled: true,
             labels: BTreeMap::new(),
             score: 0,
+            role: Role::default(),
+            capacity: 0,
+            protocol: Default::default(),
             proxy_protocol: None,
         })
     }

@@ -257,6 +257,7 @@ fn wire_state(state: EndpointState) -> pb::EndpointState {
     match state {
         EndpointState::Up => pb::EndpointState::Up,
         EndpointState::Ejected => pb::EndpointState::Ejected,
+        EndpointState::Down => pb::EndpointState::Down,
         EndpointState::Disabled => pb::EndpointState::Disabled,
         EndpointState::Terminating | EndpointState::Draining => pb::EndpointState::Draining,
     }
@@ -268,7 +269,7 @@ mod tests {
     use weir_proto::model::Pool as Config;
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
+    use crate::health::TransitionSink;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{InFlight, Pool, PoolRuntime};
@@ -283,7 +284,7 @@ mod tests {
     impl Fixture {
         fn new(name: &str, weights: &[u32]) -> Self {
             let (transitions, receiver) = TransitionSink::new();
-            let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+            let environment = Environment { transitions, ..Environment::without_tasks(1) };
             let config = Arc::new(Config::new(name.parse().unwrap()));
             let runtime = PoolRuntime::new(config.clone(), environment);
             runtime.set_members(targets(weights));

@@ -65,12 +65,19 @@ impl Outlier {
 
     /// Brings the endpoint back if its time has come; true if it did.
     pub fn recover(&mut self, now: Instant, settings: &PassiveHealth) -> bool {
-        if self.ejected_until.take_if(|until| now >= *until).is_none() {
+        if self.ejected_until.is_none_or(|until| now < until) {
             return false;
         }
-        self.fails = 0;
-        self.probation_until = Some(now + settings.fail_timeout);
+        self.give_back(now, settings);
         true
+    }
+
+    /// Brings the endpoint back whatever the time, if it is out.
+    pub fn give_back(&mut self, now: Instant, settings: &PassiveHealth) {
+        if self.ejected_until.take().is_some() {
+            self.fails = 0;
+            self.probation_until = Some(now + settings.fail_timeout);
+        }
     }
 
     /// Forgets everything, as when a person enables the endpoint or turns passive health off; true if

@@ -1,13 +1,16 @@
 //! One try: one request to one endpoint, until the head of its response.
 
+mod fastcgi;
+
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body;
-use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use weir_proto::model::ClientAbort;
@@ -17,8 +20,10 @@ use super::connection::ClientConnection;
 use super::failure::Failure;
 use super::framing;
 use super::lease::{self, Lease};
+use super::limit::{left, shorter};
+use super::request_id::RequestId;
 use crate::pool::{InFlight, Pool};
-use crate::upstream::{self, Connection};
+use crate::upstream::{self, Connection, Incoming, Link};
 
 /// What every try of a request sends; plugins may change it for one pool or one try.
 #[derive(Debug, Clone)]
@@ -27,10 +32,14 @@ pub struct Template {
     pub method: Method,
     /// Path and query.
     pub uri: Uri,
+    /// The client's version of HTTP.
+    pub version: Version,
     /// Headers as the upstream shall see them.
     pub headers: HeaderMap,
     /// The body, if there is one.
     pub body: Option<Source>,
+    /// Names the request in logs.
+    pub id: RequestId,
     /// When the request came.
     pub began: Instant,
 }
@@ -135,14 +144,18 @@ impl Attempt {
     }
 
     async fn send(&self) -> Result<(Response<Incoming>, Connection), Failure> {
-        let idle = &self.connection.worker.idle;
-        let mut connection = match idle.take(self.in_flight.endpoint(), &self.pool.config.keepalive, self.began) {
+        let (idle, endpoint) = (&self.connection.worker.idle, self.in_flight.endpoint());
+        let environment = match &endpoint.fastcgi {
+            Some(application) => self.environment(application)?,
+            None => Bytes::new(),
+        };
+        let mut connection = match idle.take(endpoint, &self.pool.config.keepalive, self.began) {
             Some(connection) => connection,
             None => self.connect().await?,
         };
         loop {
             connection.write_limit.set(self.pool.config.timeouts.write);
-            match self.send_on(&mut connection).await {
+            match self.send_on(&mut connection, &environment).await {
                 Ok(response) => return Ok((response, connection)),
                 // F3: it died while idle. Its replacement is new, so this happens once.
                 Err(Unsent { replaceable: true, .. }) if connection.reused => connection = self.connect().await?,
@@ -157,21 +170,38 @@ impl Attempt {
         Ok(upstream::connect(self.connection.worker.id, self.in_flight.endpoint(), limit, now).await?)
     }
 
-    async fn send_on(&self, connection: &mut Connection) -> Result<Response<Incoming>, Unsent> {
-        let request = self.request();
+    async fn send_on(&self, connection: &mut Connection, environment: &Bytes) -> Result<Response<Incoming>, Unsent> {
+        let reused = connection.reused;
         // A connection that was idle is sent on at once; a new one took time to make.
-        let began = if connection.reused { self.began } else { Instant::now() };
-        let sending = self.head_in_time(began, connection.sender.try_send_request(request));
-        match sending.await {
-            Err(failure) => Err(Unsent { failure, replaceable: false }),
+        let began = if reused { self.began } else { Instant::now() };
+        let sent = match &mut connection.link {
+            Link::Http(sender) => {
+                let sent = self.head_in_time(began, self.send_http(sender)).await;
+                sent.map(|sent| sent.map(|response| response.map(Incoming::Http)))
+            }
+            Link::FastCgi(session) => {
+                // Boxed, as the future of every request would grow.
+                let sending = Box::pin(self.send_fastcgi(session, environment.clone(), reused));
+                let sent = self.head_in_time(began, sending).await;
+                sent.map(|sent| sent.map(|response| response.map(Incoming::FastCgi)))
+            }
+        };
+        sent.unwrap_or_else(|failure| Err(Unsent { failure, replaceable: false }))
+    }
+
+    async fn send_http(
+        &self,
+        sender: &mut SendRequest<UpstreamBody>,
+    ) -> Result<Response<hyper::body::Incoming>, Unsent> {
+        match sender.try_send_request(self.request()).await {
             // With a length there is no coding, and most have one.
-            Ok(Ok(response))
+            Ok(response)
                 if response.body().size_hint().exact().is_none() && framing::has_unknown_coding(response.headers()) =>
             {
                 Err(Unsent { failure: Failure::BadResponse, replaceable: false })
             }
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(mut error)) => {
+            Ok(response) => Ok(response),
+            Err(mut error) => {
                 let never_written = error.take_message().is_some();
                 Err(self.classify(error.error(), never_written))
             }
@@ -238,11 +268,7 @@ impl Attempt {
 
     /// What is left of `timeouts.request`; zero = no limit.
     fn time_left(&self, now: Instant) -> Duration {
-        let limit = self.pool.config.timeouts.request;
-        if limit.is_zero() {
-            return limit;
-        }
-        limit.saturating_sub(now.saturating_duration_since(self.template.began)).max(SHORTEST)
+        left(self.pool.config.timeouts.request, now.saturating_duration_since(self.template.began))
     }
 }
 
@@ -251,16 +277,4 @@ struct Unsent {
     failure: Failure,
     /// A new connection may be tried in place of a reused one.
     replaceable: bool,
-}
-
-/// Zero means "no limit", so a limit that has just run out is not zero.
-const SHORTEST: Duration = Duration::from_millis(1);
-
-/// The shorter of two limits where zero is none.
-fn shorter(a: Duration, b: Duration) -> Duration {
-    match (a.is_zero(), b.is_zero()) {
-        (true, _) => b,
-        (_, true) => a,
-        _ => a.min(b),
-    }
 }

@@ -2,6 +2,9 @@
 //! back while the client waits for `100 Continue`.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +18,9 @@ use tokio::time::{Sleep, sleep};
 use super::expect::{CONTINUE_WAIT, ContinueGate};
 use super::tee::{Pieces, Tee, TooLarge};
 
+/// Bytes that are read before an upstream wants them.
+const AHEAD: usize = 64 << 10;
+
 /// The body that a client sends, shared by the tries of its request.
 #[derive(Debug, Clone)]
 pub struct Source(Rc<RefCell<State>>);
@@ -23,6 +29,9 @@ pub struct Source(Rc<RefCell<State>>);
 struct State {
     /// `None` if all of it is kept from the beginning.
     incoming: Option<Incoming>,
+    /// What was read before anybody wanted it.
+    ahead: VecDeque<Frame<Bytes>>,
+    ahead_bytes: usize,
     /// What was read so far, if it can still be replayed.
     kept: Vec<Bytes>,
     kept_bytes: usize,
@@ -116,6 +125,15 @@ impl Source {
         }
     }
 
+    /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read
+    /// does hyper see that it leaves. A body that the client holds back stays where it is.
+    pub async fn read_ahead(&self) -> Infallible {
+        if self.gate().is_some() {
+            return pending().await;
+        }
+        poll_fn(|cx| self.0.borrow_mut().poll_ahead(cx)).await
+    }
+
     /// A body for one try, from the beginning. The streams of earlier tries end.
     #[must_use]
     pub fn stream(&self) -> UpstreamBody {
@@ -180,6 +198,8 @@ impl State {
     fn empty() -> Self {
         Self {
             incoming: None,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
             kept: Vec::new(),
             kept_bytes: 0,
             limit: 0,
@@ -212,9 +232,36 @@ impl State {
         }
     }
 
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Infallible> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Pending };
+        while self.ahead_bytes < AHEAD && !self.client_failed && !incoming.is_end_stream() {
+            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ahead.push_back(frame);
+                }
+                Some(Err(_)) => self.client_failed = true,
+                None => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The next frame, which may have been read before.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.ahead.pop_front() {
+            self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match &mut self.incoming {
+            Some(incoming) if !self.client_failed => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyError::Client),
+            Some(_) => Poll::Ready(Some(Err(BodyError::Client))),
+            None => Poll::Ready(None),
+        }
+    }
+
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = Pin::new(incoming).poll_frame(cx);
+        let polled = self.poll_next(cx);
         self.waits_for_client = polled.is_pending();
         self.progress += u64::from(polled.is_ready());
         match ready!(polled) {
@@ -226,10 +273,10 @@ impl State {
                 self.take(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 self.client_failed = true;
                 self.tees.clear();
-                Poll::Ready(Some(Err(BodyError::Client)))
+                Poll::Ready(Some(Err(error)))
             }
         }
     }
@@ -250,7 +297,7 @@ impl State {
 
     /// Whether the client has nothing more to send.
     fn is_at_end(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.ahead.is_empty() && self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn set_complete(&mut self) {
@@ -315,13 +362,13 @@ impl Body for UpstreamBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(stream) => {
                 let state = stream.state.borrow();
-                let kept: u64 =
-                    state.kept[stream.replayed.min(state.kept.len())..].iter().map(|b| b.len() as u64).sum();
+                let kept: usize = state.kept[stream.replayed.min(state.kept.len())..].iter().map(Bytes::len).sum();
+                let read = (kept + state.ahead_bytes) as u64;
                 let rest = state.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint);
                 let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
+                hint.set_lower(rest.lower() + read);
                 if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper + kept);
+                    hint.set_upper(upper + read);
                 }
                 hint
             }

@@ -1,48 +1,113 @@
-//! Which endpoint of a pool a request goes to: plugins leave some of the candidates, and the pool's method picks one of
-//! these (P3).
+//! Which endpoint of a pool a request goes to: role, then plugins, then the pool's method (C1, C2), and a free slot of it
+//! (A1).
 
 use super::key;
 use crate::balance::{Choice, Tried};
 use crate::plugin::session::Scene;
-use crate::plugin::{Candidates, Chain, Effects, Halt};
-use crate::pool::View;
+use crate::plugin::{self, Candidates, Effects, Halt};
+use crate::pool::{Candidate, InFlight, Tier, View};
 
-/// The place of the choice in the pool's view; `None` if there is nobody.
-///
-/// # Errors
-/// If a plugin fails that the request must not go on without.
-pub fn choose(scene: Scene<'_>, view: &View, tried: &Tried, effects: &Effects) -> Result<Option<usize>, Box<Halt>> {
-    match scene.pool.plugins.as_ref().filter(|plugins| plugins.hooks().balance) {
-        Some(plugins) => choose_with(plugins, scene, view, tried, effects),
-        None => Ok(pick(scene, view, tried, effects)),
+/// One request that needs an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Chooser<'a> {
+    /// Where the request is.
+    pub scene: Scene<'a>,
+    /// What plugins have made of it.
+    pub effects: &'a Effects,
+    /// Whom it has tried.
+    pub tried: &'a Tried,
+}
+
+/// What plugins and method come to.
+#[derive(Debug)]
+enum Pick<'v> {
+    /// One that has room, or had it a moment ago.
+    Free(&'v Candidate),
+    /// One that a plugin insists on, with room or not.
+    Wanted(&'v Candidate),
+    /// None.
+    Nobody,
+}
+
+impl<'a> Chooser<'a> {
+    /// An endpoint that can take the request now, and the slot of it.
+    ///
+    /// # Errors
+    /// If a plugin fails that the request must not go on without.
+    pub fn choose<'v>(&self, view: &'v View) -> Result<Option<(&'v Candidate, InFlight)>, Box<Halt>> {
+        for tier in view.tiers_for(self.tried) {
+            if let Some(chosen) = self.choose_from(tier, view)? {
+                return Ok(Some(chosen));
+            }
+        }
+        Ok(None)
     }
-}
 
-fn choose_with(
-    plugins: &Chain,
-    scene: Scene<'_>,
-    view: &View,
-    tried: &Tried,
-    effects: &Effects,
-) -> Result<Option<usize>, Box<Halt>> {
-    let mut candidates = Candidates::new(&view.candidates, tried);
-    plugins.balance(scene, effects, &mut candidates)?;
-    Ok(match candidates.len() {
-        0 => None,
-        1 => candidates.only(),
-        _ => pick(scene, view, &candidates.excluded(), effects),
-    })
-}
+    fn choose_from<'v>(&self, tier: &'v Tier, view: &'v View) -> Result<Option<(&'v Candidate, InFlight)>, Box<Halt>> {
+        let worker = self.scene.connection.worker.id;
+        loop {
+            let excluded = view.excluded(tier, self.tried);
+            let (candidate, is_wanted) = match self.pick(view, tier, &excluded)? {
+                Pick::Free(candidate) => (candidate, false),
+                Pick::Wanted(candidate) => (candidate, true),
+                Pick::Nobody => return Ok(None),
+            };
+            let in_flight = match view.limited {
+                true => InFlight::try_start(&candidate.endpoint, worker),
+                false => Some(InFlight::start(candidate.endpoint.clone(), worker)),
+            };
+            if let Some(in_flight) = in_flight {
+                return Ok(Some((candidate, in_flight)));
+            }
+            if is_wanted {
+                return Ok(None);
+            }
+            // Someone else took its last slot, which can be seen by now.
+        }
+    }
 
-/// What the pool's method picks.
-fn pick(scene: Scene<'_>, view: &View, excluded: &Tried, effects: &Effects) -> Option<usize> {
-    let Scene { connection, pool, .. } = scene;
-    let mut choice = Choice {
-        tried: excluded,
-        cursor: &pool.runtime.cursor,
-        key: key::of(&pool.config.balance, &effects.request, connection.peer.ip()),
-        connection: connection.number.get(),
-        rng: &mut connection.worker.rng.borrow_mut(),
-    };
-    view.picker.pick(&view.candidates, &mut choice)
+    /// One of a tier's candidates. What plugins leave goes to the pool's method, if it is more than one (P3).
+    fn pick<'v>(&self, view: &'v View, tier: &'v Tier, excluded: &Tried) -> Result<Pick<'v>, Box<Halt>> {
+        let Some(plugins) = self.scene.pool.plugins.as_ref().filter(|plugins| plugins.hooks().balance) else {
+            return Ok(self.pick_by_method(tier, excluded));
+        };
+        let candidates = Candidates::new(&tier.candidates, excluded);
+        if candidates.is_empty() {
+            return Ok(Pick::Nobody);
+        }
+        let left = self.ask_plugins(plugins, view, candidates)?;
+        Ok(match (left.wanted(), left.len()) {
+            (Some(candidate), _) => Pick::Wanted(candidate),
+            (None, 0) => Pick::Nobody,
+            (None, 1) => left.only().map_or(Pick::Nobody, |place| Pick::Free(&tier.candidates[place])),
+            (None, _) => self.pick_by_method(tier, &left.excluded()),
+        })
+    }
+
+    /// What plugins leave of these candidates.
+    ///
+    /// # Errors
+    /// As for [`Chooser::choose`].
+    pub fn ask_plugins<'v>(
+        &self,
+        plugins: &plugin::Chain,
+        view: &'v View,
+        candidates: Candidates<'v>,
+    ) -> Result<Candidates<'v>, Box<Halt>> {
+        let mut candidates = candidates.with_others(view, self.tried.clone());
+        plugins.balance(self.scene, self.effects, &mut candidates)?;
+        Ok(candidates)
+    }
+
+    fn pick_by_method<'v>(&self, tier: &'v Tier, excluded: &Tried) -> Pick<'v> {
+        let Scene { connection, pool, .. } = self.scene;
+        let mut choice = Choice {
+            tried: excluded,
+            cursor: &pool.runtime.cursor,
+            key: key::of(&pool.config.balance, &self.effects.request, connection.peer.ip()),
+            connection: connection.number.get(),
+            rng: &mut connection.worker.rng.borrow_mut(),
+        };
+        tier.pick(&mut choice).map_or(Pick::Nobody, |place| Pick::Free(&tier.candidates[place]))
+    }
 }

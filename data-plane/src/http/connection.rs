@@ -20,6 +20,8 @@ pub struct ClientConnection {
     pub worker: Rc<Worker>,
     /// Index of its listener.
     pub listener: usize,
+    /// Our end of it.
+    pub local: SocketAddr,
     /// The client.
     pub peer: SocketAddr,
     /// What its requests add to their headers.
@@ -59,7 +61,7 @@ pub enum Order {
 impl ClientConnection {
     /// A connection just accepted.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, listener: usize, peer: SocketAddr) -> Rc<Self> {
+    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
@@ -67,6 +69,7 @@ impl ClientConnection {
             number: worker.shared.numbers.take(),
             worker,
             listener,
+            local,
             peer,
             handle,
             is_copy: false,
@@ -81,6 +84,7 @@ impl ClientConnection {
         Rc::new(Self {
             worker: self.worker.clone(),
             listener: self.listener,
+            local: self.local,
             peer: self.peer,
             downstream: self.downstream.clone(),
             number: self.number.copy(),

@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use super::request_id::RequestId;
 use crate::plugin::{Finish, Outcome};
 use crate::pool::{InFlight, Pool};
 use crate::reason::Reason;
@@ -24,6 +25,8 @@ const CLIENT_LEFT: u16 = 499;
 /// A request under way.
 #[derive(Debug)]
 pub struct Exchange {
+    /// Names it in logs.
+    pub id: RequestId,
     /// The client's connection.
     pub connection: Rc<ClientConnection>,
     /// The table it reads.
@@ -40,6 +43,8 @@ pub struct Exchange {
     pub reason: Option<Reason>,
     /// Its number in the table.
     pool: Option<usize>,
+    /// Whether it counts as in flight there.
+    flies: bool,
     status: Option<StatusCode>,
     upstream: Option<Duration>,
     /// Prepared only if there is an access log.
@@ -55,6 +60,7 @@ impl Exchange {
         connection.handle.activity.busy();
         let table = connection.worker.table();
         Box::new(Self {
+            id: connection.worker.next_request(),
             connection,
             table,
             began: Instant::now(),
@@ -63,6 +69,7 @@ impl Exchange {
             bytes: 0,
             reason: None,
             pool: None,
+            flies: false,
             status: None,
             upstream: None,
             log: None,
@@ -113,13 +120,26 @@ impl Exchange {
         if self.pool != Some(number) {
             self.leave_pool();
             self.pool = Some(number);
-            self.pool().inspect(|pool| pool.runtime.in_flight.enter());
         }
     }
 
     fn leave_pool(&mut self) {
-        self.pool().inspect(|pool| pool.runtime.in_flight.leave());
+        self.end_flight();
         self.pool = None;
+    }
+
+    /// Counts as in flight in its pool from now on: it has an endpoint.
+    pub fn begin_flight(&mut self) {
+        if !std::mem::replace(&mut self.flies, true) {
+            self.pool().inspect(|pool| pool.runtime.in_flight.enter());
+        }
+    }
+
+    /// It has none any more.
+    pub fn end_flight(&mut self) {
+        if std::mem::take(&mut self.flies) {
+            self.pool().inspect(|pool| pool.runtime.in_flight.leave());
+        }
     }
 
     /// Notes the head of the upstream's response, which came `after` the choice of its endpoint.
@@ -136,7 +156,8 @@ impl Exchange {
         self.status = Some(status);
         self.reason = reason;
         self.in_flight = None;
-        let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+            || reason == Some(Reason::QueueTimeout);
         if let (Some(pool), Some(reason), true) = (self.pool(), reason, refused) {
             pool.runtime.shards.of(self.connection.worker.id).dropped[reason as usize].increment();
         }
@@ -160,6 +181,7 @@ impl Exchange {
 
     fn write_log(&mut self, status: u16, duration: Duration) {
         let Some(mut record) = self.log.take() else { return };
+        record.request = self.id.to_string();
         record.client = self.connection.peer.to_string();
         self.connection.listener_name().clone_into(&mut record.listener);
         record.status = status;

@@ -6,8 +6,9 @@ use std::io;
 use http::StatusCode;
 use weir_proto::model::RetryOn;
 
+use super::request::Refusal;
 use crate::reason::Reason;
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, fastcgi};
 
 /// A try that gave no response head.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub enum Failure {
     },
     /// This process has no file descriptor or port left: nobody's fault upstream.
     Exhausted,
-    /// The answer is no HTTP.
+    /// The answer is none that its protocol has.
     BadResponse,
     /// No response head in time.
     Timeout,
@@ -31,6 +32,8 @@ pub enum Failure {
     Client,
     /// The client stopped sending its body.
     ClientStalled,
+    /// No request of the endpoint's protocol says what this one does.
+    Unfit(Refusal),
 }
 
 impl Failure {
@@ -46,6 +49,18 @@ impl Failure {
         Self::Reset { nothing_sent }
     }
 
+    /// Classifies what went wrong with FastCGI.
+    #[must_use]
+    pub fn of_fastcgi(error: &fastcgi::Error) -> Self {
+        use fastcgi::Error as E;
+        match error {
+            E::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            E::Closed | E::Io(_) => Self::Reset { nothing_sent: false },
+            E::Record(_) | E::Head(_) | E::NoHead | E::Refused(_) | E::TooShort(_) | E::TooLong => Self::BadResponse,
+            E::Upload(_) => Self::Client,
+        }
+    }
+
     /// The short reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -55,7 +70,7 @@ impl Failure {
             Self::Reset { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
-            Self::Client | Self::ClientStalled => Reason::BadRequest,
+            Self::Client | Self::ClientStalled | Self::Unfit(_) => Reason::BadRequest,
         }
     }
 
@@ -68,6 +83,7 @@ impl Failure {
             Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::Unfit(refusal) => refusal.status,
         }
     }
 
@@ -80,7 +96,8 @@ impl Failure {
             Self::Timeout => "the backend did not answer in time\n",
             Self::Reset { .. } => "the backend broke off before it answered\n",
             Self::Exhausted => "this proxy has no file descriptor or port left\n",
-            Self::BadResponse => "the backend's answer is no HTTP\n",
+            Self::BadResponse => "the backend's answer is malformed\n",
+            Self::Unfit(refusal) => refusal.text,
             Self::Client => "the request body is malformed or incomplete\n",
             Self::ClientStalled => "the request body did not come in time\n",
         }
@@ -93,7 +110,7 @@ impl Failure {
             Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
             Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
             Self::Timeout => Some(RetryOn::Timeout),
-            Self::Client | Self::ClientStalled | Self::Exhausted => None,
+            Self::Client | Self::ClientStalled | Self::Unfit(_) | Self::Exhausted => None,
         }
     }
 

@@ -9,18 +9,22 @@ use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Failed, Template};
 use super::body::Source;
+use super::choose::Chooser;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
-use super::{answer, choose, reply};
+use super::{answer, reply};
 use crate::balance::Tried;
 use crate::matcher::Place;
 use crate::plugin::session::Scene;
-use crate::plugin::{self, Effects, Finish, Halt, Visit};
+use crate::plugin::{self, Effects, Finish, Halt, Pending, Visit};
 use crate::pool::policy::any_matches;
-use crate::pool::{Candidate, Endpoint, InFlight, Pool};
+use crate::pool::{Candidate, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
+
+mod direct;
+mod wait;
 
 /// A request looking for an answer.
 #[derive(Debug)]
@@ -52,13 +56,40 @@ enum Last {
     Answered(Answer, usize, Option<Box<Plugged>>),
     /// A plugin of the pool of this number answered.
     Halted(Box<Halt>, usize),
+    /// The pool of this number turned it away.
+    TurnedAway(TurnedAway, usize),
 }
 
-/// An endpoint that was chosen.
+/// Why a pool gave a request to nobody, though it has somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TurnedAway {
+    /// Too many wait already.
+    QueueFull,
+    /// It waited too long.
+    QueueTimeout(StatusCode),
+    /// Whom it asks for is not there; the reason says how.
+    Directed(Reason),
+}
+
+impl TurnedAway {
+    /// The answer, if nobody else has a better one.
+    fn answer(self) -> (StatusCode, Reason, &'static str) {
+        const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+        match self {
+            Self::QueueFull => (UNAVAILABLE, Reason::QueueFull, "every backend is busy, and too many requests wait\n"),
+            Self::QueueTimeout(status) => (status, Reason::QueueTimeout, "no backend had room in time\n"),
+            Self::Directed(reason) => {
+                (UNAVAILABLE, reason, "the backend that this request asks for is not available\n")
+            }
+        }
+    }
+}
+
+/// An endpoint that was chosen, with a slot of it.
 #[derive(Debug)]
 struct Chosen {
-    endpoint: Arc<Endpoint>,
-    /// Present if the pool has plugins.
+    in_flight: InFlight,
+    /// Present if plugins look at the try.
     plugged: Option<Box<Plugged>>,
 }
 
@@ -67,8 +98,8 @@ struct Chosen {
 struct Plugged {
     /// What they made of the request for this try.
     effects: Effects,
-    /// Where it goes.
-    server: Candidate,
+    /// Where it goes, if they are to know.
+    server: Option<Candidate>,
 }
 
 /// Whether the search goes on in the next pool.
@@ -124,6 +155,7 @@ impl Forward {
                 continue;
             }
             self.exchange.enter_pool(number);
+            self.keep_effects_of_answer();
             self.visit.enter();
             if self.try_pool(pool, number).await == Search::Ends {
                 return;
@@ -148,6 +180,13 @@ impl Forward {
         })
     }
 
+    /// What plugins of the next pool make of the request is not for an answer of this one.
+    fn keep_effects_of_answer(&mut self) {
+        if let Last::Answered(_, _, plugged @ None) = &mut self.last {
+            *plugged = Some(Box::new(Plugged { effects: self.visit.take_effects(), server: None }));
+        }
+    }
+
     async fn try_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Search {
         self.keep_body(pool);
         match self.search_pool(pool, number).await {
@@ -160,27 +199,58 @@ impl Forward {
     }
 
     async fn search_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Result<Search, Box<Halt>> {
-        if let Some(plugins) = &pool.plugins {
-            Box::pin(self.run_pre(plugins, pool)).await?; // rare, and the future of every request would grow
+        if let Some(plugins) = &pool.plugins
+            && let Some(pending) = self.run_pre(plugins, pool)?
+        {
+            Box::pin(self.resume_pre(plugins, pool, pending)).await?; // rare, and the future of every request would grow
+        }
+        if pool.config.direct.is_some() && self.is_directed(pool) {
+            let choice = self.choose_directed(pool, number);
+            Box::pin(self.try_chosen(pool, number, choice)).await?; // rare, too
+            return Ok(Search::Ends);
         }
         for _ in 0..=pool.config.retry.attempts {
-            let mut chosen = self.choose(pool)?;
-            if chosen.is_some() && !self.may_try(pool) {
+            let choice = match self.choose(pool)? {
+                Some(chosen) => Ok(chosen),
+                None if self.may_wait(pool) => Box::pin(self.wait(pool, number)).await?, // as rare
+                None => Err(Search::GoesOn),
+            };
+            if choice.is_ok() && !self.may_try(pool) {
                 return Ok(Search::Ends);
             }
-            if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
-                Box::pin(self.run_post(plugins, pool, &mut chosen)).await?;
-            }
-            let Some(chosen) = chosen else { return Ok(Search::GoesOn) };
-            if self.try_endpoint(pool, number, chosen).await == Search::Ends {
-                return Ok(Search::Ends);
+            let found = choice.is_ok();
+            let search = self.try_chosen(pool, number, choice).await?;
+            if search == Search::Ends || !found {
+                return Ok(search);
             }
         }
         Ok(Search::GoesOn)
     }
 
+    /// Tries what was chosen, if that is anything; otherwise the search is where the choice says.
+    async fn try_chosen(
+        &mut self,
+        pool: &Arc<Pool>,
+        number: usize,
+        choice: Result<Chosen, Search>,
+    ) -> Result<Search, Box<Halt>> {
+        let (mut chosen, otherwise) = match choice {
+            Ok(chosen) => (Some(chosen), Search::Ends),
+            Err(search) => (None, search),
+        };
+        if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
+            if let Some(pending) = self.run_post(plugins, pool, &mut chosen)? {
+                Box::pin(self.resume_post(plugins, pool, &mut chosen, pending)).await?; // rare, too
+            }
+        }
+        match chosen {
+            Some(chosen) => Ok(self.try_endpoint(pool, number, chosen).await),
+            None => Ok(otherwise),
+        }
+    }
+
     /// The `pre` hooks of a pool. One that lacks a plugin is not served without it.
-    async fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<(), Box<Halt>> {
+    fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<Option<Pending>, Box<Halt>> {
         if !plugins.missing().is_empty() {
             return Err(Box::new(Halt::new(StatusCode::SERVICE_UNAVAILABLE, "a plugin of this service is missing\n")));
         }
@@ -189,34 +259,54 @@ impl Forward {
             visit.keep_original();
         }
         if !plugins.hooks().pre {
-            return Ok(());
+            return Ok(None);
         }
-        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
-        plugins.pre(scene, visit).await.map_or(Ok(()), Err)
+        plugins.pre(Scene { connection: &exchange.connection, pool, rule: text(rule), server: None }, visit)
     }
 
-    async fn run_post(
+    async fn resume_pre(
+        &mut self,
+        plugins: &plugin::Chain,
+        pool: &Arc<Pool>,
+        pending: Pending,
+    ) -> Result<(), Box<Halt>> {
+        let Self { exchange, visit, rule, .. } = self;
+        let scene = Scene { connection: &exchange.connection, pool, rule: text(rule), server: None };
+        plugins.resume_pre(pending, scene, visit).await
+    }
+
+    fn run_post(
         &self,
         plugins: &plugin::Chain,
         pool: &Arc<Pool>,
         chosen: &mut Option<Chosen>,
-    ) -> Result<(), Box<Halt>> {
-        let plugged = chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut());
-        // Nobody will see what they change if there is no try.
+    ) -> Result<Option<Pending>, Box<Halt>> {
         let mut nobodys = self.visit.effects.clone();
-        let (server, effects) = match plugged {
-            Some(Plugged { effects, server }) => (Some(&*server), effects),
-            None => (None, &mut nobodys),
-        };
-        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server };
-        plugins.post(scene, effects).await.map_or(Ok(()), Err)
+        let (server, effects) = of_try(chosen, &mut nobodys);
+        plugins.post(self.scene(pool, server), effects)
+    }
+
+    async fn resume_post(
+        &self,
+        plugins: &plugin::Chain,
+        pool: &Arc<Pool>,
+        chosen: &mut Option<Chosen>,
+        pending: Pending,
+    ) -> Result<(), Box<Halt>> {
+        let mut nobodys = self.visit.effects.clone();
+        let (server, effects) = of_try(chosen, &mut nobodys);
+        plugins.resume_post(pending, self.scene(pool, server), effects).await
+    }
+
+    fn scene<'a>(&'a self, pool: &'a Arc<Pool>, server: Option<&'a Candidate>) -> Scene<'a> {
+        Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server }
     }
 
     async fn try_endpoint(&mut self, pool: &Arc<Pool>, number: usize, chosen: Chosen) -> Search {
-        let Chosen { endpoint, plugged } = chosen;
+        let Chosen { in_flight, plugged } = chosen;
+        self.exchange.begin_flight();
         self.exchange.attempts += 1;
-        self.tried.add(endpoint.id);
-        let in_flight = InFlight::start(endpoint, self.exchange.connection.worker.id);
+        self.tried.add(in_flight.endpoint().id);
         let attempt = Attempt {
             connection: self.exchange.connection.clone(),
             pool: pool.clone(),
@@ -244,22 +334,28 @@ impl Forward {
         }
     }
 
+    /// An endpoint that can take the request now.
     fn choose(&self, pool: &Arc<Pool>) -> Result<Option<Chosen>, Box<Halt>> {
         let view = pool.runtime.view.load();
-        let scene = Scene { connection: &self.exchange.connection, pool, rule: text(&self.rule), server: None };
-        let place = choose::choose(scene, &view, &self.tried, &self.visit.effects)?;
-        Ok(place.map(|place| {
-            let server = &view.candidates[place];
-            let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: server.clone() });
-            Chosen { endpoint: server.endpoint.clone(), plugged: pool.plugins.is_some().then(plugged) }
-        }))
+        let chosen = self.chooser(pool).choose(&view)?;
+        Ok(chosen.map(|(candidate, in_flight)| self.chosen(pool, candidate, in_flight)))
+    }
+
+    fn chooser<'a>(&'a self, pool: &'a Arc<Pool>) -> Chooser<'a> {
+        Chooser { scene: self.scene(pool, None), effects: &self.visit.effects, tried: &self.tried }
+    }
+
+    fn chosen(&self, pool: &Pool, candidate: &Candidate, in_flight: InFlight) -> Chosen {
+        let looks = |plugins: &Arc<plugin::Chain>| plugins.hooks().post || plugins.hooks().done;
+        let plugged = || Box::new(Plugged { effects: self.visit.effects.clone(), server: Some(candidate.clone()) });
+        Chosen { in_flight, plugged: pool.plugins.as_ref().is_some_and(looks).then(plugged) }
     }
 
     /// Counts a retry and takes it out of the pool's budget. Retries after a failure to connect are free:
     /// they cost no upstream anything, and passive health bounds them.
     fn may_try(&self, pool: &Pool) -> bool {
         let (reason, free) = match &self.last {
-            Last::None | Last::Halted(..) => return true,
+            Last::None | Last::Halted(..) | Last::TurnedAway(..) => return true,
             Last::Failed(failure) => (failure.reason(), failure.nothing_sent()),
             Last::Answered(..) => (Reason::BadResponse, false),
         };
@@ -293,6 +389,7 @@ impl Forward {
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
+        self.exchange.end_flight();
         let failure = failed.failure;
         if let Some(body) = &self.visit.effects.request.body {
             // What the failed try still reads would be missing in the next.
@@ -320,10 +417,10 @@ impl Forward {
         match std::mem::replace(&mut self.last, Last::None) {
             Last::Answered(answer, number, plugged) => {
                 self.exchange.return_to_pool(number);
+                self.exchange.begin_flight();
                 let (effects, server) = match plugged {
-                    Some(plugged) => (plugged.effects, Some(plugged.server)),
-                    // What plugins of a later pool wanted of the response is not this pool's.
-                    None => (Effects::new(self.visit.effects.request.clone()), None),
+                    Some(plugged) => (plugged.effects, plugged.server),
+                    None => (self.visit.take_effects(), None),
                 };
                 self.finish_with_plugins(&effects, server);
                 answer::pass(self.exchange, answer, effects, self.upgrade)
@@ -334,9 +431,11 @@ impl Forward {
                 self.finish_with_plugins(&effects, None);
                 reply::halt(self.exchange, *halt, effects)
             }
-            Last::Failed(failure) => {
-                self.finish_with_plugins(&self.visit.effects.clone(), None);
-                reply::local(self.exchange, failure.status(), failure.reason(), failure.text())
+            Last::Failed(failure) => self.answer_here(failure.status(), failure.reason(), failure.text()),
+            Last::TurnedAway(why, number) => {
+                self.exchange.return_to_pool(number);
+                let (status, reason, text) = why.answer();
+                self.answer_here(status, reason, text)
             }
             Last::None => self.unavailable(),
         }
@@ -357,8 +456,20 @@ impl Forward {
             }
             _ => (Reason::NoBackend, "no backend is available\n"),
         };
+        self.answer_here(StatusCode::SERVICE_UNAVAILABLE, reason, text)
+    }
+
+    fn answer_here(mut self, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
         self.finish_with_plugins(&self.visit.effects.clone(), None);
-        reply::local(self.exchange, StatusCode::SERVICE_UNAVAILABLE, reason, text)
+        reply::local(self.exchange, status, reason, text)
+    }
+}
+
+/// What `post` hooks look at and change: of the try, or what nobody will see if there is none.
+fn of_try<'c>(chosen: &'c mut Option<Chosen>, nobodys: &'c mut Effects) -> (Option<&'c Candidate>, &'c mut Effects) {
+    match chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut()) {
+        Some(Plugged { effects, server }) => (server.as_ref(), effects),
+        None => (None, nobodys),
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use weir_proto::model::Keepalive;
 
 use crate::pool::{Endpoint, Pool};
 use crate::reason::Reason;
-use crate::upstream::Connection;
+use crate::upstream::{Connection, Incoming, Link};
 use crate::worker::Worker;
 
 /// Released when the response is complete; dropped otherwise, which closes the connection.
@@ -27,20 +26,37 @@ pub struct Lease {
 
 impl Lease {
     /// Gives the connection back, now or once it has finished with this request.
-    pub fn release(self, keepalive: &Keepalive) {
-        if self.connection.sender.is_ready() {
-            return self.put(keepalive);
+    pub fn release(self, pool: &Arc<Pool>) {
+        if self.connection.is_ready() {
+            return self.put(&pool.config.keepalive);
         }
-        if self.connection.sender.is_closed() {
+        if self.connection.is_closed() {
             return;
         }
-        let keepalive = keepalive.clone();
+        let pool = pool.clone();
         tokio::task::spawn_local(async move {
             let mut lease = self;
-            if lease.connection.sender.ready().await.is_ok() {
-                lease.put(&keepalive);
+            if lease.finished(&pool).await {
+                lease.put(&pool.config.keepalive);
             }
         });
+    }
+
+    /// Waits until the upstream has finished with the request, too; whether the connection can serve another.
+    async fn finished(&mut self, pool: &Pool) -> bool {
+        match &mut self.connection.link {
+            Link::Http(sender) => sender.ready().await.is_ok(),
+            Link::FastCgi(session) => {
+                let read = pool.config.timeouts.read;
+                let ended =
+                    if read.is_zero() { Ok(session.ended().await) } else { timeout(read, session.ended()).await };
+                if let Ok(Err(_)) = ended {
+                    // The client has its whole answer, but it was not what was announced.
+                    pool.runtime.fail(&self.endpoint, Reason::BadResponse);
+                }
+                self.connection.is_ready()
+            }
+        }
     }
 
     fn put(mut self, keepalive: &Keepalive) {
@@ -53,7 +69,7 @@ impl Lease {
 /// the request as running; it is dropped at the end.
 pub async fn drain<T>(incoming: Incoming, lease: Lease, settings: Arc<Pool>, until_then: T) {
     match read_all(incoming, settings.config.timeouts.read).await {
-        None => lease.release(&settings.config.keepalive),
+        None => lease.release(&settings),
         Some(reason) => settings.runtime.fail(&lease.endpoint, reason),
     }
     drop(until_then);

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
-use weir_proto::model::{Protocol, ResourceName};
+use weir_proto::model::{PoolProtocol, ResourceName};
 
 use super::attempt::Template;
 use super::body::Source;
@@ -108,14 +108,15 @@ pub fn start(scene: &Scene<'_>, request: &Template, to: ResourceName, in_flight:
 /// What the other pool gets; the body is still to come. Nothing in it keeps the original alive, whose body may never
 /// come to its end.
 fn template(request: &Template, from: &ResourceName) -> Template {
-    let Template { method, uri, headers, .. } = request;
+    let Template { method, uri, version, headers, id, .. } = request;
     let mut headers = headers.clone();
     headers.remove(EXPECT);
     // Names of resources are legal values.
     if let Ok(from) = HeaderValue::try_from(from.to_string()) {
         headers.insert(MIRRORED_FROM, from);
     }
-    Template { method: method.clone(), uri: uri.clone(), headers, body: None, began: Instant::now() }
+    let (method, uri) = (method.clone(), uri.clone());
+    Template { method, uri, version: *version, headers, body: None, id: *id, began: Instant::now() }
 }
 
 /// A copy of a request.
@@ -154,7 +155,7 @@ impl Copy {
         self.template.began = Instant::now();
         let slot = Slot::take(in_flight)?;
         let pools = &self.connection.worker.table().pools;
-        let takes_requests = |pool: &Arc<Pool>| pool.config.enabled && pool.config.protocol == Protocol::Http;
+        let takes_requests = |pool: &Arc<Pool>| pool.config.enabled && pool.config.protocol == PoolProtocol::Http;
         let number = pools.number(&self.to).filter(|number| pools.at(*number).is_some_and(takes_requests));
         Ok((number.ok_or(NotMirrored::NoPool)?, slot))
     }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use weir_proto::model::ClientAbort;
 
 use super::attempt::Template;
@@ -15,6 +14,7 @@ use super::exchange::Exchange;
 use super::lease::{self, Lease};
 use super::read_limit::ReadLimit;
 use crate::reason::Reason;
+use crate::upstream::{Incoming, IncomingError};
 
 /// A body sent to a client. Ends its [`Exchange`] when dropped.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Forwarded {
 pub enum ReplyError {
     /// The upstream's connection broke.
     #[error("the upstream broke off its response")]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] IncomingError),
     /// The upstream sent nothing for too long.
     #[error("the upstream's response stalled")]
     Stalled,
@@ -146,9 +146,9 @@ impl Forwarded {
 
     /// The whole response was read: the connection is free for the next request.
     fn complete(&mut self) {
-        let keepalive = self.exchange.as_ref().and_then(|exchange| exchange.pool()).map(|pool| &pool.config.keepalive);
-        if let (Some(lease), Some(keepalive)) = (self.lease.take(), keepalive) {
-            lease.release(keepalive);
+        let pool = self.exchange.as_ref().and_then(|exchange| exchange.pool());
+        if let (Some(lease), Some(pool)) = (self.lease.take(), pool) {
+            lease.release(pool);
         }
     }
 }

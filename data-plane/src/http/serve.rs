@@ -76,7 +76,8 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
         // hyper would add it by itself, but not to a GET, whose body would get lost.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    (Template { method: parts.method, uri: parts.uri, headers: parts.headers, body, began: exchange.began }, client)
+    let Parts { method, uri, version, headers, .. } = parts;
+    (Template { method, uri, version, headers, body, id: exchange.id, began: exchange.began }, client)
 }
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.

@@ -9,10 +9,12 @@ mod compress;
 mod cors;
 mod external_auth;
 mod fault;
+mod fill;
 mod hash;
 mod headers;
 mod jwt;
 mod least_connections;
+mod least_load;
 mod metrics;
 mod mirror;
 mod random;
@@ -39,6 +41,8 @@ pub fn stage(param: Param) -> Arc<dyn Stage> {
     match param {
         Param::Random => Arc::new(random::Random),
         Param::LeastConnections => Arc::new(least_connections::LeastConnections),
+        Param::LeastLoad => Arc::new(least_load::LeastLoad),
+        Param::Fill => Arc::new(fill::Fill),
         Param::Score(param) => Arc::new(score::Score(param.order)),
         Param::WeightedScore(param) => Arc::new(weighted_score::WeightedScore(param)),
         Param::Hash(key) => Arc::new(hash::Hash(key)),

@@ -3,13 +3,22 @@
 use smallvec::SmallVec;
 
 use crate::balance::Tried;
-use crate::pool::Candidate;
+use crate::pool::{Candidate, View};
 
-/// Those of a view that were not tried, and that no plugin has ruled out. In the view's order.
+/// Those of a tier that were not tried and have room, and that no plugin has ruled out. In the tier's order.
 #[derive(Debug)]
 pub struct Candidates<'a> {
     all: &'a [Candidate],
     left: SmallVec<[u32; 16]>,
+    others: Option<Others<'a>>,
+    wanted: Option<&'a Candidate>,
+}
+
+/// Those that are no candidates, though they are up: full, or of weight 0.
+#[derive(Debug)]
+struct Others<'a> {
+    view: &'a View,
+    tried: Tried,
 }
 
 impl<'a> Candidates<'a> {
@@ -17,7 +26,31 @@ impl<'a> Candidates<'a> {
     #[must_use]
     pub fn new(all: &'a [Candidate], tried: &Tried) -> Self {
         let left = (0_u32..).zip(all).filter(|(_, candidate)| !tried.has(candidate)).map(|(place, _)| place);
-        Self { all, left: left.collect() }
+        Self { all, left: left.collect(), others: None, wanted: None }
+    }
+
+    /// The same, among which a plugin may ask for anyone of the view who was not tried.
+    #[must_use]
+    pub fn with_others(self, view: &'a View, tried: Tried) -> Self {
+        Self { others: Some(Others { view, tried }), ..self }
+    }
+
+    /// Leaves the one that `is_it`, though it has no room or no weight; false if nobody is it who is up. If it is full,
+    /// the request will wait for it.
+    pub fn want(&mut self, is_it: impl Fn(&Candidate) -> bool) -> bool {
+        let Some(Others { view, tried }) = &self.others else { return false };
+        let view: &'a View = view;
+        self.wanted = view.all().find(|candidate| !tried.has(candidate) && is_it(candidate));
+        if self.wanted.is_some() {
+            self.left.clear();
+        }
+        self.wanted.is_some()
+    }
+
+    /// The one that a plugin asked for.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&'a Candidate> {
+        self.wanted
     }
 
     /// How many there are.

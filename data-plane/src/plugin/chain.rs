@@ -12,7 +12,9 @@ use super::change;
 use super::session::Scene;
 use super::stats::{Hook, PluginStats};
 use super::tally::Tally;
-use super::{Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit};
+use super::{
+    Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit, Waiting,
+};
 use crate::http::attempt::Template;
 
 /// One plugin of a pool.
@@ -74,23 +76,41 @@ impl Chain {
         &self.missing
     }
 
-    /// The request enters the pool. An answer ends it.
-    pub async fn pre(&self, scene: Scene<'_>, visit: &mut Visit) -> Option<Box<Halt>> {
-        for link in self.links.iter().filter(|link| link.hooks.pre) {
+    /// The request enters the pool: all hooks, or those before the first that waits.
+    ///
+    /// # Errors
+    /// The answer that ends the request.
+    pub fn pre(&self, scene: Scene<'_>, visit: &mut Visit) -> Result<Option<Pending>, Box<Halt>> {
+        self.pre_from(0, scene, visit)
+    }
+
+    /// The hook that waits, and the rest.
+    ///
+    /// # Errors
+    /// As for [`Chain::pre`].
+    pub async fn resume_pre(&self, pending: Pending, scene: Scene<'_>, visit: &mut Visit) -> Result<(), Box<Halt>> {
+        let mut next = Some(pending);
+        while let Some(pending) = next {
+            let (at, link) = (pending.at, &self.links[pending.at]);
+            note_pre(link, link.resume(Hook::Pre, &scene, pending).await?, visit);
+            next = self.pre_from(at + 1, scene, visit)?;
+        }
+        Ok(())
+    }
+
+    fn pre_from(&self, from: usize, scene: Scene<'_>, visit: &mut Visit) -> Result<Option<Pending>, Box<Halt>> {
+        for (at, link) in self.links.iter().enumerate().skip(from).filter(|(_, link)| link.hooks.pre) {
             if visit.has_run(link) {
                 continue;
             }
             let mut session = link.session(scene, &visit.effects.request);
             let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
-            match link.settle(Hook::Pre, &scene, step, session.into_changes()).await {
-                Ok(changes) => {
-                    let (own, headers) = (link.stage.own_headers(), &visit.effects.request.headers);
-                    visit.note(link, change::after_taking_out(own, headers, changes));
-                }
-                Err(halt) => return Some(halt),
+            match link.settle(Hook::Pre, &scene, step, session.into_changes())? {
+                Settled::Done(changes) => note_pre(link, changes, visit),
+                Settled::Waits(waiting, changes) => return Ok(Some(Pending { at, waiting, changes })),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Leaves those candidates that may be chosen (P3).
@@ -115,17 +135,43 @@ impl Chain {
         Ok(())
     }
 
-    /// A backend is chosen, or none could be. An answer ends the request.
-    pub async fn post(&self, scene: Scene<'_>, effects: &mut Effects) -> Option<Box<Halt>> {
-        for link in self.links.iter().filter(|link| link.hooks.post) {
+    /// A backend is chosen, or none could be: all hooks, or those before the first that waits.
+    ///
+    /// # Errors
+    /// The answer that ends the request.
+    pub fn post(&self, scene: Scene<'_>, effects: &mut Effects) -> Result<Option<Pending>, Box<Halt>> {
+        self.post_from(0, scene, effects)
+    }
+
+    /// The hook that waits, and the rest.
+    ///
+    /// # Errors
+    /// As for [`Chain::post`].
+    pub async fn resume_post(
+        &self,
+        pending: Pending,
+        scene: Scene<'_>,
+        effects: &mut Effects,
+    ) -> Result<(), Box<Halt>> {
+        let mut next = Some(pending);
+        while let Some(pending) = next {
+            let at = pending.at;
+            effects.apply(self.links[at].resume(Hook::Post, &scene, pending).await?);
+            next = self.post_from(at + 1, scene, effects)?;
+        }
+        Ok(())
+    }
+
+    fn post_from(&self, from: usize, scene: Scene<'_>, effects: &mut Effects) -> Result<Option<Pending>, Box<Halt>> {
+        for (at, link) in self.links.iter().enumerate().skip(from).filter(|(_, link)| link.hooks.post) {
             let mut session = link.session(scene, &effects.request);
             let step = link.call(Hook::Post, &scene, || link.stage.post(&mut session));
-            match link.settle(Hook::Post, &scene, step, session.into_changes()).await {
-                Ok(changes) => effects.apply(changes),
-                Err(halt) => return Some(halt),
+            match link.settle(Hook::Post, &scene, step, session.into_changes())? {
+                Settled::Done(changes) => effects.apply(changes),
+                Settled::Waits(waiting, changes) => return Ok(Some(Pending { at, waiting, changes })),
             }
         }
-        None
+        Ok(None)
     }
 
     /// The response has ended.
@@ -137,6 +183,27 @@ impl Chain {
             }
         }
     }
+}
+
+/// A hook that waits. The hooks before it have run: most chains never wait, and cost no future.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its place in the chain.
+    at: usize,
+    waiting: Waiting,
+    /// What it has changed so far.
+    changes: Vec<Change>,
+}
+
+/// What a call comes to, if not to an answer.
+enum Settled {
+    Done(Vec<Change>),
+    Waits(Waiting, Vec<Change>),
+}
+
+fn note_pre(link: &Link, changes: Vec<Change>, visit: &mut Visit) {
+    let (own, headers) = (link.stage.own_headers(), &visit.effects.request.headers);
+    visit.note(link, change::after_taking_out(own, headers, changes));
 }
 
 impl Link {
@@ -158,19 +225,24 @@ impl Link {
     }
 
     /// What is to be changed after a hook, or the answer that it gave.
-    async fn settle(
+    fn settle(
         &self,
         hook: Hook,
         scene: &Scene<'_>,
         step: Result<Flow, Failure>,
-        mut changes: Vec<Change>,
-    ) -> Result<Vec<Change>, Box<Halt>> {
-        let waiting = match step {
-            Ok(Flow::GoOn) => return Ok(changes),
-            Ok(Flow::Halt(halt)) => return Err(halt),
-            Ok(Flow::Wait(waiting)) => waiting,
-            Err(failure) => return self.fail(hook, scene, &failure).map(|()| Vec::new()),
-        };
+        changes: Vec<Change>,
+    ) -> Result<Settled, Box<Halt>> {
+        match step {
+            Ok(Flow::GoOn) => Ok(Settled::Done(changes)),
+            Ok(Flow::Halt(halt)) => Err(halt),
+            Ok(Flow::Wait(waiting)) => Ok(Settled::Waits(waiting, changes)),
+            Err(failure) => self.fail(hook, scene, &failure).map(|()| Settled::Done(Vec::new())),
+        }
+    }
+
+    /// Waits for a hook; gives what is to be changed after it.
+    async fn resume(&self, hook: Hook, scene: &Scene<'_>, pending: Pending) -> Result<Vec<Change>, Box<Halt>> {
+        let Pending { at: _, waiting, mut changes } = pending;
         let began = Instant::now();
         let resumed = timeout(self.timeout, waiting.0).await;
         self.observe(hook, scene, began);

@@ -8,7 +8,7 @@ mod lines;
 mod witness;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use http::request::Parts;
 use tokio::time::Instant;
 use tracing::subscriber;
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 use weir_proto::pb;
 
 use super::chain::Link;
@@ -26,9 +26,8 @@ use super::{Chain, Effects, Halt, Outcome, Visit};
 use crate::balance::Tried;
 use crate::discovery::apply::{Applier, Rejected};
 use crate::drain::Drain;
-use crate::health::{HealthClock, TransitionSink};
 use crate::http::attempt::Template;
-use crate::http::choose::choose;
+use crate::http::choose::Chooser;
 use crate::http::connection::ClientConnection;
 use crate::http::headers::Downstream;
 use crate::http::request::{self, Refusal};
@@ -131,12 +130,17 @@ impl Rehearsal {
     /// Until there is a server, or an answer in its place.
     async fn enter(&self, visit: &mut Visit) -> Result<Option<Candidate>, Box<Halt>> {
         let Some(plugins) = &self.pool.plugins else { return Ok(None) };
-        plugins.pre(self.scene(None), visit).await.map_or(Ok(()), Err)?;
+        if let Some(pending) = plugins.pre(self.scene(None), visit)? {
+            plugins.resume_pre(pending, self.scene(None), visit).await?;
+        }
         let view = self.pool.runtime.view.load_full();
-        let place = choose(self.scene(None), &view, &Tried::default(), &visit.effects)?;
-        let server = place.map(|place| view.candidates[place].clone());
+        let chooser = Chooser { scene: self.scene(None), effects: &visit.effects, tried: &Tried::default() };
+        let server = chooser.choose(&view)?.map(|(candidate, _)| candidate.clone());
         let mut effects: Effects = visit.effects.clone();
-        plugins.post(self.scene(server.as_ref()), &mut effects).await.map_or(Ok(()), Err)?;
+        let scene = self.scene(server.as_ref());
+        if let Some(pending) = plugins.post(scene, &mut effects)? {
+            plugins.resume_post(pending, scene, &mut effects).await?;
+        }
         visit.effects = effects;
         Ok(server)
     }
@@ -146,8 +150,9 @@ impl Rehearsal {
     }
 
     fn template(&self) -> Template {
-        let Parts { method, uri, headers, .. } = self.request.clone();
-        Template { method, uri, headers, body: None, began: Instant::now() }
+        let Parts { method, uri, version, headers, .. } = self.request.clone();
+        let id = self.connection.worker.next_request();
+        Template { method, uri, version, headers, body: None, id, began: Instant::now() }
     }
 
     fn outcome(&self, server: Option<&Candidate>, halt: Option<&Halt>) -> Outcome {
@@ -163,7 +168,7 @@ impl Rehearsal {
 
 /// Applies resources as those of a delta.
 async fn apply(resources: Vec<pb::Resource>, table: &TableHandle) -> Result<(), Vec<Rejected>> {
-    let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+    let environment = Environment::without_tasks(1);
     let modules = Modules::new(None);
     modules.prepare(&resources).await;
     let mut applier = Applier::new(listeners(), table.clone(), environment, modules);
@@ -173,7 +178,7 @@ async fn apply(resources: Vec<pb::Resource>, table: &TableHandle) -> Result<(), 
 
 /// The only listener.
 fn listeners() -> Arc<[Served]> {
-    Arc::new([Served { name: LISTENER.to_owned(), protocol: Protocol::Http }])
+    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http }])
 }
 
 /// A worker that serves no socket.
@@ -190,7 +195,8 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
 }
 
 fn connection(worker: Rc<Worker>, client: SocketAddr, tls: bool) -> Rc<ClientConnection> {
-    let mut connection = ClientConnection::new(worker, 0, client);
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, if tls { 443 } else { 80 }));
+    let mut connection = ClientConnection::new(worker, 0, local, client);
     if let Some(connection) = Rc::get_mut(&mut connection) {
         connection.downstream = Downstream::new(client.ip(), tls);
     }

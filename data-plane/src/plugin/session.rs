@@ -14,7 +14,7 @@ use super::change::HeaderChange;
 use super::tally::Tally;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
-use crate::http::cookie;
+use crate::http::{carrier, cookie};
 use crate::pool::{Candidate, Pool};
 use crate::worker::Worker;
 
@@ -123,10 +123,7 @@ impl<'a> Session<'a> {
     /// The value of this header or cookie.
     #[must_use]
     pub fn carried(&self, carrier: &Carrier) -> Option<&'a [u8]> {
-        match carrier {
-            Carrier::Header(name) => self.request.headers.get(name).map(HeaderValue::as_bytes),
-            Carrier::Cookie(name) => self.cookie(name),
-        }
+        carrier::value(carrier, &self.request.headers)
     }
 
     /// Where the client is.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
 use weir_proto::model;
 
@@ -12,10 +12,9 @@ use super::session::Scene;
 use super::{Candidates, Session, rehearsal};
 use crate::balance::Tried;
 use crate::balance::tests::candidates;
-use crate::health::clock::HealthClock;
-use crate::health::event::TransitionSink;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
+use crate::http::request_id::RequestId;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, Pool, PoolRuntime};
 
@@ -42,11 +41,12 @@ impl Fixture {
     pub fn new(weights: &[u32], change: impl FnOnce(&mut model::Pool)) -> Self {
         let mut config = model::Pool::new("shop/web".parse().unwrap());
         change(&mut config);
-        let (config, transitions) = (Arc::new(config), TransitionSink::new().0);
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 1 };
+        let config = Arc::new(config);
+        let environment = Environment::without_tasks(1);
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
         let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
-        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, peer);
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, peer);
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
         Self { connection, pool, request, candidates: candidates(weights), server: None }
     }
@@ -77,9 +77,10 @@ impl Fixture {
     }
 }
 
-fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
+pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
     let pair =
         |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
-    Template { method: Method::GET, uri, headers, body: None, began: Instant::now() }
+    let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
+    Template { method, uri, version, headers, body: None, id, began: Instant::now() }
 }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::chain::Link;
 use super::change::HeaderChange;
 use super::{Change, Stage};
@@ -48,14 +50,14 @@ pub struct Visit {
     /// As the client sent it, for the next pool; `None` while no plugin may change it, or if there is no other pool.
     original: Option<Rc<Template>>,
     /// Stages whose `pre` has run, with what they changed (P8).
-    ran: Vec<(Arc<dyn Stage>, Vec<Change>)>,
+    ran: SmallVec<[(Arc<dyn Stage>, Vec<Change>); 1]>,
 }
 
 impl Visit {
     /// Of a request that is in no pool yet.
     #[must_use]
     pub fn new(request: Template) -> Self {
-        Self { effects: Effects::new(Rc::new(request)), original: None, ran: Vec::new() }
+        Self { effects: Effects::new(Rc::new(request)), original: None, ran: SmallVec::new() }
     }
 
     /// What plugins will change from now on is undone in the next pool.
@@ -68,6 +70,12 @@ impl Visit {
         if let Some(original) = &self.original {
             self.effects = Effects::new(original.clone());
         }
+    }
+
+    /// What was made of the request in the pool where it is, for its answer.
+    pub fn take_effects(&mut self) -> Effects {
+        let request = self.effects.request.clone();
+        std::mem::replace(&mut self.effects, Effects::new(request))
     }
 
     /// Whether the `pre` of this stage has run; what it changed then is changed again, if it was undone.
@@ -91,13 +99,12 @@ impl Visit {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-    use tokio::time::Instant;
+    use http::{HeaderName, HeaderValue};
     use weir_proto::model::FailurePolicy;
 
     use super::*;
-    use crate::plugin::Hooks;
     use crate::plugin::stats::PluginStats;
+    use crate::plugin::{Hooks, testing};
 
     #[derive(Debug)]
     struct Nothing(#[expect(dead_code, reason = "an address of its own")] u8);
@@ -120,8 +127,7 @@ mod tests {
     }
 
     fn visit() -> Visit {
-        let (method, uri, headers) = (Method::GET, Uri::from_static("/a?b"), HeaderMap::new());
-        Visit::new(Template { method, uri, headers, body: None, began: Instant::now() })
+        Visit::new(testing::request("/a?b", &[]))
     }
 
     fn add(name: &'static str) -> Change {

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use http::HeaderValue;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use weir_proto::model::{EndpointAddress, ResourceName};
+use tokio::time::Instant;
+use weir_proto::model::{EndpointAddress, Protocol, ResourceName};
 
+use super::admission::{Gate, Held, Slots};
 use crate::balance::ewma::PeakEwma;
-use crate::health::outlier::Outlier;
+use crate::health::Health;
 use crate::reason::Reason;
-use crate::stats::{Counter, Gauge, Sharded};
+use crate::stats::{Counter, Sharded};
+use crate::upstream::fastcgi::Application;
 
 /// Identifies an endpoint for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +41,10 @@ pub struct Endpoint {
     pub label: HeaderValue,
     /// Seed of the endpoint's place in consistent hashing: equal on every proxy.
     pub hash_seed: u64,
-    /// Requests in flight, over all workers.
-    pub in_flight: Gauge,
+    /// Requests in flight, over all workers, and how many may be.
+    pub in_flight: Arc<Slots>,
+    /// The queue of its pool.
+    gate: Arc<Gate<EndpointId>>,
     /// Failures by reason, over all workers; failures are rare enough to share.
     pub fails: [AtomicU64; Reason::ALL.len()],
     /// Transitions to up and to down.
@@ -49,7 +54,11 @@ pub struct Endpoint {
     /// Counters of each worker.
     pub shards: Sharded<EndpointShard>,
     /// Passive health; touched by failures only.
-    pub outlier: Mutex<Outlier>,
+    pub health: Mutex<Health>,
+    /// When it came into a pool that had others, or last came up.
+    pub came_up: Mutex<Option<Instant>>,
+    /// The application behind it, if it speaks FastCGI.
+    pub fastcgi: Option<Application>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
     retired: AtomicBool,
     /// Wall-clock time of the last change of state, in Unix milliseconds; for people only.
@@ -85,7 +94,7 @@ pub struct Transitions {
 impl Endpoint {
     /// A new endpoint, up, with every counter at zero.
     #[must_use]
-    pub fn new(backend: ResourceName, address: EndpointAddress, workers: usize) -> Self {
+    pub fn new(backend: ResourceName, address: EndpointAddress, workers: usize, gate: Arc<Gate<EndpointId>>) -> Self {
         let label = HeaderValue::try_from(backend.name()).unwrap_or_else(|_| HeaderValue::from_static("?"));
         Self {
             id: EndpointId::next(),
@@ -93,15 +102,31 @@ impl Endpoint {
             label,
             backend,
             address,
-            in_flight: Gauge::default(),
+            in_flight: Arc::default(),
+            gate,
             fails: Default::default(),
             transitions: Transitions::default(),
             latency: PeakEwma::default(),
             shards: Sharded::new(workers),
-            outlier: Mutex::new(Outlier::default()),
+            health: Mutex::new(Health::default()),
+            came_up: Mutex::new(None),
+            fastcgi: None,
             retired: AtomicBool::new(false),
             since_ms: AtomicI64::new(Timestamp::now().as_millisecond()),
         }
+    }
+
+    /// The same as one that speaks `protocol`, for as long as it is there.
+    #[must_use]
+    pub fn speaking(self, protocol: &Protocol) -> Self {
+        Self { fastcgi: Application::of(protocol, &self.address), ..self }
+    }
+
+    /// Whether an idle connection to it is to be closed, as it may be in the way of a request. One that is told so must
+    /// be closed.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.fastcgi.as_ref().is_some_and(|application| application.backlog.takes_one())
     }
 
     /// Says that the endpoint left its pool, or came back.
@@ -115,6 +140,12 @@ impl Endpoint {
     #[must_use]
     pub fn is_retired(&self) -> bool {
         self.retired.load(Relaxed)
+    }
+
+    /// Whether health lets requests go to it.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.health.lock().is_up()
     }
 
     /// Notes that the endpoint's state is another one from now on.
@@ -143,17 +174,34 @@ impl Endpoint {
     }
 }
 
-/// A request on its way to an endpoint; ends when dropped, which covers cancelled requests too.
+/// A request on its way to an endpoint, with a slot of it; ends when dropped, which covers cancelled requests too.
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
 }
 
 impl InFlight {
-    /// Counts a request of `worker` to `endpoint`.
+    /// Counts a request of `worker` to `endpoint`, whatever its capacity.
     #[must_use]
     pub fn start(endpoint: Arc<Endpoint>, worker: usize) -> Self {
         endpoint.in_flight.enter();
+        Self::counted(endpoint, worker)
+    }
+
+    /// The same, if there is a slot that nobody waits for.
+    #[must_use]
+    pub fn try_start(endpoint: &Arc<Endpoint>, worker: usize) -> Option<Self> {
+        endpoint.gate.try_take(&endpoint.in_flight).then(|| Self::counted(endpoint.clone(), worker))
+    }
+
+    /// The same, with a slot of it that was waited for.
+    #[must_use]
+    pub fn with(slot: Held<EndpointId>, endpoint: Arc<Endpoint>, worker: usize) -> Self {
+        slot.keep();
+        Self::counted(endpoint, worker)
+    }
+
+    fn counted(endpoint: Arc<Endpoint>, worker: usize) -> Self {
         endpoint.shards.of(worker).requests.increment();
         Self { endpoint }
     }
@@ -167,6 +215,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.endpoint.in_flight.leave();
+        self.endpoint.gate.release(&self.endpoint.in_flight);
     }
 }

@@ -72,7 +72,7 @@ impl Member {
     /// Whether health lets requests go to it.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        !self.endpoint.outlier.lock().is_ejected()
+        self.endpoint.is_up()
     }
 }
 

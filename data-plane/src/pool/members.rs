@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use weir_proto::model::{EndpointAddress, ResourceName};
+use tokio::time::Instant;
+use weir_proto::model::{EndpointAddress, Protocol, ResourceName};
 
+use super::admission::Gate;
 use super::totals::Totals;
-use super::{Endpoint, Member, Origin, Target};
+use super::{Endpoint, EndpointId, Member, Origin, Target};
 
 /// Endpoints of a pool, those that left included while requests to them run.
 #[derive(Debug, Default)]
@@ -17,24 +19,30 @@ pub struct Members {
     pub draining: Vec<Member>,
     /// What the endpoints counted that are gone, of each Backend that still has others.
     pub past: BTreeMap<ResourceName, Totals>,
+    /// Where requests wait for them.
+    pub gate: Arc<Gate<EndpointId>>,
 }
 
 impl Members {
-    /// Makes the active members those of `targets`, in order. An endpoint is the same if backend name and
-    /// address are: it keeps all its state. One that comes back while draining is taken up again. Gives those
+    /// Makes the active members those of `targets`, in order. An endpoint is the same if backend name, address and
+    /// protocol are: it keeps all its state. One that comes back while draining is taken up again. Gives those
     /// that came up, as a person enabled them.
     pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) -> Vec<Arc<Endpoint>> {
         targets.sort_by(|a, b| place(a).cmp(&place(b)));
         targets.dedup_by(|a, b| place(a) == place(b));
+        // If there is nobody yet who could spare them, new ones get their share at once.
+        let new_since = (!self.active.is_empty()).then(Instant::now);
         let all = self.active.drain(..).chain(self.draining.drain(..));
-        let mut old: HashMap<_, _> =
-            all.map(|m| ((m.endpoint.backend.clone(), m.endpoint.address.clone()), m)).collect();
+        let mut old: HashMap<_, _> = all.map(|m| (identity(&m.origin, &m.endpoint.address), m)).collect();
         let mut came_up = Vec::new();
         for Target { origin, address } in targets {
-            let name = &origin.backend.name;
-            let member = match old.remove(&(name.clone(), address.clone())) {
+            let member = match old.remove(&identity(&origin, &address)) {
                 Some(member) => keep(member, origin, &mut came_up),
-                None => Member { endpoint: Arc::new(Endpoint::new(name.clone(), address, workers)), origin },
+                None => {
+                    let member = new(origin, address, workers, &self.gate);
+                    *member.endpoint.came_up.lock() = new_since;
+                    member
+                }
             };
             self.active.push(member);
         }
@@ -47,12 +55,12 @@ impl Members {
     /// Changes `targets` so that no member leaves and none of first choice is one no longer; true if one would
     /// have.
     pub fn keep_in(&self, targets: &mut Vec<Target>) -> bool {
-        let at = |(i, target): (usize, &Target)| ((target.origin.backend.name.clone(), target.address.clone()), i);
+        let at = |(i, target): (usize, &Target)| (identity(&target.origin, &target.address), i);
         let mut places: HashMap<_, _> = targets.iter().enumerate().map(at).collect();
         let mut loses = false;
         for Member { origin, endpoint } in &self.active {
             let kept = Target { origin: origin.clone(), address: endpoint.address.clone() };
-            match places.remove(&(origin.backend.name.clone(), endpoint.address.clone())) {
+            match places.remove(&identity(origin, &endpoint.address)) {
                 None => targets.push(kept),
                 Some(place) if origin.is_first_choice() && !targets[place].origin.is_first_choice() => {
                     targets[place] = kept;
@@ -79,19 +87,41 @@ impl Members {
     }
 }
 
-fn place(target: &Target) -> (&ResourceName, &EndpointAddress) {
-    (&target.origin.backend.name, &target.address)
+fn place(target: &Target) -> (&ResourceName, &EndpointAddress, bool) {
+    let Target { origin, address } = target;
+    (&origin.backend.name, address, speaks_fastcgi(origin))
+}
+
+/// What makes two endpoints the same. Connections and health of one protocol say nothing about another.
+fn identity(origin: &Origin, address: &EndpointAddress) -> (ResourceName, EndpointAddress, bool) {
+    (origin.backend.name.clone(), address.clone(), speaks_fastcgi(origin))
+}
+
+fn speaks_fastcgi(origin: &Origin) -> bool {
+    matches!(origin.backend.protocol, Protocol::FastCgi(_))
+}
+
+fn new(origin: Origin, address: EndpointAddress, workers: usize, gate: &Arc<Gate<EndpointId>>) -> Member {
+    let endpoint = Endpoint::new(origin.backend.name.clone(), address, workers, gate.clone());
+    let endpoint = endpoint.speaking(&origin.backend.protocol);
+    Member { endpoint: Arc::new(endpoint), origin }
 }
 
 /// The same endpoint after a change of its Backend or Service. Enabling it zeroes its counters (H6).
 fn keep(old: Member, origin: Origin, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
     let Member { origin: before, endpoint } = old;
     let (enabled, was_enabled) = (origin.backend.enabled, before.backend.enabled);
-    if enabled && !was_enabled && endpoint.outlier.lock().reset() {
-        came_up.push(endpoint.clone());
+    if enabled && !was_enabled {
+        *endpoint.came_up.lock() = Some(Instant::now());
+        if endpoint.health.lock().enable() {
+            came_up.push(endpoint.clone());
+        }
     }
     if enabled != was_enabled || origin.is_terminating() != before.is_terminating() {
         endpoint.changed_state();
+    }
+    if let Some(application) = &endpoint.fastcgi {
+        application.configure(&origin.backend.protocol);
     }
     endpoint.set_retired(false);
     Member { origin, endpoint }
@@ -114,6 +144,9 @@ mod tests {
             enabled: true,
             labels: Default::default(),
             score: 0,
+            role: model::Role::default(),
+            capacity: 0,
+            protocol: Default::default(),
             proxy_protocol: None,
         };
         Target::new(Arc::new(backend), address)
@@ -128,6 +161,26 @@ mod tests {
         members.replace(vec![target("a", 2), target("a", 2), target("c", 3)], 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &first));
         assert_eq!(members.active.len(), 2);
+    }
+
+    #[test]
+    fn c5_an_endpoint_of_another_protocol_is_another_and_of_other_scripts_the_same() {
+        let fastcgi = |root: &str| {
+            let mut target = target("a", 1);
+            Arc::make_mut(&mut target.origin.backend).protocol =
+                Protocol::FastCgi(model::FastCgi::new(root, "", "").unwrap());
+            target
+        };
+        let mut members = Members::default();
+        members.replace(vec![target("a", 1)], 1);
+        let http = members.active[0].endpoint.clone();
+        members.replace(vec![fastcgi("/one")], 1);
+        let endpoint = members.active[0].endpoint.clone();
+        assert!(http.is_retired() && http.fastcgi.is_none());
+        members.replace(vec![fastcgi("/two")], 1);
+        assert!(Arc::ptr_eq(&members.active[0].endpoint, &endpoint));
+        let root = endpoint.fastcgi.as_ref().unwrap().config.load().document_root.clone();
+        assert_eq!(root.as_deref(), Some("/two"));
     }
 
     #[test]

@@ -9,11 +9,15 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use weir_proto::model::{self, ResourceName};
 
+use super::admission::Gate;
 use super::budget::RetryBudget;
 use super::members::Members;
 use super::totals::Totals;
-use super::{Endpoint, Member, Target, View};
-use crate::health::{HealthClock, Transition, TransitionSink};
+use super::{Endpoint, EndpointId, Member, Target, View};
+use crate::balance::Tried;
+use crate::health::probe::ProbeTarget;
+use crate::health::state::WentDown;
+use crate::health::{HealthClock, Probers, Transition, TransitionSink};
 use crate::http::mirror::NotMirrored;
 use crate::reason::Reason;
 use crate::stats::{Counter, Gauge, Histogram, Sharded};
@@ -23,10 +27,21 @@ use crate::stats::{Counter, Gauge, Histogram, Sharded};
 pub struct Environment {
     /// Brings ejected endpoints back.
     pub clock: HealthClock,
+    /// Probes endpoints.
+    pub probers: Probers,
     /// Takes transitions.
     pub transitions: TransitionSink,
     /// Number of workers, the size of each shard list.
     pub workers: usize,
+}
+
+impl Environment {
+    /// One whose tasks nobody runs: for tests and benches of what needs no time.
+    #[must_use]
+    pub fn without_tasks(workers: usize) -> Self {
+        let (clock, probers, transitions) = (HealthClock::new().0, Probers::new(0).0, TransitionSink::new().0);
+        Self { clock, probers, transitions, workers }
+    }
 }
 
 /// Run-time state of one pool.
@@ -38,8 +53,10 @@ pub struct PoolRuntime {
     pub view: ArcSwap<View>,
     /// Position in the round robin order, of all workers together.
     pub cursor: AtomicUsize,
-    /// Requests in flight in this pool.
+    /// Requests on their way to an endpoint of this pool, or back.
     pub in_flight: Gauge,
+    /// Where requests wait for an endpoint with room.
+    pub gate: Arc<Gate<EndpointId>>,
     /// Limits retries.
     pub budget: RetryBudget,
     /// Counters of each worker.
@@ -58,6 +75,10 @@ pub struct PoolShard {
     pub request_duration: Histogram,
     /// From the choice of an endpoint to the head of its response.
     pub upstream_duration: Histogram,
+    /// Requests that had to wait for a slot.
+    pub queued: Counter,
+    /// How long they waited.
+    pub queue_wait: Histogram,
     /// Responses made here, by class.
     pub local_responses: [Counter; 5],
     /// 503 and 504 made here, by reason.
@@ -80,31 +101,38 @@ impl PoolRuntime {
     /// A pool without endpoints.
     #[must_use]
     pub fn new(config: Arc<model::Pool>, environment: Environment) -> Arc<Self> {
+        let members = Members::default();
         Arc::new_cyclic(|me| Self {
             name: config.name.clone(),
-            view: ArcSwap::from_pointee(View::empty()),
+            view: ArcSwap::default(),
             cursor: AtomicUsize::new(0),
             in_flight: Gauge::default(),
+            gate: members.gate.clone(),
             budget: RetryBudget::default(),
             shards: Sharded::new(environment.workers),
-            state: Mutex::new(State { config, members: Members::default() }),
+            state: Mutex::new(State { config, members }),
             environment,
             me: me.clone(),
         })
     }
 
-    /// Takes a new version of the configuration. Turning passive health off brings ejected endpoints back.
+    /// Takes a new version of the configuration. Endpoints come back that only the old one kept out.
     pub fn configure(&self, config: Arc<model::Pool>) {
         let mut state = self.state.lock();
-        if config.health.passive.max_fails == 0 {
-            for member in &state.members.active {
-                if member.endpoint.outlier.lock().reset() {
-                    self.announce(&member.endpoint, true, "passive health was turned off");
-                }
+        let before = std::mem::replace(&mut state.config, config);
+        if before.health != state.config.health {
+            self.follow_settings(&state);
+            self.set_probes(&state, before.health.active.is_some());
+        }
+        self.refresh(&state);
+    }
+
+    fn follow_settings(&self, state: &State) {
+        for Member { endpoint, .. } in &state.members.active {
+            if endpoint.health.lock().follow(&state.config.health) == Some(true) {
+                self.came_up(endpoint, "new health settings");
             }
         }
-        state.config = config;
-        self.refresh(&state);
     }
 
     /// Takes new members; endpoints that stay keep their state.
@@ -124,8 +152,10 @@ impl PoolRuntime {
 
     fn replace_members(&self, state: &mut State, targets: Vec<Target>) {
         let came_up = state.members.replace(targets, self.environment.workers);
+        came_up.iter().for_each(|endpoint| self.came_up(endpoint, "enabled by hand"));
+        self.follow_settings(state);
+        self.set_probes(state, false);
         self.refresh(state);
-        came_up.iter().for_each(|endpoint| self.announce(endpoint, true, "enabled by hand"));
     }
 
     /// Notes a failed request to `endpoint`, which may eject it.
@@ -136,10 +166,12 @@ impl PoolRuntime {
         }
         let state = self.state.lock();
         let now = Instant::now();
-        let ejected = endpoint.outlier.lock().fail(now, reason, &state.config.health.passive);
-        if let (Some(until), Some(me)) = (ejected, self.me.upgrade()) {
+        let went_down = endpoint.health.lock().fail(now, reason, &state.config.health);
+        if let (Some(WentDown { until }), Some(me)) = (went_down, self.me.upgrade()) {
             self.refresh(&state);
-            self.environment.clock.recover_at(&me, endpoint, until);
+            if let Some(until) = until {
+                self.environment.clock.recover_at(&me, endpoint, until);
+            }
             self.announce(endpoint, false, reason.as_str());
         }
     }
@@ -147,16 +179,55 @@ impl PoolRuntime {
     /// Brings `endpoint` back if its time has come.
     pub fn recover(&self, endpoint: &Arc<Endpoint>, now: Instant) {
         let state = self.state.lock();
-        if endpoint.outlier.lock().recover(now, &state.config.health.passive) {
+        if endpoint.health.lock().recover(now, &state.config.health) {
+            self.came_up(endpoint, "fail timeout passed");
             self.refresh(&state);
-            self.announce(endpoint, true, "fail timeout passed");
         }
+    }
+
+    /// Notes the outcome of a probe of `endpoint`.
+    pub fn probed(&self, endpoint: &Arc<Endpoint>, outcome: Result<(), Reason>) {
+        let state = self.state.lock();
+        let turned = endpoint.health.lock().probed(Instant::now(), outcome, &state.config.health);
+        match (turned, outcome) {
+            (Some(true), _) => self.came_up(endpoint, "probes pass"),
+            (Some(false), Err(reason)) => self.announce(endpoint, false, reason.as_str()),
+            (Some(false), Ok(())) | (None, _) => return,
+        }
+        self.refresh(&state);
+    }
+
+    /// Says which endpoints are to be probed, if there are any or were before.
+    fn set_probes(&self, state: &State, were_any: bool) {
+        let Some(active) = state.config.health.active.clone().map(Arc::new) else {
+            if were_any {
+                self.environment.probers.set(self.me.clone(), Vec::new());
+            }
+            return;
+        };
+        let target = |Member { origin, endpoint }: &Member| {
+            (ProbeTarget::new(&origin.backend, &endpoint.address, &active), endpoint.clone())
+        };
+        let targets = state.members.active.iter().map(target).collect();
+        self.environment.probers.set(self.me.clone(), targets);
+    }
+
+    /// Whether an endpoint that takes requests may yet come up for one that has tried these: one of the others, or one of
+    /// a pool that has none.
+    #[must_use]
+    pub fn may_recover(&self, tried: &Tried) -> bool {
+        let state = self.state.lock();
+        let mut takers = state.members.active.iter().filter(|member| member.origin.takes_requests()).peekable();
+        takers.peek().is_none() || takers.any(|member| !tried.contains(member.endpoint.id))
     }
 
     /// Retires every endpoint, as the pool is gone. Requests that still read an older table can choose them.
     pub fn retire(&self) {
         let state = self.state.lock();
         state.members.active.iter().for_each(|member| member.endpoint.set_retired(true));
+        if state.config.health.active.is_some() {
+            self.environment.probers.set(self.me.clone(), Vec::new());
+        }
     }
 
     /// Calls `read` with the members, active ones and then draining ones.
@@ -185,8 +256,19 @@ impl PoolRuntime {
         self.shards.sum(|s| s.requests.get())
     }
 
+    /// Makes what changed known, to those that choose and to those that wait.
     fn refresh(&self, state: &State) {
-        self.view.store(Arc::new(View::build(&state.config, &state.members.active)));
+        for Member { origin, endpoint } in &state.members.active {
+            endpoint.in_flight.set_capacity(origin.backend.capacity);
+        }
+        let view = Arc::new(View::build(&state.config, &state.members.active));
+        self.gate.open(view.open(), || self.view.store(view));
+    }
+
+    /// An endpoint takes requests again, of which it gets few at first (C6).
+    fn came_up(&self, endpoint: &Arc<Endpoint>, reason: &'static str) {
+        *endpoint.came_up.lock() = Some(Instant::now());
+        self.announce(endpoint, true, reason);
     }
 
     fn announce(&self, endpoint: &Arc<Endpoint>, up: bool, reason: &'static str) {
@@ -215,11 +297,23 @@ pub(crate) mod tests {
                 enabled: true,
                 labels: Default::default(),
                 score: 0,
+                role: model::Role::default(),
+                capacity: 0,
+                protocol: Default::default(),
                 proxy_protocol: None,
             };
             Target::new(Arc::new(backend), address)
         };
         weights.iter().enumerate().map(target).collect()
+    }
+
+    /// Those of [`targets`].
+    pub(crate) fn members(weights: &[u32]) -> Vec<Member> {
+        let member = |Target { origin, address }| {
+            let endpoint = Endpoint::new(origin.backend.name.clone(), address, 1, Arc::default());
+            Member { origin, endpoint: Arc::new(endpoint) }
+        };
+        targets(weights).into_iter().map(member).collect()
     }
 
     struct Fixture {
@@ -233,7 +327,8 @@ pub(crate) mod tests {
         let (transitions, events) = TransitionSink::new();
         let mut config = model::Pool::new("a/pool".parse().unwrap());
         change(&mut config);
-        let pool = PoolRuntime::new(Arc::new(config), Environment { clock, transitions, workers: 1 });
+        let pool =
+            PoolRuntime::new(Arc::new(config), Environment { clock, transitions, ..Environment::without_tasks(1) });
         pool.set_members(targets(&[1, 1, 1, 1]));
         Fixture { pool, events, _clock: tokio::spawn(task.run()) }
     }
@@ -248,12 +343,12 @@ pub(crate) mod tests {
     async fn h7_an_ejection_and_a_return_are_one_event_each() {
         let mut f = fixture(|_| ());
         let endpoint = eject(&f.pool, 0);
-        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        assert_eq!(f.pool.view.load().candidates().count(), 3);
         assert!(!f.events.recv().await.unwrap().up);
         let began = Instant::now();
         assert!(f.events.recv().await.unwrap().up);
         assert_eq!(began.elapsed().as_secs(), 60);
-        assert_eq!(f.pool.view.load().candidates.len(), 4);
+        assert_eq!(f.pool.view.load().candidates().count(), 4);
         assert_eq!(endpoint.transitions.down.load(Relaxed), 1);
         assert_eq!(endpoint.transitions.up.load(Relaxed), 1);
         assert!(f.events.try_recv().is_err());
@@ -265,10 +360,10 @@ pub(crate) mod tests {
         eject(&f.pool, 0);
         eject(&f.pool, 1);
         let half = f.pool.view.load_full();
-        assert!(!half.panic && half.candidates.len() == 2);
+        assert!(!half.panic && half.candidates().count() == 2);
         eject(&f.pool, 2);
         let quarter = f.pool.view.load_full();
-        assert!(quarter.panic && quarter.candidates.len() == 4);
+        assert!(quarter.panic && quarter.candidates().count() == 4);
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,11 +377,11 @@ pub(crate) mod tests {
         };
         with(false);
         tokio::time::sleep(Duration::from_hours(1)).await;
-        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        assert_eq!(f.pool.view.load().candidates().count(), 3);
         f.pool.fail(&endpoint, Reason::Reset);
         with(true);
-        assert_eq!(f.pool.view.load().candidates.len(), 4);
-        assert_eq!(endpoint.outlier.lock().fails(), 0);
+        assert_eq!(f.pool.view.load().candidates().count(), 4);
+        assert_eq!(endpoint.health.lock().fails(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,7 +392,7 @@ pub(crate) mod tests {
         let mut config = model::Pool::new("a/pool".parse().unwrap());
         config.balance = model::Balance::Random;
         f.pool.configure(Arc::new(config));
-        assert_eq!(f.pool.view.load().candidates.len(), 3);
+        assert_eq!(f.pool.view.load().candidates().count(), 3);
         assert_eq!(f.pool.cursor.load(Relaxed), 7);
     }
 
@@ -305,6 +400,6 @@ pub(crate) mod tests {
     async fn c1_weight_0_gets_nothing() {
         let f = fixture(|_| ());
         f.pool.set_members(targets(&[1, 0]));
-        assert_eq!(f.pool.view.load().candidates.len(), 1);
+        assert_eq!(f.pool.view.load().candidates().count(), 1);
     }
 }

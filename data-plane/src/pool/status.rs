@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Member;
+use crate::health::Verdict;
 use crate::reason::Reason;
 
 /// State of an endpoint, the same word in JSON and in reports.
@@ -11,8 +12,10 @@ use crate::reason::Reason;
 pub enum EndpointState {
     /// Takes requests.
     Up,
-    /// Out after failures, until its time has come.
+    /// Out after failures of live requests.
     Ejected,
+    /// Probes fail, or have not passed yet.
+    Down,
     /// Taken out by hand.
     Disabled,
     /// About to leave its pool, as its Service says: no new requests while any other is up.
@@ -41,6 +44,7 @@ impl EndpointState {
         match self {
             Self::Up => "Up",
             Self::Ejected => "Ejected",
+            Self::Down => "Down",
             Self::Disabled => "Disabled",
             Self::Terminating | Self::Draining => "Draining",
         }
@@ -55,7 +59,7 @@ impl Status {
             EndpointState::Up | EndpointState::Draining => "",
             EndpointState::Terminating => "terminating",
             EndpointState::Disabled => Reason::Disabled.as_str(),
-            EndpointState::Ejected => self.last_failure.map(|(_, reason)| reason.as_str()).unwrap_or_default(),
+            EndpointState::Ejected | EndpointState::Down => self.last_failure.map(|(_, reason)| reason.as_str()).unwrap_or_default(),
         }
     }
 }
@@ -64,20 +68,22 @@ impl Member {
     /// Reads the endpoint's state. That an endpoint about to leave fails too is no news.
     #[must_use]
     pub fn status(&self) -> Status {
-        let outlier = self.endpoint.outlier.lock();
+        let health = self.endpoint.health.lock();
         let state = if self.endpoint.is_retired() {
             EndpointState::Draining
         } else if !self.origin.backend.enabled {
             EndpointState::Disabled
         } else if self.origin.is_terminating() {
             EndpointState::Terminating
-        } else if outlier.is_ejected() {
-            EndpointState::Ejected
         } else {
-            EndpointState::Up
+            match health.verdict() {
+                Verdict::Up => EndpointState::Up,
+                Verdict::Ejected => EndpointState::Ejected,
+                Verdict::Down => EndpointState::Down,
+            }
         };
-        let last_failure = outlier.last_failure().map(|failure| (wall_clock(failure.at), failure.reason));
-        Status { state, since: self.endpoint.since(), fails: outlier.fails(), last_failure }
+        let last_failure = health.last_failure().map(|failure| (wall_clock(failure.at), failure.reason));
+        Status { state, since: self.endpoint.since(), fails: health.fails(), last_failure }
     }
 }
 
@@ -90,7 +96,7 @@ fn wall_clock(at: Instant) -> Timestamp {
 mod tests {
     use std::sync::Arc;
 
-    use weir_proto::model::PassiveHealth;
+    use weir_proto::model::{Health, PassiveHealth};
 
     use super::*;
     use crate::pool::member::tests::of_service;
@@ -99,12 +105,13 @@ mod tests {
 
     fn member() -> Member {
         let Target { origin, address } = targets(&[1]).remove(0);
-        Member { endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1)), origin }
+        Member { endpoint: Arc::new(Endpoint::new(origin.backend.name.clone(), address, 1, Arc::default())), origin }
     }
 
     fn eject(member: &Member) {
-        let settings = PassiveHealth { max_fails: 1, ..PassiveHealth::default() };
-        member.endpoint.outlier.lock().fail(Instant::now(), Reason::Reset, &settings);
+        let passive = PassiveHealth { max_fails: 1, ..PassiveHealth::default() };
+        let settings = Health { passive, ..Health::default() };
+        member.endpoint.health.lock().fail(Instant::now(), Reason::Reset, &settings);
     }
 
     #[test]

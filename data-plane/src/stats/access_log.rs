@@ -62,6 +62,8 @@ pub struct Record {
     /// When its head was complete.
     #[serde(serialize_with = "milliseconds")]
     pub time: Timestamp,
+    /// Names it in other lines of the log.
+    pub request: String,
     /// Address of the client.
     pub client: String,
     /// Name of the listener.
@@ -348,7 +350,7 @@ mod tests {
         let text = std::fs::read_to_string(file).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let expected = json!({
-            "time": "2026-11-21T09:00:00.123Z", "client": "", "listener": "", "method": "GET", "host": "example.com",
+            "time": "2026-11-21T09:00:00.123Z", "request": "", "client": "", "listener": "", "method": "GET", "host": "example.com",
             "path": "/a?b=c", "protocol": "HTTP/1.1", "status": 200, "bytes": 0, "duration": 1.5,
             "upstreamDuration": null, "pool": null, "backend": null, "address": null, "attempts": 0, "reason": null,
             "userAgent": "curl",

@@ -70,8 +70,7 @@ mod tests {
     use weir_proto::model::{self, Kind};
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
-    use crate::pool::Target;
+        use crate::pool::Target;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{Pool, PoolRuntime};
@@ -80,8 +79,7 @@ mod tests {
     use crate::table::Table;
 
     fn pool(name: &str, weights: &[u32]) -> Arc<Pool> {
-        let transitions = TransitionSink::new().0;
-        let environment = Environment { clock: HealthClock::new().0, transitions, workers: 2 };
+        let environment = Environment::without_tasks(2);
         let config = Arc::new(model::Pool::new(name.parse().unwrap()));
         let runtime = PoolRuntime::new(config.clone(), environment);
         runtime.set_members(targets(weights));

@@ -99,22 +99,21 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use http::{HeaderMap, Method};
-    use weir_proto::model::{HostPattern, PathMatch, Protocol, Rule};
+    use weir_proto::model::{HostPattern, PathMatch, PoolProtocol, Rule};
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
     use crate::matcher::Head;
     use crate::pool::PoolRuntime;
     use crate::pool::runtime::Environment;
 
     fn listeners() -> [Served; 3] {
-        let named = |(name, protocol): (&str, Protocol)| Served { name: name.to_owned(), protocol };
-        [("http", Protocol::Http), ("https", Protocol::Http), ("redis", Protocol::Tcp)].map(named)
+        let named = |(name, protocol): (&str, PoolProtocol)| Served { name: name.to_owned(), protocol };
+        [("http", PoolProtocol::Http), ("https", PoolProtocol::Http), ("redis", PoolProtocol::Tcp)].map(named)
     }
 
     /// A pool `a/HOST` of this host.
     fn pool(host: &str, change: impl FnOnce(&mut model::Pool)) -> Arc<Pool> {
-        let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+        let environment = Environment::without_tasks(1);
         let mut config = model::Pool::new(format!("a/{host}").parse().unwrap());
         config.rules = vec![Rule { hosts: vec![HostPattern::parse(host).unwrap()], ..Rule::default() }];
         change(&mut config);
@@ -188,7 +187,7 @@ mod tests {
     fn m7_pools_of_tcp_are_one_chain_of_their_listeners_and_of_no_other() {
         let tcp = |name: &str, priority| {
             pool(name, |config| {
-                (config.protocol, config.priority, config.rules) = (Protocol::Tcp, priority, Vec::new());
+                (config.protocol, config.priority, config.rules) = (PoolProtocol::Tcp, priority, Vec::new());
             })
         };
         let table = after(&Table::default(), vec![pool("g", |_| ()), tcp("b", 1), tcp("c", 0)]);

@@ -60,7 +60,7 @@ impl Chain {
     #[must_use]
     pub fn has_candidates(&self, pools: &Pools) -> bool {
         let mut members = self.tiers.iter().flat_map(|tier| &tier.pools).filter_map(|number| pools.at(*number));
-        members.any(|pool| pool.config.enabled && !pool.runtime.view.load().candidates.is_empty())
+        members.any(|pool| pool.config.enabled && !pool.runtime.view.load().tiers.is_empty())
     }
 }
 
@@ -96,13 +96,12 @@ mod tests {
     use weir_proto::model;
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
     use crate::matcher::{Matcher, Place};
     use crate::pool::runtime::Environment;
     use crate::pool::{Pool, PoolRuntime};
 
     fn pools(settings: &[(i32, u32)]) -> Pools {
-        let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+        let environment = Environment::without_tasks(1);
         let pool = |(i, (priority, weight)): (usize, &(i32, u32))| {
             let mut config = model::Pool::new(format!("a/p{i}").parse().unwrap());
             (config.priority, config.weight) = (*priority, *weight);

@@ -88,12 +88,11 @@ mod tests {
     use weir_proto::model;
 
     use super::*;
-    use crate::health::{HealthClock, TransitionSink};
     use crate::pool::PoolRuntime;
     use crate::pool::runtime::Environment;
 
     fn pool(name: &str) -> Arc<Pool> {
-        let environment = Environment { clock: HealthClock::new().0, transitions: TransitionSink::new().0, workers: 1 };
+        let environment = Environment::without_tasks(1);
         let config = Arc::new(model::Pool::new(name.parse().unwrap()));
         Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)))
     }

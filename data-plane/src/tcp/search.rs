@@ -7,12 +7,10 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use weir_proto::model::Balance;
 
 use super::proxy_protocol::Ends;
 use super::session::Session;
-use crate::balance::hash::key_of_address;
-use crate::balance::{Choice, Tried};
+use crate::balance::Tried;
 use crate::pool::{Candidate, Endpoint, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
@@ -34,29 +32,38 @@ pub struct Upstream {
 /// A connection looking for an endpoint.
 #[derive(Debug)]
 pub struct Search<'a> {
-    session: &'a mut Session,
-    client: &'a TcpStream,
-    tried: Tried,
+    pub(super) session: &'a mut Session,
+    pub(super) client: &'a TcpStream,
+    pub(super) tried: Tried,
     /// How the last try ended.
-    last: Option<Reason>,
+    pub(super) failed: Option<Reason>,
+    /// Why there is no connection so far, if that is known.
+    pub(super) reason: Option<Reason>,
     /// The first disabled pool that was passed over.
     disabled: Option<Arc<Pool>>,
 }
 
+/// An endpoint that can take the connection, and its slot.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) candidate: Candidate,
+    pub(super) in_flight: InFlight,
+}
+
 /// Whether the search goes on.
-enum Found {
+pub(super) enum Found {
     Upstream(Box<Upstream>),
     /// Not here.
     Nothing,
-    /// Nowhere: the trouble is this process's own.
-    Exhausted,
+    /// Nowhere: the trouble is this process's own, it took too long, or the client left.
+    Nowhere,
 }
 
 impl<'a> Search<'a> {
     /// For a client that has not been tried anywhere.
     #[must_use]
     pub fn new(session: &'a mut Session, client: &'a TcpStream) -> Self {
-        Self { session, client, tried: Tried::default(), last: None, disabled: None }
+        Self { session, client, tried: Tried::default(), failed: None, reason: None, disabled: None }
     }
 
     /// Tries the pools of the listener in their order. If nobody was there to try, once more in the live table:
@@ -66,12 +73,12 @@ impl<'a> Search<'a> {
     /// Says why there is none.
     pub async fn run(mut self) -> Result<Box<Upstream>, Reason> {
         let mut found = self.search_chain().await;
-        if matches!(found, Found::Nothing) && self.tried.is_empty() && self.looks_again() {
+        if matches!(found, Found::Nothing) && self.reason.is_none() && self.looks_again() {
             found = self.search_chain().await;
         }
         match found {
             Found::Upstream(upstream) => Ok(upstream),
-            Found::Nothing | Found::Exhausted => Err(self.reason()),
+            Found::Nothing | Found::Nowhere => Err(self.reason()),
         }
     }
 
@@ -88,7 +95,7 @@ impl<'a> Search<'a> {
     }
 
     /// The chain of all pools of the listener.
-    fn chain(&self) -> Option<Arc<Chain>> {
+    pub(super) fn chain(&self) -> Option<Arc<Chain>> {
         self.session.table.listeners.get(self.session.connection.listener)?.only().cloned()
     }
 
@@ -109,13 +116,19 @@ impl<'a> Search<'a> {
         Found::Nothing
     }
 
-    async fn search_pool(&mut self, pool: &Pool) -> Found {
+    async fn search_pool(&mut self, pool: &Arc<Pool>) -> Found {
         for _ in 0..=pool.config.retry.attempts {
-            let Some(candidate) = self.choose(pool) else { break };
-            if let Some(reason) = self.last {
+            let chosen = match self.choose(pool) {
+                Some(chosen) => chosen,
+                None => match self.wait(pool).await {
+                    Ok(chosen) => chosen,
+                    Err(found) => return found,
+                },
+            };
+            if let Some(reason) = self.failed {
                 pool.runtime.shards.of(self.session.worker()).retries[reason as usize].increment();
             }
-            match self.try_endpoint(pool, &candidate).await {
+            match self.try_endpoint(pool, chosen).await {
                 Found::Nothing => {}
                 found => return found,
             }
@@ -123,34 +136,20 @@ impl<'a> Search<'a> {
         Found::Nothing
     }
 
-    fn choose(&self, pool: &Pool) -> Option<Candidate> {
-        let connection = &self.session.connection;
-        let view = pool.runtime.view.load();
-        let mut choice = Choice {
-            tried: &self.tried,
-            cursor: &pool.runtime.cursor,
-            key: match pool.config.balance {
-                Balance::Hash(_) => key_of_address(connection.peer.ip().to_canonical()),
-                _ => 0,
-            },
-            connection: connection.number.get(),
-            rng: &mut connection.worker.rng.borrow_mut(),
-        };
-        let place = view.picker.pick(&view.candidates, &mut choice)?;
-        Some(view.candidates[place].clone())
-    }
-
-    async fn try_endpoint(&mut self, pool: &Pool, candidate: &Candidate) -> Found {
-        let (endpoint, worker) = (&candidate.endpoint, self.session.worker());
+    async fn try_endpoint(&mut self, pool: &Pool, chosen: Chosen) -> Found {
+        let Chosen { candidate, in_flight } = chosen;
         self.session.attempts += 1;
-        self.tried.add(endpoint.id);
-        let in_flight = InFlight::start(endpoint.clone(), worker);
-        match self.connect_in_time(pool, candidate).await {
+        self.tried.add(candidate.endpoint.id);
+        self.session.begin_flight();
+        match self.connect_in_time(pool, &candidate).await {
             Ok(stream) => {
-                let open = Open::new(endpoint.clone(), worker);
+                let open = Open::new(candidate.endpoint.clone(), self.session.worker());
                 Found::Upstream(Box::new(Upstream { stream, in_flight, open }))
             }
-            Err(error) => self.fail(pool, endpoint, &error),
+            Err(error) => {
+                self.session.end_flight();
+                self.fail(pool, &candidate.endpoint, &error)
+            }
         }
     }
 
@@ -159,9 +158,9 @@ impl<'a> Search<'a> {
             ConnectError::Timeout => Reason::ConnectTimeout,
             ConnectError::Exhausted(_) | ConnectError::Io(_) => Reason::ConnectFailure,
         };
-        self.last = Some(reason);
+        (self.failed, self.reason) = (Some(reason), Some(reason));
         if matches!(error, ConnectError::Exhausted(_)) {
-            return Found::Exhausted;
+            return Found::Nowhere;
         }
         pool.runtime.fail(endpoint, reason);
         Found::Nothing
@@ -182,7 +181,8 @@ impl<'a> Search<'a> {
     async fn connect(&self, candidate: &Candidate) -> io::Result<Stream> {
         let mut stream = Stream::connect(&candidate.endpoint.address).await?;
         if let Some(version) = candidate.origin.backend.proxy_protocol {
-            let ends = Ends::new(self.session.connection.peer, self.client.local_addr()?);
+            let connection = &self.session.connection;
+            let ends = Ends::new(connection.peer, connection.local);
             stream.write_all(&ends.header(version)).await?;
         }
         Ok(stream)
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
 
     /// Why nothing was found. A connection that no pool took counts in the disabled one that it would have got.
     fn reason(self) -> Reason {
-        if let Some(reason) = self.last {
+        if let Some(reason) = self.reason {
             return reason;
         }
         match (self.session.pool(), self.disabled) {

@@ -37,6 +37,8 @@ pub struct Session {
     began: Instant,
     time: Timestamp,
     pool: Option<Arc<Pool>>,
+    /// Whether it counts among the pool's connections in flight.
+    flies: bool,
     joined: Option<Joined>,
 }
 
@@ -64,6 +66,7 @@ impl Session {
             began: Instant::now(),
             time: Timestamp::now(),
             pool: None,
+            flies: false,
             joined: None,
         }
     }
@@ -89,15 +92,29 @@ impl Session {
     /// Moves into `pool`, out of the one before.
     pub fn enter_pool(&mut self, pool: &Arc<Pool>) {
         self.leave_pool();
-        pool.runtime.in_flight.enter();
         pool.runtime.shards.of(self.worker()).requests.increment();
         self.pool = Some(pool.clone());
     }
 
     /// Moves out of the pool that it is in.
     pub fn leave_pool(&mut self) {
-        if let Some(pool) = self.pool.take() {
+        self.end_flight();
+        self.pool = None;
+    }
+
+    /// It is on its way to an endpoint of its pool from now on.
+    pub fn begin_flight(&mut self) {
+        if let Some(pool) = self.pool.as_ref().filter(|_| !self.flies) {
+            pool.runtime.in_flight.enter();
+            self.flies = true;
+        }
+    }
+
+    /// It is no longer.
+    pub fn end_flight(&mut self) {
+        if let Some(pool) = self.pool.as_ref().filter(|_| self.flies) {
             pool.runtime.in_flight.leave();
+            self.flies = false;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Making an HTTP/1.1 connection to an endpoint.
+//! Making a connection to an endpoint.
 
 use std::io;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use tokio::time::{Instant, timeout};
 
+use super::fastcgi;
 use super::io::{UpstreamIo, WriteLimit};
 use super::stream::Stream;
 use crate::http::body::UpstreamBody;
@@ -45,7 +46,7 @@ impl From<io::Error> for ConnectError {
 #[derive(Debug)]
 pub struct Connection {
     /// Sends one request at a time.
-    pub sender: SendRequest<UpstreamBody>,
+    pub link: Link,
     /// Write timeout of the current request.
     pub write_limit: WriteLimit,
     /// When it became idle.
@@ -54,6 +55,35 @@ pub struct Connection {
     pub reused: bool,
     /// Counts it as open, also while it is a tunnel.
     _open: Rc<Open>,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug)]
+pub enum Link {
+    /// HTTP/1.1, driven by a task.
+    Http(SendRequest<UpstreamBody>),
+    /// FastCGI, driven by who waits for its answer.
+    FastCgi(fastcgi::Shared),
+}
+
+impl Connection {
+    /// Whether a request can be sent now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match &self.link {
+            Link::Http(sender) => sender.is_ready(),
+            Link::FastCgi(session) => session.is_idle(),
+        }
+    }
+
+    /// Whether no request can be sent any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.link {
+            Link::Http(sender) => sender.is_closed(),
+            Link::FastCgi(session) => session.is_over(),
+        }
+    }
 }
 
 /// Counts a connection as open while its driver or its user is there.
@@ -90,16 +120,24 @@ pub async fn connect(
 ) -> Result<Connection, ConnectError> {
     let stream = in_time(limit, Stream::connect(&endpoint.address)).await?;
     let write_limit = WriteLimit::default();
-    let io = TokioIo::new(UpstreamIo::new(stream, write_limit.clone()));
-    let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
+    let io = UpstreamIo::new(stream, write_limit.clone());
     let open = Rc::new(Open::new(endpoint.clone(), worker));
-    let driven = open.clone();
+    let link = match endpoint.fastcgi {
+        None => Link::Http(drive(io, open.clone()).await?),
+        Some(_) => Link::FastCgi(fastcgi::Shared::new(io)),
+    };
+    Ok(Connection { link, write_limit, idle_since: now, reused: false, _open: open })
+}
+
+/// Starts the task that drives HTTP on a connection.
+async fn drive(io: UpstreamIo, open: Rc<Open>) -> io::Result<SendRequest<UpstreamBody>> {
+    let (sender, driver) = http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         // An error here is also given to the request that the connection served.
         let _ = driver.with_upgrades().await;
-        drop(driven);
+        drop(open);
     });
-    Ok(Connection { sender, write_limit, idle_since: now, reused: false, _open: open })
+    Ok(sender)
 }
 
 /// What `connecting` comes to.

@@ -34,16 +34,17 @@ impl IdlePool {
             if !stack.is_fresh(&connection, now) || keepalive.max_idle == 0 {
                 // All below it are older still.
                 stack.connections.clear();
-            } else if connection.sender.is_ready() {
+            } else if connection.is_ready() {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Keeps `connection` for the next request, unless there are enough or the endpoint has left.
+    /// Keeps `connection` for the next request, unless there are enough, it is in the way of another request, or the
+    /// endpoint has left.
     pub fn put(&self, endpoint: &Arc<Endpoint>, mut connection: Connection, keepalive: &Keepalive) {
-        if keepalive.max_idle == 0 || endpoint.is_retired() {
+        if keepalive.max_idle == 0 || endpoint.is_retired() || endpoint.wants_room() {
             return;
         }
         connection.reused = true;
@@ -63,11 +64,20 @@ impl IdlePool {
         stack.connections.push(connection);
     }
 
+    /// Closes those that are in the way of a request, the oldest first.
+    pub fn make_room(&self) {
+        for stack in self.0.borrow_mut().values_mut() {
+            while !stack.connections.is_empty() && stack.endpoint.wants_room() {
+                stack.connections.remove(0);
+            }
+        }
+    }
+
     /// Closes what was idle too long, closed by its peer, or belongs to an endpoint that left.
     pub fn sweep(&self, now: Instant) {
         self.0.borrow_mut().retain(|_, stack| {
             let mut connections = std::mem::take(&mut stack.connections);
-            connections.retain(|c| !stack.endpoint.is_retired() && !c.sender.is_closed() && stack.is_fresh(c, now));
+            connections.retain(|c| !stack.endpoint.is_retired() && !c.is_closed() && stack.is_fresh(c, now));
             stack.connections = connections;
             !stack.connections.is_empty()
         });

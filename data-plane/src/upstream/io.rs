@@ -52,6 +52,20 @@ impl UpstreamIo {
         Self { stream, limit, waiting: None, peer_closed: false }
     }
 
+    /// Whether the peer neither closed nor said anything.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes what there is room for, without waiting.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(buf)
+    }
+
     /// Judges what became of a write of `len` bytes.
     fn watch(&mut self, cx: &mut Context<'_>, len: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {

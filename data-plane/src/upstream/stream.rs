@@ -34,6 +34,30 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// As the operating system says; [`io::ErrorKind::WouldBlock`] if nothing is.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buf),
+            Self::Unix(stream) => stream.try_read(buf),
+        }
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// As the operating system says; [`io::ErrorKind::WouldBlock`] if there is none.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(buf),
+            Self::Unix(stream) => stream.try_write(buf),
+        }
+    }
+}
+
 async fn connect_unix(name: &UnixName) -> io::Result<UnixStream> {
     match name.in_abstract() {
         // tokio takes the kernel's own notation for its abstract namespace.

@@ -1,12 +1,26 @@
 //! `pb::Backend` and `model::Backend`.
 
 use super::{at_most, unknown};
+use crate::model::backend::MAX_CAPACITY;
+use crate::model::fastcgi::Script;
 use crate::model::pool::MAX_WEIGHT;
-use crate::model::{Address, Backend, Invalid, ProxyProtocol, ResourceName};
+use crate::model::{Address, Backend, FastCgi, Invalid, Protocol, ProxyProtocol, ResourceName, Role};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels, from_service, score, proxy_protocol } = msg;
+    let pb::Backend {
+        pool,
+        address,
+        weight,
+        enabled,
+        labels,
+        from_service,
+        score,
+        role,
+        capacity,
+        protocol,
+        proxy_protocol,
+    } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
@@ -15,8 +29,46 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         enabled,
         labels,
         score,
+        role: decode_role(role)?,
+        capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
+        protocol: protocol.map_or(Ok(Protocol::Http), decode_protocol)?,
         proxy_protocol: proxy_protocol.map(decode_proxy_protocol).transpose()?,
     })
+}
+
+fn decode_role(number: i32) -> Result<Role, Invalid> {
+    match pb::Role::try_from(number) {
+        // Unspecified by who knows no roles yet.
+        Ok(pb::Role::Active | pb::Role::Unspecified) => Ok(Role::Active),
+        Ok(pb::Role::Standby) => Ok(Role::Standby),
+        Ok(pb::Role::Backup) => Ok(Role::Backup),
+        Err(_) => Err(unknown("role", number)),
+    }
+}
+
+fn encode_role(role: Role) -> pb::Role {
+    match role {
+        Role::Active => pb::Role::Active,
+        Role::Standby => pb::Role::Standby,
+        Role::Backup => pb::Role::Backup,
+    }
+}
+
+fn decode_protocol(msg: pb::backend::Protocol) -> Result<Protocol, Invalid> {
+    let pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }) = msg;
+    let fastcgi = FastCgi::new(&document_root, &index, &script_filename).map_err(|e| e.under("fastcgi"))?;
+    Ok(Protocol::FastCgi(fastcgi))
+}
+
+fn encode_protocol(protocol: &Protocol) -> Option<pb::backend::Protocol> {
+    let Protocol::FastCgi(FastCgi { document_root, script }) = protocol else { return None };
+    let (index, script_filename) = match script {
+        Script::None => (String::new(), String::new()),
+        Script::ByPath { index } => (index.clone(), String::new()),
+        Script::Fixed(script) => (String::new(), script.clone()),
+    };
+    let document_root = document_root.clone().unwrap_or_default();
+    Some(pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }))
 }
 
 fn decode_proxy_protocol(number: i32) -> Result<ProxyProtocol, Invalid> {
@@ -43,7 +95,8 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score, proxy_protocol } = backend;
+    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol, proxy_protocol } =
+        backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -55,6 +108,9 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         labels: labels.clone(),
         from_service: *address == Address::Service,
         score: *score,
+        role: encode_role(*role).into(),
+        capacity: *capacity,
+        protocol: encode_protocol(protocol),
         proxy_protocol: proxy_protocol.map(|version| encode_proxy_protocol(version).into()),
     }
 }

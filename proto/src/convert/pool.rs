@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{at_most, list, plugin, required, strings, unknown};
+use super::{at_most, health, list, plugin, required, strings, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
-use crate::model::pool::MAX_WEIGHT;
+use crate::model::plugin::param::Carrier;
+use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
 use crate::model::units::millis;
 use crate::model::{
-    Balance, ClientAbort, HashKey, Health, HostPattern, Invalid, Keepalive, PassiveHealth, PathMatch, Pattern, Pool,
-    Protocol, ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
+    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, PoolProtocol, Queue,
+    ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
 };
 use crate::pb;
 
@@ -31,11 +32,15 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         debug_headers,
         plugins,
         config,
+        queue,
+        direct,
         protocol,
     } = msg;
     let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
         config: decode_config(&config)?,
+        queue: queue.map_or(Ok(Queue::default()), |queue| decode_queue(&queue)).map_err(|e| e.under("queue"))?,
+        direct: direct.map(decode_direct).transpose().map_err(|e| e.under("direct"))?,
         name,
         enabled,
         protocol: decode_protocol(protocol)?,
@@ -48,7 +53,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         retry: decode_retry(required("retry", retry)?).map_err(|e| e.under("retry"))?,
         retry_after: Duration::from_millis(retry_after_ms),
         keepalive: decode_keepalive(&required("keepalive", keepalive)?),
-        health: decode_health(required("health", health)?).map_err(|e| e.under("health"))?,
+        health: health::decode(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
     };
@@ -59,9 +64,13 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
 /// Refuses what a pool cannot do with bytes that it does not look at.
 fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
     let by_request = matches!(&pool.balance, Balance::Hash(key) if *key != HashKey::Address);
-    let wrong =
-        [("match", !pool.rules.is_empty()), ("plugins", !pool.plugins.is_empty()), ("balance.hash.source", by_request)];
-    match wrong.into_iter().find(|(_, there)| *there && pool.protocol == Protocol::Tcp) {
+    let wrong = [
+        ("match", !pool.rules.is_empty()),
+        ("plugins", !pool.plugins.is_empty()),
+        ("direct", pool.direct.is_some()),
+        ("balance.hash.source", by_request),
+    ];
+    match wrong.into_iter().find(|(_, there)| *there && pool.protocol == PoolProtocol::Tcp) {
         Some((field, _)) => Err(Invalid::new(field, "does not go with protocol TCP")),
         None => Ok(()),
     }
@@ -86,6 +95,8 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         debug_headers,
         plugins,
         config,
+        queue,
+        direct,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -98,7 +109,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         retry: Some(encode_retry(retry)),
         retry_after_ms: millis(*retry_after),
         keepalive: Some(encode_keepalive(keepalive)),
-        health: Some(encode_health(health)),
+        health: Some(health::encode(health)),
         on_client_abort: match on_client_abort {
             ClientAbort::Close => pb::ClientAbort::Close,
             ClientAbort::Ignore => pb::ClientAbort::Ignore,
@@ -107,23 +118,63 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         debug_headers: *debug_headers,
         plugins: plugins.iter().map(plugin::encode_use).collect(),
         config: if config.is_empty() { String::new() } else { Value::Object(config.clone()).to_string() },
+        queue: Some(encode_queue(queue)),
+        direct: direct.as_ref().map(encode_direct),
         protocol: encode_protocol(*protocol).into(),
     }
 }
 
-fn decode_protocol(number: i32) -> Result<Protocol, Invalid> {
-    match pb::Protocol::try_from(number) {
-        Ok(pb::Protocol::Http) => Ok(Protocol::Http),
-        Ok(pb::Protocol::Tcp) => Ok(Protocol::Tcp),
-        Ok(pb::Protocol::Unspecified) | Err(_) => Err(unknown("protocol", number)),
+fn decode_protocol(number: i32) -> Result<PoolProtocol, Invalid> {
+    match pb::PoolProtocol::try_from(number) {
+        Ok(pb::PoolProtocol::Http | pb::PoolProtocol::Unspecified) => Ok(PoolProtocol::Http),
+        Ok(pb::PoolProtocol::Tcp) => Ok(PoolProtocol::Tcp),
+        Err(_) => Err(unknown("protocol", number)),
     }
 }
 
-fn encode_protocol(protocol: Protocol) -> pb::Protocol {
+fn encode_protocol(protocol: PoolProtocol) -> pb::PoolProtocol {
     match protocol {
-        Protocol::Http => pb::Protocol::Http,
-        Protocol::Tcp => pb::Protocol::Tcp,
+        PoolProtocol::Http => pb::PoolProtocol::Http,
+        PoolProtocol::Tcp => pb::PoolProtocol::Tcp,
     }
+}
+
+fn decode_queue(msg: &pb::Queue) -> Result<Queue, Invalid> {
+    let pb::Queue { limit, timeout_ms, expired_status, when_unavailable } = *msg;
+    let status = u16::try_from(expired_status).ok().filter(|status| (400..600).contains(status));
+    Ok(Queue {
+        limit: at_most("limit", limit, MAX_QUEUE)?,
+        timeout: Duration::from_millis(timeout_ms),
+        expired_status: status.ok_or_else(|| {
+            Invalid::new("expiredStatus", format!("{expired_status} is no status of an error: 400 to 599"))
+        })?,
+        when_unavailable,
+    })
+}
+
+fn encode_queue(queue: &Queue) -> pb::Queue {
+    let Queue { limit, timeout, expired_status, when_unavailable } = queue;
+    pb::Queue {
+        limit: *limit,
+        timeout_ms: millis(*timeout),
+        expired_status: (*expired_status).into(),
+        when_unavailable: *when_unavailable,
+    }
+}
+
+fn decode_direct(msg: pb::Direct) -> Result<Carrier, Invalid> {
+    match required("", msg.carrier)? {
+        pb::direct::Carrier::Cookie(name) => Carrier::cookie(&name).map_err(|e| Invalid::new("cookie", e)),
+        pb::direct::Carrier::Header(name) => Carrier::header(&name).map_err(|e| Invalid::new("header", e)),
+    }
+}
+
+fn encode_direct(carrier: &Carrier) -> pb::Direct {
+    let carrier = match carrier {
+        Carrier::Cookie(name) => pb::direct::Carrier::Cookie(name.clone()),
+        Carrier::Header(name) => pb::direct::Carrier::Header(name.as_str().to_owned()),
+    };
+    pb::Direct { carrier: Some(carrier) }
 }
 
 fn decode_config(text: &str) -> Result<Map<String, Value>, Invalid> {
@@ -218,6 +269,8 @@ fn decode_balance(msg: pb::Balance) -> Result<Balance, Invalid> {
         Ok(pb::Method::RoundRobin) => Balance::RoundRobin,
         Ok(pb::Method::Random) => Balance::Random,
         Ok(pb::Method::LeastConnections) => Balance::LeastConnections,
+        Ok(pb::Method::LeastLoad) => Balance::LeastLoad,
+        Ok(pb::Method::Fill) => Balance::Fill,
         Ok(pb::Method::PowerOfTwo) => Balance::PowerOfTwo,
         Ok(pb::Method::PeakEwma) => Balance::PeakEwma,
         Ok(pb::Method::FirstAlive) => Balance::FirstAlive,
@@ -238,6 +291,8 @@ fn encode_balance(balance: &Balance) -> pb::Balance {
         Balance::RoundRobin => pb::Method::RoundRobin,
         Balance::Random => pb::Method::Random,
         Balance::LeastConnections => pb::Method::LeastConnections,
+        Balance::LeastLoad => pb::Method::LeastLoad,
+        Balance::Fill => pb::Method::Fill,
         Balance::PowerOfTwo => pb::Method::PowerOfTwo,
         Balance::PeakEwma => pb::Method::PeakEwma,
         Balance::FirstAlive => pb::Method::FirstAlive,
@@ -344,32 +399,6 @@ fn decode_keepalive(msg: &pb::Keepalive) -> Keepalive {
 fn encode_keepalive(keepalive: &Keepalive) -> pb::Keepalive {
     let Keepalive { max_idle, idle_timeout } = keepalive;
     pb::Keepalive { max_idle: *max_idle, idle_timeout_ms: millis(*idle_timeout) }
-}
-
-fn decode_health(msg: pb::Health) -> Result<Health, Invalid> {
-    let pb::Health { passive, panic_threshold } = msg;
-    let pb::PassiveHealth { max_fails, fail_timeout_ms, statuses } = required("passive", passive)?;
-    let panic_threshold = at_most("panicThreshold", panic_threshold, 100)?;
-    Ok(Health {
-        passive: PassiveHealth {
-            max_fails,
-            fail_timeout: Duration::from_millis(fail_timeout_ms),
-            statuses: strings("statuses", statuses, StatusMask::parse).map_err(|e| e.under("passive"))?,
-        },
-        panic_threshold: u8::try_from(panic_threshold).unwrap_or(100),
-    })
-}
-
-fn encode_health(health: &Health) -> pb::Health {
-    let Health { passive: PassiveHealth { max_fails, fail_timeout, statuses }, panic_threshold } = health;
-    pb::Health {
-        passive: Some(pb::PassiveHealth {
-            max_fails: *max_fails,
-            fail_timeout_ms: millis(*fail_timeout),
-            statuses: statuses.iter().map(ToString::to_string).collect(),
-        }),
-        panic_threshold: u32::from(*panic_threshold),
-    }
 }
 
 fn decode_client_abort(number: i32) -> Result<ClientAbort, Invalid> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, ProxyProtocol, ResourceName};
+use super::{Address, FastCgi, ProxyProtocol, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,52 @@ pub struct Backend {
     pub labels: BTreeMap<String, String>,
     /// For plugins that go by scores.
     pub score: i64,
+    /// When it is asked.
+    pub role: Role,
+    /// Most requests in flight to one of its endpoints from one proxy, at most [`MAX_CAPACITY`]; 0 = unlimited.
+    pub capacity: u32,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// In a pool of TCP: how it is told who the client is, if it is told.
     pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Largest capacity of a Backend.
+pub const MAX_CAPACITY: u32 = 1_000_000;
+
+/// When a backend is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// First.
+    #[default]
+    Active,
+    /// When no active one could take the request, as it is down or full.
+    Standby,
+    /// When every active and standby one is down or disabled.
+    Backup,
+}
+
+impl Role {
+    /// Every role, in the order in which they are asked.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Standby, Self::Backup];
+
+    /// The role as written in a manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Standby => "Standby",
+            Self::Backup => "Backup",
+        }
+    }
+}
+
+/// What a Backend speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// FastCGI, in the role of a responder.
+    FastCgi(FastCgi),
 }

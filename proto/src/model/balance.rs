@@ -10,6 +10,8 @@ pub enum Balance {
     Random,
     /// Fewest requests in flight per weight.
     LeastConnections,
+    /// Most free capacity.
+    LeastLoad,
     /// The better of two random endpoints, by requests in flight per weight.
     PowerOfTwo,
     /// The better of two random endpoints, by peak-sensitive latency times load.
@@ -18,6 +20,8 @@ pub enum Balance {
     FirstAlive,
     /// Starts at the number of the client's connection.
     Rotate,
+    /// The first endpoint with room, by name.
+    Fill,
     /// The same key goes to the same endpoint.
     Hash(HashKey),
 }
@@ -30,10 +34,12 @@ impl Balance {
             Self::RoundRobin => "RoundRobin",
             Self::Random => "Random",
             Self::LeastConnections => "LeastConnections",
+            Self::LeastLoad => "LeastLoad",
             Self::PowerOfTwo => "PowerOfTwo",
             Self::PeakEwma => "PeakEwma",
             Self::FirstAlive => "FirstAlive",
             Self::Rotate => "Rotate",
+            Self::Fill => "Fill",
             Self::Hash(_) => "Hash",
         }
     }

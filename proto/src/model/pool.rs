@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Balance, Health, PluginUse, Protocol, ResourceName, Rule};
+use super::plugin::param::Carrier;
+use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Pool {
     /// A disabled pool is passed over in its chain.
     pub enabled: bool,
     /// What its listeners and backends speak. One of TCP has no rules and no plugins, and hashes by address alone.
-    pub protocol: Protocol,
+    pub protocol: PoolProtocol,
     /// Listeners it serves; empty = every listener of its protocol.
     pub listeners: Vec<String>,
     /// Empty = every request.
@@ -44,6 +45,10 @@ pub struct Pool {
     pub plugins: Vec<PluginUse>,
     /// Free values for plugins.
     pub config: Map<String, Value>,
+    /// Requests that wait for a backend with room.
+    pub queue: Queue,
+    /// Where a request may name the backend that it goes to.
+    pub direct: Option<Carrier>,
 }
 
 /// Largest weight of a Pool or Backend.
@@ -56,7 +61,7 @@ impl Pool {
         Self {
             name,
             enabled: true,
-            protocol: Protocol::default(),
+            protocol: PoolProtocol::default(),
             listeners: Vec::new(),
             rules: Vec::new(),
             priority: 0,
@@ -71,6 +76,8 @@ impl Pool {
             debug_headers: false,
             plugins: Vec::new(),
             config: Map::new(),
+            queue: Queue::default(),
+            direct: None,
         }
     }
 }
@@ -164,6 +171,28 @@ pub struct Keepalive {
 impl Default for Keepalive {
     fn default() -> Self {
         Self { max_idle: 128, idle_timeout: Duration::from_mins(1) }
+    }
+}
+
+/// Requests that wait because every endpoint has as many as its capacity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// How many may wait, at most [`MAX_QUEUE`].
+    pub limit: u32,
+    /// How long; zero = without a limit.
+    pub timeout: Duration,
+    /// Status of the answer when the time is over.
+    pub expired_status: u16,
+    /// Whether requests wait, too, while nobody is up.
+    pub when_unavailable: bool,
+}
+
+/// Longest queue of a Pool.
+pub const MAX_QUEUE: u32 = 1_000_000;
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { limit: 128, timeout: Duration::from_mins(1), expired_status: 504, when_unavailable: false }
     }
 }
 

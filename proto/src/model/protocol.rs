@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What clients speak on a listener, and so with the Pools that serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Protocol {
+pub enum PoolProtocol {
     /// Requests are looked at.
     #[default]
     Http,
@@ -12,7 +12,7 @@ pub enum Protocol {
     Tcp,
 }
 
-impl Protocol {
+impl PoolProtocol {
     /// The protocol as written in a manifest.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -23,7 +23,7 @@ impl Protocol {
     }
 }
 
-impl fmt::Display for Protocol {
+impl fmt::Display for PoolProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -70,7 +70,7 @@ async fn send(reply: Reply, mut sender: Sender<Bytes>, shared: Arc<Shared>) -> R
 }
 
 /// Tells what it received, as JSON.
-pub(super) async fn echo(request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn echo(request: Request<Incoming>, number: u64) -> Response<Body> {
     let (head, body) = request.into_parts();
     let (body, trailers) = match body.collect().await {
         Ok(collected) => {
@@ -80,6 +80,7 @@ pub(super) async fn echo(request: Request<Incoming>) -> Response<Body> {
         Err(_) => Default::default(),
     };
     let told = json!({
+        "number": number,
         "method": head.method.as_str(),
         "target": head.uri.to_string(),
         "headers": pairs(&head.headers),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub enum Behaviour {
     /// Answers.
     Reply(Reply),
-    /// Answers 200 and tells what it received, as JSON: `method`, `target`, `headers` and `trailers` (lists of name and
+    /// Answers 200 and tells what it received, as JSON: `number` (how many requests there were so far), `method`, `target`, `headers` and `trailers` (lists of name and
     /// value), `body`. Accepts any upgrade and then echoes every byte.
     Echo,
     /// Takes the request and never answers.

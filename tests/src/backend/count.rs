@@ -9,6 +9,7 @@ pub struct Counts {
     requests: AtomicU64,
     answered: AtomicU64,
     ended: AtomicU64,
+    most: AtomicU64,
 }
 
 impl Counts {
@@ -27,6 +28,11 @@ impl Counts {
         self.requests().saturating_sub(self.ended.load(SeqCst))
     }
 
+    /// The most requests that ever were worked on at once.
+    pub fn most(&self) -> u64 {
+        self.most.load(SeqCst)
+    }
+
     /// Requests whose connection went away before they were answered.
     pub fn aborted(&self) -> u64 {
         self.ended.load(SeqCst).saturating_sub(self.answered.load(SeqCst))
@@ -37,23 +43,32 @@ impl Counts {
     }
 
     pub(super) fn request(&self) -> InFlight<'_> {
-        self.requests.fetch_add(1, SeqCst);
-        InFlight(self)
+        let number = self.requests.fetch_add(1, SeqCst) + 1;
+        self.most.fetch_max(number.saturating_sub(self.ended.load(SeqCst)), SeqCst);
+        InFlight { counts: self, number }
     }
 }
 
 /// One request; counts its end when dropped, whether answered or not.
 #[derive(Debug)]
-pub(super) struct InFlight<'a>(&'a Counts);
+pub(super) struct InFlight<'a> {
+    counts: &'a Counts,
+    number: u64,
+}
 
 impl InFlight<'_> {
+    /// How many came before, and this one.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn answered(self) {
-        self.0.answered.fetch_add(1, SeqCst);
+        self.counts.answered.fetch_add(1, SeqCst);
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, SeqCst);
+        self.counts.ended.fetch_add(1, SeqCst);
     }
 }

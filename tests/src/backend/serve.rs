@@ -91,7 +91,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> io::Result<
     let response = match shared.behaviour() {
         Behaviour::Reply(reply) => plain(request, reply, shared.clone()).await,
         Behaviour::Echo if request.headers().contains_key(header::UPGRADE) => upgrade(request),
-        Behaviour::Echo => echo(request).await,
+        Behaviour::Echo => echo(request, in_flight.number()).await,
         Behaviour::Silent => std::future::pending().await,
         Behaviour::CloseEarly | Behaviour::Hangup | Behaviour::Raw(_) => return Err(io::Error::other("told to close")),
     };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
 use weir_data_plane::stats::access_log::Target;
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 
 use crate::{eventually, get, within};
 
@@ -127,11 +127,11 @@ impl Builder {
     fn config(self) -> Config {
         let any = ([127, 0, 0, 1], 0).into();
         let listen = |name: &str, protocol| Listen { name: name.to_owned(), address: any, protocol };
-        let tcp = self.tcp.then(|| listen("tcp", Protocol::Tcp));
+        let tcp = self.tcp.then(|| listen("tcp", PoolProtocol::Tcp));
         Config {
             control_planes: self.control_planes.iter().map(|url| url.parse().expect("a URL")).collect(),
             control_plane_tls: self.tls,
-            listeners: [listen("http", Protocol::Http)].into_iter().chain(tcp).collect(),
+            listeners: [listen("http", PoolProtocol::Http)].into_iter().chain(tcp).collect(),
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,

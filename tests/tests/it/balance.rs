@@ -9,16 +9,20 @@ use weir_tests::load::bodies;
 use weir_tests::manifest::{backend, pool, web};
 use weir_tests::{Backend, Client, Load, Reply, Weir, eventually};
 
+const HASH: &str = "balance: {method: Hash, hash: {source: Header, name: x-user}}";
+
 /// Every method, as the inside of a Pool's spec.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 10] = [
     "balance: {method: RoundRobin}",
     "balance: {method: Random}",
     "balance: {method: LeastConnections}",
+    "balance: {method: LeastLoad}",
     "balance: {method: PowerOfTwo}",
     "balance: {method: PeakEwma}",
     "balance: {method: FirstAlive}",
+    "balance: {method: Fill}",
     "balance: {method: Rotate}",
-    "balance: {method: Hash, hash: {source: Header, name: x-user}}",
+    HASH,
 ];
 
 fn weighted(balance: &str, backends: &[(&Backend, u32)]) -> String {
@@ -141,7 +145,7 @@ async fn c3_rotate_keeps_a_connection_on_its_backend_and_spreads_connections() {
 #[tokio::test]
 async fn c3_hash_keeps_a_key_on_its_backend_and_moves_only_the_keys_of_a_lost_one() {
     let servers: [Backend; 4] = Backend::start_many("web").await;
-    let weir = Weir::start(&web(METHODS[7], &servers.each_ref().map(Backend::address))).await;
+    let weir = Weir::start(&web(HASH, &servers.each_ref().map(Backend::address))).await;
     let before = homes(&weir).await;
     assert_eq!(before, homes(&weir).await);
     servers[3].stop().await;

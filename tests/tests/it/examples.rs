@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use http::Request;
+use weir_tests::client::full;
 use weir_tests::load::bodies;
 use weir_tests::manifest::{example_folders, example_with};
 use weir_tests::program;
-use weir_tests::{Backend, Weir, eventually};
+use weir_tests::{Backend, Weir, eventually, send};
 
 /// An example in force, its backends being mock servers that answer with their names.
 struct Example {
@@ -140,4 +142,26 @@ async fn monkey_defaults_take_no_requests_themselves() {
     let state = eventually("the state", async || example.weir.state("monkey/proxy-defaults").await).await;
     assert_eq!(state["backends"].as_array().unwrap().len(), 0);
     assert_eq!(example.weir.get("/").await.status, 200);
+}
+
+const X0: [&str; 5] = ["app-1", "app-2", "app-standby", "app-backup", "warrior"];
+
+#[tokio::test]
+async fn x0_director_fails_over_from_active_to_standby_to_backup() {
+    let example = Example::start("x0-director", &X0).await;
+    assert_eq!(example.answering("/").await, ["app-1", "app-2"]);
+    assert_eq!(example.answering("/warrior").await, ["warrior"]);
+    example.stop(["app-1", "app-2"]).await;
+    assert_eq!(example.answering("/").await, ["app-standby"]);
+    example.servers["app-standby"].stop().await;
+    assert_eq!(example.answering("/").await, ["app-backup"]);
+}
+
+#[tokio::test]
+async fn x0_director_lets_clients_name_a_backend_by_a_cookie() {
+    let example = Example::start("x0-director", &X0).await;
+    for name in ["app-2", "app-standby", "app-backup"] {
+        let request = Request::get("/").header("cookie", format!("X-Backend={name}")).body(full("")).unwrap();
+        assert_eq!(send(example.address(), request).await.unwrap().text(), name);
+    }
 }

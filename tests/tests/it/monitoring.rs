@@ -39,7 +39,7 @@ spec:
 const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
 
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, a plugin, requests of no pool, a proxy without certificate.
+/// a pool without any, another that waits for one, a plugin, requests of no pool, a proxy without certificate.
 struct Busy {
     weir: Weir,
     _servers: [Backend; 2],
@@ -59,6 +59,10 @@ impl Busy {
             pool("failing", "match: [{path: {type: Prefix, value: /failing}}]"),
             backend("failing-1", "failing", failing.address(), ""),
             pool("none", "match: [{path: {type: Prefix, value: /none}}]"),
+            pool(
+                "late",
+                "match: [{path: {type: Prefix, value: /late}}], queue: {whenUnavailable: true, timeout: 10ms}",
+            ),
             PLUGIN.replace("NAMESPACE", NAMESPACE),
             pool("plugged", &format!("match: [{{path: {{type: Prefix, value: /plugged}}}}], {PLUGINS}")),
             pool("off", "match: [{hosts: [off.invalid]}], enabled: false"),
@@ -71,9 +75,15 @@ impl Busy {
 
     /// Requests of each sort, and a change of configuration.
     async fn round(&self) {
-        for (path, status) in
-            [("/web", 200), ("/web", 200), ("/failing", 500), ("/none", 503), ("/plugged", 200), ("/nowhere", 404)]
-        {
+        for (path, status) in [
+            ("/web", 200),
+            ("/web", 200),
+            ("/failing", 500),
+            ("/none", 503),
+            ("/late", 504),
+            ("/plugged", 200),
+            ("/nowhere", 404),
+        ] {
             assert_eq!(self.weir.get(path).await.status, status, "{path}");
         }
         self.weir.write("more.yaml", "").await;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use weir_proto::pb::{self, PluginUse, plugin_use, resource};
 use weir_tests::client::full;
 use weir_tests::scripted::{Session, backend, pool};
-use weir_tests::{Backend, Behaviour, Client, DataPlane, Response, Scripted};
+use weir_tests::{Backend, Behaviour, Client, DataPlane, RawClient, Response, Scripted, eventually};
 
 /// A proxy with one pool.
 pub(super) struct Rig {
@@ -108,6 +108,27 @@ async fn answers(rig: &Rig, requests: u32) -> BTreeMap<String, u32> {
         *counts.entry(client.get("/").await.unwrap().text()).or_default() += 1;
     }
     counts
+}
+
+#[tokio::test]
+async fn p3_fill_keeps_the_first_with_room_and_least_load_those_with_the_most() {
+    for (plugin, expected) in [("Fill", [1, 1, 0]), ("LeastLoad", [0, 2, 0])] {
+        let servers = Backend::start_many::<3>("s").await;
+        servers.iter().for_each(Backend::hold);
+        let rig = Rig::start(&[in_place(plugin, Value::Null)], &servers, |place, backend| {
+            backend.capacity = [1, 5, 3][place];
+        })
+        .await;
+        let mut held = Vec::new();
+        for sent in 1..=2 {
+            let mut client = RawClient::connect(rig.proxy.address()).await.unwrap();
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            held.push(client);
+            let arrived = || servers.iter().map(Backend::requests).sum::<u64>() == sent;
+            eventually("the request arrives", || std::future::ready(arrived().then_some(()))).await;
+        }
+        assert_eq!(servers.each_ref().map(Backend::requests), expected, "{plugin}");
+    }
 }
 
 #[tokio::test]

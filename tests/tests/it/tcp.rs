@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 use weir_proto::pb;
 use weir_tests::echo::GOODBYE;
 use weir_tests::manifest::{backend, pool};
@@ -138,6 +138,57 @@ async fn m7_pools_of_a_listener_are_a_chain_by_priority_and_weight() {
     a.stop().await;
     b.stop().await;
     assert_eq!(taken(&weir, 4).await, counts([("c", 4)]));
+}
+
+async fn queued(weir: &Weir, n: u64) {
+    let state = async || weir.state("test/db").await.unwrap()["queued"]["current"] == n;
+    eventually("so many wait", async || state().await.then_some(())).await;
+}
+
+#[tokio::test]
+async fn a1_a2_a_connection_waits_for_a_slot_and_has_it_as_soon_as_one_frees() {
+    let server = Echo::start("a").await;
+    let limited = backend("a", "db", server.address(), "capacity: 1");
+    let weir = start(&(pool("db", "protocol: TCP, queue: {limit: 1}") + &limited)).await;
+    let (first, _) = connect(weir.tcp_address()).await;
+    let mut second = RawClient::connect(weir.tcp_address()).await.unwrap();
+    queued(&weir, 1).await;
+    is_closed(weir.tcp_address()).await;
+    assert_eq!(weir.sample("weir_dropped_total", "queue_full").await, Some(1.0));
+    assert_eq!(server.accepted(), 1);
+    drop(first);
+    assert_eq!(second.read_until("\n").await.unwrap(), "a\n");
+    assert_eq!(weir.backend("test/db", "a").await["inFlight"]["max"], 1);
+
+    let leaving = RawClient::connect(weir.tcp_address()).await.unwrap();
+    queued(&weir, 1).await;
+    drop(leaving);
+    queued(&weir, 0).await;
+    weir.write("db.yaml", &(pool("db", "protocol: TCP, queue: {timeout: 100ms}") + &limited)).await;
+    is_closed(weir.tcp_address()).await;
+    assert_eq!(weir.sample("weir_dropped_total", "queue_timeout").await, Some(1.0));
+    echoes(&mut second, "undisturbed").await;
+}
+
+#[tokio::test]
+async fn a4_with_when_unavailable_a_connection_waits_for_a_backend_that_comes() {
+    let weir = start(&db("queue: {whenUnavailable: true}", &[])).await;
+    let mut client = RawClient::connect(weir.tcp_address()).await.unwrap();
+    queued(&weir, 1).await;
+    let server = Echo::start("a").await;
+    weir.write("db.yaml", &db("queue: {whenUnavailable: true}", &[server.address()])).await;
+    assert_eq!(client.read_until("\n").await.unwrap(), "a\n");
+}
+
+#[tokio::test]
+async fn c2_standby_takes_what_an_active_one_has_no_room_for() {
+    let [a, b, _] = three().await;
+    let text = pool("db", "protocol: TCP")
+        + &backend("a", "db", a.address(), "capacity: 1")
+        + &backend("b", "db", b.address(), "role: Standby");
+    let weir = start(&text).await;
+    let (_first, name) = connect(weir.tcp_address()).await;
+    assert_eq!((name.as_str(), taken(&weir, 2).await), ("a", counts([("b", 2)])));
 }
 
 #[tokio::test]
@@ -319,7 +370,7 @@ async fn s4_a_pool_that_names_a_listener_of_another_protocol_is_nacked_and_the_o
     let mut control = Scripted::start().await;
     let proxy = DataPlane::builder(control.address()).tcp().start_unready();
     let (mut session, _) = control.accept().await;
-    let tcp = |pool: &mut pb::Pool| pool.protocol = pb::Protocol::Tcp.into();
+    let tcp = |pool: &mut pb::Pool| pool.protocol = pb::PoolProtocol::Tcp.into();
     let on = |listener: &str| vec!["elsewhere".to_owned(), listener.to_owned()];
     let rejected = session
         .deliver(vec![
@@ -333,13 +384,13 @@ async fn s4_a_pool_that_names_a_listener_of_another_protocol_is_nacked_and_the_o
         ])
         .await;
     let reasons: Vec<(String, String)> = rejected.into_iter().map(|r| (r.key.unwrap().name, r.reason)).collect();
-    let reason = |listener: Protocol, pool: Protocol| {
+    let reason = |listener: PoolProtocol, pool: PoolProtocol| {
         let name = listener.as_str().to_lowercase();
         format!("spec.listeners[1]: {name} is a listener of {listener}, the Pool is of {pool}")
     };
     let expected = [
-        ("http-on-tcp".to_owned(), reason(Protocol::Tcp, Protocol::Http)),
-        ("tcp-on-http".to_owned(), reason(Protocol::Http, Protocol::Tcp)),
+        ("http-on-tcp".to_owned(), reason(PoolProtocol::Tcp, PoolProtocol::Http)),
+        ("tcp-on-http".to_owned(), reason(PoolProtocol::Http, PoolProtocol::Tcp)),
     ];
     assert_eq!(reasons, expected);
     assert_eq!(connect(proxy.tcp_address()).await.1, "a");

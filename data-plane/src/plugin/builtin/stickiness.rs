@@ -24,13 +24,14 @@ pub(super) struct Stickiness {
     path: Option<String>,
     /// After name, value and path.
     attributes: String,
+    always: bool,
 }
 
 impl Stickiness {
     pub(super) fn new(param: param::Stickiness) -> Self {
         let attributes = attributes(&param);
-        let param::Stickiness { cookie, encoding, path, .. } = param;
-        Self { cookie, naming: Naming::new(&encoding), path, attributes }
+        let param::Stickiness { cookie, encoding, path, always, .. } = param;
+        Self { cookie, naming: Naming::new(&encoding), path, attributes, always }
     }
 
     fn path<'a>(&'a self, session: &Session<'a>) -> &'a str {
@@ -40,7 +41,7 @@ impl Stickiness {
 }
 
 fn attributes(param: &param::Stickiness) -> String {
-    let param::Stickiness { cookie: _, encoding: _, path: _, http_only, secure, same_site, max_age } = param;
+    let param::Stickiness { cookie: _, encoding: _, path: _, http_only, secure, same_site, max_age, always: _ } = param;
     let mut text = String::new();
     if let Some(max_age) = max_age {
         // Writing to a string cannot fail.
@@ -67,9 +68,12 @@ impl Stage for Stickiness {
     }
 
     fn balance(&self, session: &mut Session<'_>, candidates: &mut Candidates<'_>) -> Result<(), Failure> {
-        let named = session.cookie(&self.cookie).and_then(|value| self.naming.find(value, candidates));
-        if let Some(place) = named {
+        let Some(named) = session.cookie(&self.cookie).and_then(|value| self.naming.read(value)) else { return Ok(()) };
+        let place = candidates.iter().position(|candidate| named.is(&candidate.endpoint));
+        if let Some(place) = place {
             candidates.keep_only(place);
+        } else if self.always {
+            candidates.want(|candidate| named.is(&candidate.endpoint));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Series of one pool.
 
-use weir_proto::model::Protocol;
+use weir_proto::model::PoolProtocol;
 
 use crate::http::mirror::NotMirrored;
 use crate::pool::runtime::PoolShard;
@@ -21,6 +21,7 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     let name = runtime.name.to_string();
     durations(runtime, &name, sheet);
     reasons(runtime, &name, sheet);
+    queue(runtime, &name, sheet);
     mirrors(runtime, &name, sheet);
     let view = runtime.view.load();
     sheet.gauge(Metric::PoolPanic, &[&name], f64::from(u8::from(view.panic)));
@@ -34,16 +35,24 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
         let past = past.get(&members[0].endpoint.backend);
         let totals = totals(members, past);
         backend(&name, members, &totals, sheet);
-        if pool.config.protocol == Protocol::Tcp {
+        if pool.config.protocol == PoolProtocol::Tcp {
             tcp(&name, members[0].endpoint.backend.name(), &totals, sheet);
         }
     }
+}
+
+fn queue(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
+    let (current, longest) = runtime.gate.length();
+    sheet.gauge(Metric::QueueDepth, &[name], current as f64);
+    sheet.gauge(Metric::QueueDepthMax, &[name], longest as f64);
+    sheet.count_if_any(Metric::Queued, &[name], runtime.shards.sum(|shard| shard.queued.get()));
 }
 
 fn durations(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
     let of = |histogram: fn(&PoolShard) -> &Histogram| Histogram::summarise(runtime.shards.iter().map(histogram));
     sheet.histogram_if_any(Metric::RequestDuration, &[name], &of(|shard| &shard.request_duration));
     sheet.histogram_if_any(Metric::UpstreamDuration, &[name], &of(|shard| &shard.upstream_duration));
+    sheet.histogram_if_any(Metric::QueueWait, &[name], &of(|shard| &shard.queue_wait));
 }
 
 fn reasons(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
@@ -84,8 +93,10 @@ fn tcp(pool: &str, backend: &str, totals: &Totals, sheet: &mut Sheet) {
 fn backend(pool: &str, members: &[Member], totals: &Totals, sheet: &mut Sheet) {
     let name = members[0].endpoint.backend.name();
     let active: u32 = members.iter().map(|member| member.endpoint.in_flight.current()).sum();
+    let most = members.iter().map(|member| member.endpoint.in_flight.max()).max().unwrap_or_default();
     let up = members.iter().filter(|member| member.status().state == EndpointState::Up).count();
     sheet.gauge(Metric::RequestsActive, &[name, pool], f64::from(active));
+    sheet.gauge(Metric::RequestsActiveMax, &[name, pool], f64::from(most));
     sheet.gauge(Metric::BackendUp, &[name, pool], up as f64);
     for (code, count) in CLASSES.iter().zip(totals.responses) {
         sheet.count_if_any(Metric::Requests, &[name, code, pool], count);

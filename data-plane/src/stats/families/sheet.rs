@@ -12,6 +12,11 @@ pub(super) enum Metric {
     RequestDuration,
     UpstreamDuration,
     RequestsActive,
+    RequestsActiveMax,
+    QueueDepth,
+    QueueDepthMax,
+    Queued,
+    QueueWait,
     ConnectionsActive,
     TcpConnections,
     TcpBytes,
@@ -63,7 +68,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 28] = [
+const SPECS: [Spec; 33] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -72,6 +77,16 @@ const SPECS: [Spec; 28] = [
         "From the choice of an endpoint to its response head."),
     gauge(Metric::RequestsActive, "weir_requests_active", &["backend", "pool"],
         "Requests in flight."),
+    gauge(Metric::RequestsActiveMax, "weir_requests_active_max", &["backend", "pool"],
+        "The most requests that ever were in flight to one endpoint."),
+    gauge(Metric::QueueDepth, "weir_queue_depth", &["pool"],
+        "Requests that wait for a backend with room."),
+    gauge(Metric::QueueDepthMax, "weir_queue_depth_max", &["pool"],
+        "The most requests that ever waited."),
+    counter(Metric::Queued, "weir_queued_total", &["pool"],
+        "Requests that had to wait."),
+    histogram(Metric::QueueWait, "weir_queue_wait_seconds", &["pool"],
+        "Time that requests waited for a backend with room."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
     counter(Metric::TcpConnections, "weir_tcp_connections_total", &["backend", "pool"],
@@ -132,8 +147,14 @@ const _: () = {
 };
 
 /// Series by metric.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sheet([Vec<Series>; SPECS.len()]);
+
+impl Default for Sheet {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Vec::new()))
+    }
+}
 
 impl Sheet {
     /// A series of a counter; `values` are those of the metric's labels.

@@ -31,6 +31,10 @@ built_in! {
     Random,
     /// Keeps those with the fewest requests in flight.
     LeastConnections,
+    /// Keeps those with the most free capacity.
+    LeastLoad,
+    /// Keeps the first one.
+    Fill,
     /// Keeps those with the best score.
     Score,
     /// Keeps one candidate, by chance in proportion to scores.

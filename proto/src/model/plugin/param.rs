@@ -53,6 +53,10 @@ pub enum Param {
     Random,
     /// Of `LeastConnections`.
     LeastConnections,
+    /// Of `LeastLoad`.
+    LeastLoad,
+    /// Of `Fill`.
+    Fill,
     /// Of `Score`.
     Score(Score),
     /// Of `WeightedScore`.
@@ -113,6 +117,8 @@ impl Param {
         Ok(match built_in {
             BuiltIn::Random => read::<Nothing>(param).map(|_| Self::Random)?,
             BuiltIn::LeastConnections => read::<Nothing>(param).map(|_| Self::LeastConnections)?,
+            BuiltIn::LeastLoad => read::<Nothing>(param).map(|_| Self::LeastLoad)?,
+            BuiltIn::Fill => read::<Nothing>(param).map(|_| Self::Fill)?,
             BuiltIn::Score => Self::Score(read(param)?),
             BuiltIn::WeightedScore => Self::WeightedScore(WeightedScore::parse(param)?),
             BuiltIn::Hash => Self::Hash(choice::parse_hash(param)?),
@@ -205,7 +211,7 @@ pub(crate) mod tests {
 
     #[test]
     fn p1_types_without_parameter_take_none() {
-        for built_in in [BuiltIn::Random, BuiltIn::LeastConnections] {
+        for built_in in [BuiltIn::Random, BuiltIn::LeastConnections, BuiltIn::LeastLoad, BuiltIn::Fill] {
             assert!(Param::parse(built_in, &Value::Null, &Files::default()).is_ok());
             assert!(Param::parse(built_in, &json!({}), &Files::default()).is_ok());
             let refused = refusal(built_in, &json!({"rate": 1}));

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use ring::hmac;
+use weir_proto::model::EndpointAddress;
 use weir_proto::model::plugin::param::Encoding;
 
 use crate::http::percent::hex_digit;
-use crate::plugin::Candidates;
 use crate::pool::Endpoint;
 
 /// Ready to name endpoints.
@@ -48,20 +48,33 @@ impl Naming {
         }
     }
 
-    /// The place of the candidate that has this name.
-    pub(super) fn find(&self, name: &[u8], candidates: &Candidates<'_>) -> Option<usize> {
+    /// Whom this name is of, if it may be believed.
+    pub(super) fn read<'n>(&self, name: &'n [u8]) -> Option<Named<'n>> {
         let name = std::str::from_utf8(name).ok()?;
         match self {
-            Self::Opaque => {
-                let seed = u64::from_str_radix(name, 16).ok().filter(|_| name.len() == 16)?;
-                candidates.iter().position(|candidate| candidate.endpoint.hash_seed == seed)
-            }
-            Self::Plain => find_plain(name, candidates),
+            Self::Opaque => u64::from_str_radix(name, 16).ok().filter(|_| name.len() == 16).map(Named::Hash),
+            Self::Plain => read_plain(name),
             Self::Signed(key) => {
                 let (plain, signature) = name.rsplit_once('.')?;
                 hmac::verify(key, plain.as_bytes(), &unhex(signature)?).ok()?;
-                find_plain(plain, candidates)
+                read_plain(plain)
             }
+        }
+    }
+}
+
+/// What a name says.
+pub(super) enum Named<'n> {
+    Hash(u64),
+    Plain { backend: &'n str, address: EndpointAddress },
+}
+
+impl Named<'_> {
+    /// Whether this endpoint has the name.
+    pub(super) fn is(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Hash(seed) => endpoint.hash_seed == *seed,
+            Self::Plain { backend, address } => endpoint.address == *address && endpoint.backend.name() == *backend,
         }
     }
 }
@@ -70,13 +83,9 @@ fn plain(endpoint: &Endpoint) -> String {
     format!("{}@{}", endpoint.backend.name(), endpoint.address)
 }
 
-fn find_plain(name: &str, candidates: &Candidates<'_>) -> Option<usize> {
+fn read_plain(name: &str) -> Option<Named<'_>> {
     let (backend, address) = name.split_once('@')?;
-    let address = address.parse().ok()?;
-    candidates
-        .iter()
-        .map(|candidate| &candidate.endpoint)
-        .position(|endpoint| endpoint.address == address && endpoint.backend.name() == backend)
+    Some(Named::Plain { backend, address: address.parse().ok()? })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -94,21 +103,25 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Tried;
     use crate::balance::tests::candidates;
+    use crate::pool::Candidate;
 
     fn every_naming() -> [Naming; 3] {
         [Encoding::Opaque, Encoding::Plain, Encoding::Signed(vec![7; 32])].map(|encoding| Naming::new(&encoding))
     }
 
+    fn find(naming: &Naming, name: &[u8], candidates: &[Candidate]) -> Option<usize> {
+        let named = naming.read(name)?;
+        candidates.iter().position(|candidate| named.is(&candidate.endpoint))
+    }
+
     #[test]
     fn p4_each_candidate_is_found_by_its_name_on_every_proxy() {
         let (here, there) = (candidates(&[1, 1, 1]), candidates(&[1, 1, 1]));
-        let left = Candidates::new(&there, &Tried::default());
         for naming in every_naming() {
             for (place, candidate) in here.iter().enumerate() {
                 let name = naming.name(&candidate.endpoint);
-                assert_eq!(naming.find(name.as_bytes(), &left), Some(place), "{name}");
+                assert_eq!(find(&naming, name.as_bytes(), &there), Some(place), "{name}");
                 assert!(name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)), "{name}");
             }
         }
@@ -117,20 +130,19 @@ mod tests {
     #[test]
     fn p4_forged_and_vanished_names_are_nobodys() {
         let all = candidates(&[1, 1]);
-        let mut left = Candidates::new(&all, &Tried::default());
-        left.keep_only(0);
+        let left = &all[..1];
         let gone = &all[1].endpoint;
         let [opaque, plain, signed] = every_naming();
         for naming in [&opaque, &plain, &signed] {
             for forged in [naming.name(gone).as_bytes(), b"", b"\xff", b"@", b".", b"0", b"+123456789abcdef"] {
-                assert_eq!(naming.find(forged, &left), None, "{forged:?}");
+                assert_eq!(find(naming, forged, left), None, "{forged:?}");
             }
         }
         let unsigned = plain.name(&all[0].endpoint);
         let mut other = signed.name(&all[0].endpoint);
         other.replace_range(other.len() - 2.., "zz");
         for forged in [unsigned.clone(), format!("{unsigned}."), format!("{unsigned}.00"), other] {
-            assert_eq!(signed.find(forged.as_bytes(), &left), None, "{forged}");
+            assert_eq!(find(&signed, forged.as_bytes(), left), None, "{forged}");
         }
     }
 }

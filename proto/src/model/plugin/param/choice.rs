@@ -109,6 +109,24 @@ pub enum Carrier {
     Cookie(String),
 }
 
+impl Carrier {
+    /// The header of this name.
+    ///
+    /// # Errors
+    /// If it is no name of a header.
+    pub fn header(name: &str) -> Result<Self, String> {
+        scalar::parse_header(name).map(Self::Header)
+    }
+
+    /// The cookie of this name.
+    ///
+    /// # Errors
+    /// If it is no name of a cookie.
+    pub fn cookie(name: &str) -> Result<Self, String> {
+        scalar::parse_cookie(name).map(Self::Cookie)
+    }
+}
+
 /// What is left if nothing fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum WhenEmpty {

@@ -12,7 +12,12 @@ use crate::model::units;
 
 /// A name of a header.
 pub(super) fn header<'de, D: Deserializer<'de>>(from: D) -> Result<HeaderName, D::Error> {
-    text(from, |text| HeaderName::try_from(text).map_err(|_| format!("{text:?} is no name of a header")))
+    text(from, parse_header)
+}
+
+/// Reads a name of a header.
+pub(super) fn parse_header(text: &str) -> Result<HeaderName, String> {
+    HeaderName::try_from(text).map_err(|_| format!("{text:?} is no name of a header"))
 }
 
 /// As [`header`], of a field that may be left out.
@@ -63,11 +68,16 @@ pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> 
 
 /// A name of a cookie (RFC 6265, 4.1.1).
 pub(super) fn cookie_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    text(from, |text| match http::HeaderName::try_from(text) {
+    text(from, parse_cookie)
+}
+
+/// Reads a name of a cookie.
+pub(super) fn parse_cookie(text: &str) -> Result<String, String> {
+    match HeaderName::try_from(text) {
         // Both are tokens of RFC 9110, 5.6.2.
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(format!("{text:?} is no name of a cookie")),
-    })
+    }
 }
 
 /// As [`cookie_name`], of a field that may be left out.

@@ -26,6 +26,8 @@ pub struct Stickiness {
     pub same_site: Option<SameSite>,
     /// How long it is kept; `None` = until the browser ends.
     pub max_age: Option<Duration>,
+    /// Whether requests stay with a server that is up but full, for which they wait, or has no weight any more.
+    pub always: bool,
 }
 
 /// How a cookie names an endpoint.
@@ -78,6 +80,8 @@ struct Fields {
     same_site: Option<SameSite>,
     #[serde(default, deserialize_with = "scalar::some_duration")]
     max_age: Option<Duration>,
+    #[serde(default)]
+    always: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -104,7 +108,7 @@ fn path<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::
 
 impl Stickiness {
     pub(super) fn parse(param: &Value, files: &Files) -> Result<Self, Invalid> {
-        let Fields { cookie, value, secret_name, path, http_only, secure, same_site, max_age } = read(param)?;
+        let Fields { cookie, value, secret_name, path, http_only, secure, same_site, max_age, always } = read(param)?;
         let encoding = match (value, secret_name) {
             (ValueKind::Signed, None) => return Err(Invalid::new("secretName", "is needed with value signed")),
             (ValueKind::Signed, Some(name)) => Encoding::Signed(key(files, &name)?),
@@ -115,7 +119,7 @@ impl Stickiness {
         if same_site == Some(SameSite::None) && !secure {
             return Err(Invalid::new("sameSite", "None goes with secure only: browsers refuse the cookie otherwise"));
         }
-        Ok(Self { cookie, encoding, path, http_only, secure, same_site, max_age })
+        Ok(Self { cookie, encoding, path, http_only, secure, same_site, max_age, always })
     }
 }
 
@@ -148,6 +152,7 @@ mod tests {
             secure: false,
             same_site: None,
             max_age: None,
+            always: false,
         };
         assert_eq!(stickiness, expected);
     }

@@ -1,0 +1,80 @@
+//! One probe of one endpoint (H2).
+
+mod grpc;
+mod http;
+
+use std::sync::Arc;
+
+use ::http::HeaderValue;
+use tokio::time::{Instant, timeout_at};
+use weir_proto::model::{ActiveHealth, Address, Backend, EndpointAddress, Probe};
+
+use self::grpc::GrpcProber;
+use self::http::HttpProber;
+use crate::http::failure::Failure;
+use crate::upstream::ConnectError;
+use crate::upstream::stream::Stream;
+
+/// What is probed, and how: equal targets need one prober (H4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProbeTarget {
+    /// Where it listens.
+    pub address: EndpointAddress,
+    /// What it is asked for, if the settings name no host.
+    pub host: HeaderValue,
+    /// The settings.
+    pub active: Arc<ActiveHealth>,
+}
+
+impl ProbeTarget {
+    /// An endpoint of `backend`.
+    #[must_use]
+    pub fn new(backend: &Backend, address: &EndpointAddress, active: &Arc<ActiveHealth>) -> Self {
+        let host = match (&backend.address, address) {
+            (Address::Name(name, port), _) => format!("{name}:{port}"),
+            (_, EndpointAddress::Ip(address)) => address.to_string(),
+            (_, EndpointAddress::Unix(_)) => "localhost".to_owned(),
+        };
+        let host = HeaderValue::try_from(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self { address: address.clone(), host, active: active.clone() }
+    }
+}
+
+/// Probes one target again and again.
+#[derive(Debug)]
+pub(super) enum Prober {
+    Http(HttpProber),
+    Tcp,
+    Grpc(GrpcProber),
+}
+
+impl Prober {
+    pub(super) fn new(target: &ProbeTarget) -> Self {
+        match &target.active.probe {
+            Probe::Http(probe) => Self::Http(HttpProber::new(target, probe)),
+            Probe::Tcp => Self::Tcp,
+            Probe::Grpc(probe) => Self::Grpc(GrpcProber::new(target, probe)),
+        }
+    }
+
+    /// One probe, which ends at the deadline.
+    ///
+    /// # Errors
+    /// If it does not pass.
+    pub(super) async fn run(&mut self, target: &ProbeTarget, deadline: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Http(prober) => prober.run(target, deadline).await,
+            Self::Tcp => connect(&target.address, deadline).await.map(drop),
+            Self::Grpc(prober) => prober.run(deadline).await,
+        }
+    }
+}
+
+/// A new connection.
+async fn connect(address: &EndpointAddress, deadline: Instant) -> Result<Stream, Failure> {
+    match timeout_at(deadline, Stream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(ConnectError::Io(error).into()),
+        Err(_) => Err(Failure::ConnectTimeout),
+    }
+}

@@ -1,0 +1,238 @@
+//! Who probes what: one prober for equal targets, whatever pools they are in (H4).
+//!
+//! All probers run on a thread of their own, each a task with a rhythm of its own: neither traffic nor tables nor a slow
+//! endpoint delay a probe. Pools tell what they want probed, and are told each outcome.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_util::task::AbortOnDropHandle;
+use weir_proto::model::HealthMode;
+
+use super::probe::{ProbeTarget, Prober};
+use crate::http::failure::Failure;
+use crate::pool::{Endpoint, EndpointId, PoolRuntime};
+use crate::reason::Reason;
+
+/// First probes of endpoints that wait for them are spread over this time, or the interval if it is shorter.
+const FIRST_PROBES: Duration = Duration::from_millis(250);
+
+/// Where pools say what they want probed; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Probers(mpsc::UnboundedSender<Wanted>);
+
+/// The task behind [`Probers`].
+#[derive(Debug)]
+pub struct ProbersTask {
+    wanted: mpsc::UnboundedReceiver<Wanted>,
+    rng: SmallRng,
+}
+
+/// What the thread of the probers has.
+#[derive(Debug)]
+struct Registry {
+    /// By the address of the pool's state, which nobody else gets as long as there is a weak pointer to it.
+    pools: HashMap<usize, Pool>,
+    probers: HashMap<ProbeTarget, Running>,
+    rng: SmallRng,
+}
+
+/// Everything that one pool wants probed, in place of what it wanted before.
+#[derive(Debug)]
+struct Wanted {
+    pool: Weak<PoolRuntime>,
+    endpoints: Vec<(ProbeTarget, Arc<Endpoint>)>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    _state: Weak<PoolRuntime>,
+    targets: Vec<ProbeTarget>,
+}
+
+#[derive(Debug)]
+struct Running {
+    subscribers: Rc<Subscribers>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// The endpoints of pools that one prober probes for.
+#[derive(Debug)]
+struct Subscribers {
+    mode: HealthMode,
+    all: RefCell<Vec<Subscriber>>,
+    /// The newest outcome.
+    last: Cell<Option<Result<(), Reason>>>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    pool: Weak<PoolRuntime>,
+    endpoint: Arc<Endpoint>,
+    /// Requests that it had at the last look.
+    requests: u64,
+}
+
+impl Probers {
+    /// The handle, and its task, which someone must run.
+    #[must_use]
+    pub fn new(seed: u64) -> (Self, ProbersTask) {
+        let (sender, wanted) = mpsc::unbounded_channel();
+        let rng = SmallRng::seed_from_u64(seed);
+        (Self(sender), ProbersTask { wanted, rng })
+    }
+
+    /// The endpoints that this pool wants probed from now on.
+    pub fn set(&self, pool: Weak<PoolRuntime>, endpoints: Vec<(ProbeTarget, Arc<Endpoint>)>) {
+        // The task is gone only while the process ends.
+        let _ = self.0.send(Wanted { pool, endpoints });
+    }
+}
+
+impl ProbersTask {
+    /// Probes until all [`Probers`] are gone.
+    pub async fn run(self) {
+        let Self { mut wanted, rng } = self;
+        let mut registry = Registry { pools: HashMap::new(), probers: HashMap::new(), rng };
+        let follow = async {
+            while let Some(wanted) = wanted.recv().await {
+                registry.take(wanted);
+            }
+        };
+        LocalSet::new().run_until(follow).await;
+    }
+}
+
+impl Registry {
+    fn take(&mut self, wanted: Wanted) {
+        let Wanted { pool, endpoints } = wanted;
+        let number = pool.as_ptr() as usize;
+        let before = self.pools.remove(&number).map(|pool| pool.targets).unwrap_or_default();
+        let mut known: HashMap<EndpointId, Subscriber> = HashMap::new();
+        for target in &before {
+            if let Some(running) = self.probers.get(target) {
+                known.extend(running.subscribers.leave(&pool));
+            }
+        }
+        let mut targets = Vec::with_capacity(endpoints.len());
+        for (target, endpoint) in endpoints {
+            let known = known.remove(&endpoint.id);
+            let requests = known.as_ref().map_or(0, |subscriber| subscriber.requests);
+            let subscriber = Subscriber { pool: pool.clone(), endpoint, requests };
+            self.probe(target.clone(), subscriber, known.is_none());
+            targets.push(target);
+        }
+        self.probers.retain(|_, running| !running.subscribers.all.borrow().is_empty());
+        if !targets.is_empty() {
+            self.pools.insert(number, Pool { _state: pool, targets });
+        }
+    }
+
+    fn probe(&mut self, target: ProbeTarget, subscriber: Subscriber, is_new: bool) {
+        let rng = &mut self.rng;
+        let running = self.probers.entry(target).or_insert_with_key(|target| Running::start(target.clone(), rng));
+        running.subscribers.join(subscriber, is_new);
+    }
+}
+
+impl Running {
+    fn start(target: ProbeTarget, rng: &mut SmallRng) -> Self {
+        let subscribers =
+            Rc::new(Subscribers { mode: target.active.mode, all: RefCell::default(), last: Cell::new(None) });
+        let interval = target.active.interval;
+        let first = interval.min(FIRST_PROBES).mul_f64(rng.random());
+        let rhythm = interval.mul_f64(rng.random());
+        let task = spawn_local(probe_for_ever(target, first, rhythm, subscribers.clone()));
+        Self { subscribers, _task: AbortOnDropHandle::new(task) }
+    }
+}
+
+/// The first probe comes soon, if someone waits for it; the others follow a rhythm that has nothing to do with that of
+/// other probers.
+async fn probe_for_ever(target: ProbeTarget, first: Duration, rhythm: Duration, subscribers: Rc<Subscribers>) {
+    let mut prober = Prober::new(&target);
+    let began = Instant::now();
+    if target.active.mode == HealthMode::Paranoid {
+        sleep(first).await;
+        probe(&mut prober, &target, &subscribers).await;
+    }
+    let mut ticks = interval_at(began + rhythm, target.active.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        if subscribers.want() {
+            probe(&mut prober, &target, &subscribers).await;
+        }
+    }
+}
+
+async fn probe(prober: &mut Prober, target: &ProbeTarget, subscribers: &Subscribers) {
+    match prober.run(target, Instant::now() + target.active.timeout).await {
+        Ok(()) => subscribers.tell(Ok(())),
+        // Nobody's fault over there.
+        Err(Failure::Exhausted) => {}
+        Err(failure) => subscribers.tell(Err(failure.reason())),
+    }
+}
+
+impl Subscribers {
+    /// One more. Where there are always probes, a new one need not wait for the next.
+    fn join(&self, subscriber: Subscriber, is_new: bool) {
+        if let (true, HealthMode::Paranoid, Some(outcome)) = (is_new, self.mode, self.last.get()) {
+            subscriber.tell(outcome);
+        }
+        self.all.borrow_mut().push(subscriber);
+    }
+
+    /// Those of this pool, who are no longer among them.
+    fn leave(&self, pool: &Weak<PoolRuntime>) -> Vec<(EndpointId, Subscriber)> {
+        let mut all = self.all.borrow_mut();
+        let gone = all.extract_if(.., |subscriber| subscriber.pool.ptr_eq(pool));
+        gone.map(|subscriber| (subscriber.endpoint.id, subscriber)).collect()
+    }
+
+    /// Whether one of them is to be probed now (H3).
+    fn want(&self) -> bool {
+        let mut all = self.all.borrow_mut();
+        match self.mode {
+            HealthMode::Paranoid => true,
+            HealthMode::Lazy => all.iter().any(|subscriber| !subscriber.is_up()),
+            // Each of them is looked at, for its count of requests.
+            HealthMode::Opportunistic => {
+                let wants = |subscriber: &mut Subscriber| subscriber.was_idle() || !subscriber.is_up();
+                all.iter_mut().map(wants).max() == Some(true)
+            }
+        }
+    }
+
+    fn tell(&self, outcome: Result<(), Reason>) {
+        self.last.set(Some(outcome));
+        self.all.borrow().iter().for_each(|subscriber| subscriber.tell(outcome));
+    }
+}
+
+impl Subscriber {
+    fn is_up(&self) -> bool {
+        self.endpoint.health.lock().is_up()
+    }
+
+    /// Whether there was no request since the last look.
+    fn was_idle(&mut self) -> bool {
+        let requests = self.endpoint.requests();
+        std::mem::replace(&mut self.requests, requests) == requests
+    }
+
+    fn tell(&self, outcome: Result<(), Reason>) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.probed(&self.endpoint, outcome);
+        }
+    }
+}
