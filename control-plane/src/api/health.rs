@@ -75,30 +75,30 @@ impl Fill for PassiveHealthSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActiveHealthSpec {
-    /// What is asked: HTTP: one request; GRPC: grpc.health.v1; TCP: a connection. Default: HTTP.
+    /// What is asked: HTTP: one request; FastCGI: one request to a script; GRPC: grpc.health.v1; TCP: a connection. Default: HTTP.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ProbeType>,
     /// When. Paranoid: always, and an endpoint that is not known yet gets no traffic; Opportunistic: starts up, probes
     /// while it is down or had no request for an interval; Lazy: starts up, probes while it is down. Default: Paranoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<HealthMode>,
-    /// Of HTTP. Default: GET.
+    /// Of HTTP and FastCGI. Default: GET.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub method: Option<String>,
-    /// Of HTTP: path and query, by default /. Of GRPC: the name of the service, by default the server as a whole.
+    /// Of HTTP: path and query, by default /. Of FastCGI: absolute path of the script. Of GRPC: the name of the service, by default the server as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub path: Option<String>,
-    /// The host that HTTP and GRPC ask for. Default: the address of the Backend.
+    /// The host that HTTP, FastCGI and GRPC ask for. Default: the address of the Backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub host: Option<String>,
-    /// More headers of HTTP. Default: none but `user-agent: weir-health-check`.
+    /// More headers of HTTP and FastCGI. Default: none but `user-agent: weir-health-check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub headers: Option<Vec<ProbeHeader>>,
-    /// Statuses of HTTP that pass, as masks: 200, 20x, 2xx. Default: 200.
+    /// Statuses of HTTP and FastCGI that pass, as masks: 200, 20x, 2xx. Default: 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "statuses")]
     pub statuses: Option<Vec<String>>,
@@ -158,6 +158,8 @@ pub enum ProbeType {
     /// One request over HTTP/1.1.
     #[default]
     HTTP,
+    /// One request over FastCGI.
+    FastCGI,
     /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS.
     GRPC,
     /// A connection.

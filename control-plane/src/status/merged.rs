@@ -184,7 +184,14 @@ impl Merged {
             Ok(id) => return id,
             Err(place) => place,
         };
-        let slot = Slot { backend: backend.clone(), address, counts: [0; EndpointState::ALL.len()], fails: 0, reason: None, since_ms: 0 };
+        let slot = Slot {
+            backend: backend.clone(),
+            address,
+            counts: [0; EndpointState::ALL.len()],
+            fails: 0,
+            reason: None,
+            since_ms: 0,
+        };
         let id = self.free.pop().unwrap_or_else(|| self.slots.len().try_into().unwrap_or(Id::MAX));
         match self.slots.get_mut(id as usize) {
             Some(free) => *free = slot,

@@ -62,14 +62,19 @@ fn mode(mode: HealthMode) -> pb::HealthMode {
 fn probe(active: ActiveHealthSpec) -> Result<Probe, Invalid> {
     let ActiveHealthSpec { kind, method, path, host, headers, statuses, .. } = active;
     let of_http = [("method", method.is_some()), ("headers", headers.is_some()), ("statuses", statuses.is_some())];
+    let request = |path: String, host: Option<String>| pb::HttpProbe {
+        method: method.unwrap_or_else(|| "GET".to_owned()),
+        path,
+        host: host.unwrap_or_default(),
+        headers: headers.unwrap_or_default().into_iter().map(header).collect(),
+        statuses: statuses.unwrap_or_else(|| vec!["200".to_owned()]),
+    };
     match kind.unwrap_or_default() {
-        ProbeType::HTTP => Ok(Probe::Http(pb::HttpProbe {
-            method: method.unwrap_or_else(|| "GET".to_owned()),
-            path: path.unwrap_or_else(|| "/".to_owned()),
-            host: host.unwrap_or_default(),
-            headers: headers.unwrap_or_default().into_iter().map(header).collect(),
-            statuses: statuses.unwrap_or_else(|| vec!["200".to_owned()]),
-        })),
+        ProbeType::HTTP => Ok(Probe::Http(request(path.unwrap_or_else(|| "/".to_owned()), host))),
+        ProbeType::FastCGI => {
+            let script = path.ok_or_else(|| Invalid::new("path", "must be the absolute path of a script"))?;
+            Ok(Probe::Fastcgi(request(script, host)))
+        }
         ProbeType::GRPC => {
             none_of("GRPC", of_http)?;
             Ok(Probe::Grpc(pb::GrpcProbe { service: path.unwrap_or_default(), host: host.unwrap_or_default() }))
@@ -125,6 +130,7 @@ mod tests {
             ("{type: TCP, path: /}", "health.active.path"),
             ("{type: TCP, statuses: ['200']}", "health.active.statuses"),
             ("{type: GRPC, method: GET}", "health.active.method"),
+            ("{type: FastCGI}", "health.active.path"),
         ] {
             let error = active(text).unwrap_err().under("health");
             assert_eq!(error.field, field);

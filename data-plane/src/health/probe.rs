@@ -1,5 +1,6 @@
 //! One probe of one endpoint (H2).
 
+mod fastcgi;
 mod grpc;
 mod http;
 
@@ -7,13 +8,17 @@ use std::sync::Arc;
 
 use ::http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
-use weir_proto::model::{ActiveHealth, Address, Backend, EndpointAddress, Probe};
+use weir_proto::model::{ActiveHealth, Address, Backend, EndpointAddress, Probe, ResourceName};
 
+use self::fastcgi::FastCgiProber;
 use self::grpc::GrpcProber;
 use self::http::HttpProber;
 use crate::http::failure::Failure;
 use crate::upstream::ConnectError;
 use crate::upstream::stream::Stream;
+
+/// Value of `user-agent`, if the settings have no other.
+const AGENT: HeaderValue = HeaderValue::from_static("weir-health-check");
 
 /// What is probed, and how: equal targets need one prober (H4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,14 +51,17 @@ pub(super) enum Prober {
     Http(HttpProber),
     Tcp,
     Grpc(GrpcProber),
+    FastCgi(FastCgiProber),
 }
 
 impl Prober {
-    pub(super) fn new(target: &ProbeTarget) -> Self {
+    /// `backend` is whose log lines it causes.
+    pub(super) fn new(target: &ProbeTarget, backend: &ResourceName) -> Self {
         match &target.active.probe {
             Probe::Http(probe) => Self::Http(HttpProber::new(target, probe)),
             Probe::Tcp => Self::Tcp,
             Probe::Grpc(probe) => Self::Grpc(GrpcProber::new(target, probe)),
+            Probe::FastCgi(probe) => Self::FastCgi(FastCgiProber::new(target, probe, backend)),
         }
     }
 
@@ -66,6 +74,7 @@ impl Prober {
             Self::Http(prober) => prober.run(target, deadline).await,
             Self::Tcp => connect(&target.address, deadline).await.map(drop),
             Self::Grpc(prober) => prober.run(deadline).await,
+            Self::FastCgi(prober) => prober.run(target, deadline).await,
         }
     }
 }

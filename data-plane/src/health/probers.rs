@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::task::AbortOnDropHandle;
-use weir_proto::model::HealthMode;
+use weir_proto::model::{HealthMode, ResourceName};
 
 use super::probe::{ProbeTarget, Prober};
 use crate::http::failure::Failure;
@@ -138,27 +138,36 @@ impl Registry {
 
     fn probe(&mut self, target: ProbeTarget, subscriber: Subscriber, is_new: bool) {
         let rng = &mut self.rng;
-        let running = self.probers.entry(target).or_insert_with_key(|target| Running::start(target.clone(), rng));
+        let running = self
+            .probers
+            .entry(target)
+            .or_insert_with_key(|target| Running::start(target.clone(), &subscriber.endpoint.backend, rng));
         running.subscribers.join(subscriber, is_new);
     }
 }
 
 impl Running {
-    fn start(target: ProbeTarget, rng: &mut SmallRng) -> Self {
+    fn start(target: ProbeTarget, backend: &ResourceName, rng: &mut SmallRng) -> Self {
         let subscribers =
             Rc::new(Subscribers { mode: target.active.mode, all: RefCell::default(), last: Cell::new(None) });
         let interval = target.active.interval;
         let first = interval.min(FIRST_PROBES).mul_f64(rng.random());
         let rhythm = interval.mul_f64(rng.random());
-        let task = spawn_local(probe_for_ever(target, first, rhythm, subscribers.clone()));
+        let prober = Prober::new(&target, backend);
+        let task = spawn_local(probe_for_ever(prober, target, first, rhythm, subscribers.clone()));
         Self { subscribers, _task: AbortOnDropHandle::new(task) }
     }
 }
 
 /// The first probe comes soon, if someone waits for it; the others follow a rhythm that has nothing to do with that of
 /// other probers.
-async fn probe_for_ever(target: ProbeTarget, first: Duration, rhythm: Duration, subscribers: Rc<Subscribers>) {
-    let mut prober = Prober::new(&target);
+async fn probe_for_ever(
+    mut prober: Prober,
+    target: ProbeTarget,
+    first: Duration,
+    rhythm: Duration,
+    subscribers: Rc<Subscribers>,
+) {
     let began = Instant::now();
     if target.active.mode == HealthMode::Paranoid {
         sleep(first).await;

@@ -238,10 +238,10 @@ impl Forward {
             Ok(chosen) => (Some(chosen), Search::Ends),
             Err(search) => (None, search),
         };
-        if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post) {
-            if let Some(pending) = self.run_post(plugins, pool, &mut chosen)? {
-                Box::pin(self.resume_post(plugins, pool, &mut chosen, pending)).await?; // rare, too
-            }
+        if let Some(plugins) = pool.plugins.as_ref().filter(|plugins| plugins.hooks().post)
+            && let Some(pending) = self.run_post(plugins, pool, &mut chosen)?
+        {
+            Box::pin(self.resume_post(plugins, pool, &mut chosen, pending)).await?; // rare, too
         }
         match chosen {
             Some(chosen) => Ok(self.try_endpoint(pool, number, chosen).await),

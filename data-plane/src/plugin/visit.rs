@@ -50,8 +50,10 @@ pub struct Visit {
     /// As the client sent it, for the next pool; `None` while no plugin may change it, or if there is no other pool.
     original: Option<Rc<Template>>,
     /// Stages whose `pre` has run, with what they changed (P8).
-    ran: SmallVec<[(Arc<dyn Stage>, Vec<Change>); 1]>,
+    ran: SmallVec<[Ran; 1]>,
 }
+
+type Ran = (Arc<dyn Stage>, Vec<Change>);
 
 impl Visit {
     /// Of a request that is in no pool yet.

@@ -59,7 +59,9 @@ impl Status {
             EndpointState::Up | EndpointState::Draining => "",
             EndpointState::Terminating => "terminating",
             EndpointState::Disabled => Reason::Disabled.as_str(),
-            EndpointState::Ejected | EndpointState::Down => self.last_failure.map(|(_, reason)| reason.as_str()).unwrap_or_default(),
+            EndpointState::Ejected | EndpointState::Down => {
+                self.last_failure.map(|(_, reason)| reason.as_str()).unwrap_or_default()
+            }
         }
     }
 }

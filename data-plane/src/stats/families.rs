@@ -70,7 +70,7 @@ mod tests {
     use weir_proto::model::{self, Kind};
 
     use super::*;
-        use crate::pool::Target;
+    use crate::pool::Target;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{Pool, PoolRuntime};

@@ -109,6 +109,7 @@ fn encode_mode(mode: HealthMode) -> pb::HealthMode {
 fn decode_probe(probe: WireProbe) -> Result<Probe, Invalid> {
     Ok(match probe {
         WireProbe::Http(probe) => Probe::Http(decode_http(probe)?),
+        WireProbe::Fastcgi(probe) => Probe::FastCgi(decode_http(probe)?),
         WireProbe::Tcp(pb::TcpProbe {}) => Probe::Tcp,
         WireProbe::Grpc(pb::GrpcProbe { service, host }) => {
             Probe::Grpc(GrpcProbe { service, host: decode_host(&host)? })
@@ -119,6 +120,7 @@ fn decode_probe(probe: WireProbe) -> Result<Probe, Invalid> {
 fn encode_probe(probe: &Probe) -> WireProbe {
     match probe {
         Probe::Http(probe) => WireProbe::Http(encode_http(probe)),
+        Probe::FastCgi(probe) => WireProbe::Fastcgi(encode_http(probe)),
         Probe::Tcp => WireProbe::Tcp(pb::TcpProbe {}),
         Probe::Grpc(GrpcProbe { service, host }) => {
             WireProbe::Grpc(pb::GrpcProbe { service: service.clone(), host: encode_host(host.as_ref()) })
@@ -229,7 +231,9 @@ mod tests {
     #[test]
     fn h2_every_kind_of_probe_comes_back_as_it_was() {
         let grpc = pb::GrpcProbe { service: "shop.Cart".into(), host: String::new() };
-        for msg in [http(|_| ()), active(WireProbe::Tcp(pb::TcpProbe {})), active(WireProbe::Grpc(grpc))] {
+        let Some(WireProbe::Http(script)) = http(|_| ()).probe else { unreachable!() };
+        let fastcgi = active(WireProbe::Fastcgi(script));
+        for msg in [http(|_| ()), fastcgi, active(WireProbe::Tcp(pb::TcpProbe {})), active(WireProbe::Grpc(grpc))] {
             assert_eq!(encode_active(&decode_active(msg.clone()).unwrap()), msg);
         }
     }

@@ -50,6 +50,8 @@ pub enum Probe {
     Tcp,
     /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS.
     Grpc(GrpcProbe),
+    /// One request over FastCGI; its path is that of the script.
+    FastCgi(HttpProbe),
 }
 
 /// One request, and the answers that pass.

@@ -263,3 +263,22 @@ async fn run(folder: &Path) -> (Program, std::net::SocketAddr) {
     );
     (program, free)
 }
+
+#[tokio::test]
+async fn h2_probes_of_type_fastcgi_go_by_the_status_of_a_script() {
+    let php = Php::start(2).await;
+    let probe = |script: &str| {
+        let path = scripts().join(script).display().to_string();
+        format!("health: {{active: {{type: FastCGI, path: {path}, interval: 50ms, healthyThreshold: 1}}}}")
+    };
+    let weir = start(&php, &probe("missing.php")).await;
+    eventually("php-fpm has no such script", async || {
+        (weir.backend("test/web", "php").await["reason"] == "bad_response").then_some(())
+    })
+    .await;
+    weir.write("web.yaml", &manifest(&php, &probe("echo.php"), &root())).await;
+    eventually("the script answers 200", async || {
+        (weir.backend("test/web", "php").await["state"] == "Up").then_some(())
+    })
+    .await;
+}

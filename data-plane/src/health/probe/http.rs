@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -10,12 +10,11 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 use weir_proto::model::{HttpProbe, StatusMask};
 
-use super::{ProbeTarget, connect};
+use super::{AGENT, ProbeTarget, connect};
 use crate::http::failure::Failure;
 
 /// A connection is used again if no more than this has to be read away.
 const MOST_BODY: usize = 64 << 10;
-const AGENT: HeaderValue = HeaderValue::from_static("weir-health-check");
 
 /// Keeps its connection from probe to probe: a handshake costs several times as much as the request.
 #[derive(Debug)]

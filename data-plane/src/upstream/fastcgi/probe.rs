@@ -28,16 +28,15 @@ pub struct Probe<'a> {
     /// `HTTP_HOST`; empty = none.
     pub host: &'a str,
     /// More variables, such as `HTTP_USER_AGENT`.
-    pub variables: &'a [(&'a str, &'a str)],
+    pub variables: &'a [(String, String)],
 }
 
-/// Makes a connection, runs the script and reads its answer to the end; gives its status. Whoever asks limits the time;
-/// one that is dropped before its end is aborted.
+/// Runs the script on a new connection to `address` and reads its answer to the end; gives its status. Whoever asks
+/// limits the time; one that is dropped before its end is aborted.
 ///
 /// # Errors
-/// If there is no connection, or no complete answer.
-pub async fn probe(address: &EndpointAddress, probe: &Probe<'_>) -> Result<StatusCode, Error> {
-    let stream = Stream::connect(address).await?;
+/// If there is no complete answer.
+pub async fn probe(stream: Stream, address: &EndpointAddress, probe: &Probe<'_>) -> Result<StatusCode, Error> {
     let mut session = Session::new(UpstreamIo::new(stream, WriteLimit::default()));
     session.begin(Begin {
         params: environment(probe),
@@ -88,7 +87,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().into();
         let backend = "shop/app".parse().unwrap();
-        let variables = [("HTTP_USER_AGENT", "weir-health-check")];
+        let variables = [("HTTP_USER_AGENT".to_owned(), "weir-health-check".to_owned())];
         let ask = Probe {
             backend: &backend,
             method: &Method::GET,
@@ -105,7 +104,8 @@ mod tests {
             stream.write_all(&said).await.unwrap();
             sent
         };
-        let (status, sent) = tokio::join!(probe(&address, &ask), answering);
+        let asking = async { probe(Stream::connect(&address).await?, &address, &ask).await };
+        let (status, sent) = tokio::join!(asking, answering);
         (status, pairs(&sent[16..sent.len() - 16]))
     }
 
