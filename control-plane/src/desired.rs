@@ -20,6 +20,7 @@ use weir_proto::model::{Invalid, Key, Kind, ResourceName};
 use weir_proto::pb::resource::Body;
 
 use crate::api::backend::ServiceRef;
+use crate::api::pool::PoolProtocol;
 use crate::api::{PluginSpec, PoolSpec};
 use crate::contents::{Contents, Wanted};
 use crate::finding::Finding;
@@ -187,10 +188,11 @@ impl Desired {
         }
     }
 
-    /// Judges Pools, bases first; gives back those that came into force or went out of it.
+    /// Judges Pools, bases first; gives back those that came into force, went out of it, or turned to another protocol.
     fn settle_pools(&mut self, dirty: BTreeSet<Key>, outcome: &mut Outcome) -> BTreeSet<ResourceName> {
         let names: BTreeSet<ResourceName> = dirty.into_iter().map(|key| key.name).collect();
-        let was: BTreeSet<ResourceName> = names.iter().filter(|n| self.pools.contains_key(*n)).cloned().collect();
+        let was: BTreeMap<ResourceName, Option<PoolProtocol>> =
+            names.iter().map(|name| (name.clone(), self.protocol(name))).collect();
         let order = order::bases_first(&self.index, &names);
         for name in &order.straight {
             let newest = self.index.pool(name).map(|spec| self.merged(name, spec));
@@ -204,7 +206,12 @@ impl Desired {
             self.settle_pool(&name, Some(Err(refusal)), outcome);
             self.track_pool(&name, None);
         }
-        names.into_iter().filter(|name| was.contains(name) != self.pools.contains_key(name)).collect()
+        was.into_iter().filter(|(name, was)| self.protocol(name) != *was).map(|(name, _)| name).collect()
+    }
+
+    /// The protocol of a Pool that is in force.
+    fn protocol(&self, pool: &ResourceName) -> Option<PoolProtocol> {
+        self.pools.get(pool).map(|spec| spec.protocol.unwrap_or_default())
     }
 
     /// The specification of a Pool with what it inherits.
@@ -325,9 +332,10 @@ impl Desired {
         };
         let body = translate::backend(&object.key, spec)?;
         let pool = Key::pool(reference(object).ok_or_else(|| Invalid::new("spec.pool", "is no name"))?);
-        if !self.pools.contains_key(&pool.name) {
+        let Some(of_pool) = self.pools.get(&pool.name) else {
             return Err(self.absent(&pool, "spec.pool", RefProblem::PoolNotFound, RefProblem::PoolRefused));
-        }
+        };
+        translate::check_backend(spec, of_pool)?;
         let service = spec.service.as_ref();
         let target = service.map(|wanted| target::resolve(self.services.as_ref(), &object.key.name, wanted));
         Ok((pool.name, target.transpose()?, body))

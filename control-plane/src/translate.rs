@@ -9,12 +9,14 @@ mod endpoints;
 mod health;
 mod plugin;
 mod pool;
+mod protocol;
 
 pub use backend::backend;
 pub use endpoints::endpoints;
 pub use plugin::{Want, metric, plugin, plugin_pools, plugin_use, plugin_wants, use_pools, use_wants};
 pub use pool::{in_force, merged, pool};
 use prost::Message;
+pub use protocol::check_backend;
 use weir_proto::convert::{self, Decoded};
 use weir_proto::model::{Invalid, Key};
 use weir_proto::pb::resource::Body;

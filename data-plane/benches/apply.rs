@@ -8,11 +8,12 @@ use arc_swap::ArcSwap;
 use divan::Bencher;
 use weir_data_plane::discovery::apply::Applier;
 use weir_data_plane::discovery::report::Reports;
+use weir_data_plane::listener::Served;
 use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
 use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
-use weir_proto::model::{HostPattern, PathMatch, Rule};
+use weir_proto::model::{HostPattern, PathMatch, PoolProtocol, Rule};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
@@ -44,7 +45,8 @@ impl Proxy {
     fn new(rules: Rules) -> Self {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
         let environment = Environment::without_tasks(4);
-        let listeners = vec!["http".into(), "https".into()];
+        let served = |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http };
+        let listeners = Arc::new(["http", "https"].map(served));
         let applier = Applier::new(listeners, table.clone(), environment, Modules::default());
         let mut proxy = Self { applier, table, reports: Reports::default() };
         let pools = (0..POOLS).map(|n| pool(rules, n, 1));
@@ -97,6 +99,7 @@ fn backend(number: u32) -> pb::Resource {
         enabled: true,
         labels: Default::default(),
         score: 0,
+        proxy_protocol: None,
         role: model::Role::default(),
         capacity: 0,
         protocol: Default::default(),

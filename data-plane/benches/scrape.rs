@@ -35,6 +35,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         role: model::Role::default(),
         capacity: 0,
         protocol: Default::default(),
+        proxy_protocol: None,
     })
 }
 

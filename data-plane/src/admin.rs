@@ -220,7 +220,7 @@ mod tests {
         assert!(since.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{since}");
         state["backends"].as_array_mut().unwrap().remove(0);
         let expected = json!({
-            "name": "shop/web", "enabled": true, "method": "RoundRobin", "healthMode": null, "priority": 0, "up": true,
+            "name": "shop/web", "enabled": true, "protocol": "HTTP", "method": "RoundRobin", "healthMode": null, "priority": 0, "up": true,
             "inFlight": {"current": 0, "max": 0, "total": 0}, "queued": {"current": 0, "max": 0, "total": 0},
             "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
             "backends": [{

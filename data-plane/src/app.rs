@@ -23,8 +23,8 @@ use crate::drain::Drain;
 use crate::health::clock::HealthClockTask;
 use crate::health::probers::ProbersTask;
 use crate::health::{HealthClock, Probers, TransitionSink};
-use crate::listener::Listener;
 use crate::listener::numbers::ConnectionNumbers;
+use crate::listener::{Listener, Served};
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
 use crate::stats::ProcessStats;
@@ -100,7 +100,9 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let workers = config.workers.get();
     file_limit::raise();
     let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<String> = sockets.iter().map(|listener| listener.name.clone()).collect();
+    let served = config.listeners.iter().map(|listen| Served { name: listen.name.clone(), protocol: listen.protocol });
+    let served: Arc<[Served]> = served.collect();
+    let names: Vec<String> = served.iter().map(|listener| listener.name.clone()).collect();
     let stats = Arc::new(ProcessStats::new(&names, workers));
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
     let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
@@ -112,6 +114,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let (probers, probers_task) = Probers::new(rand::random());
     let environment = Environment { clock, probers, transitions, workers };
     let context = discovery::Context {
+        listeners: served.clone(),
         table: table.clone(),
         environment,
         transitions: transitions_seen,
@@ -127,7 +130,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         sockets,
         control: ControlThread { discovery, clock: clock_task, admin },
         probers: probers_task,
-        shared: Arc::new(Shared { table, stats, log, numbers, drain: Drain::default() }),
+        shared: Arc::new(Shared { listeners: served, table, stats, log, numbers, drain: Drain::default() }),
         log: writer,
         readiness,
         leaving,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use http::Uri;
+use weir_proto::model::PoolProtocol;
 use weir_proto::model::units::parse_duration;
 
 use crate::stats::access_log::Target;
@@ -20,6 +21,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   weir-data-plane --control-plane http://weir-control-plane:9800
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen internal=127.0.0.1:8081
+  weir-data-plane --control-plane http://10.0.0.5:9800 --listen redis=0.0.0.0:6379,tcp
   weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
   weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
 
@@ -41,11 +43,11 @@ pub struct Args {
     /// and whom they must be certified by. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_CONTROL_PLANE_TLS")]
     pub control_plane_tls: Option<PathBuf>,
-    /// Name and address of a listener; may be repeated (in the variable: separated by spaces). Pools name the
-    /// listeners that they serve
+    /// Name and address of a listener, and ,tcp if it does not speak HTTP; may be repeated (in the variable: separated
+    /// by spaces). Pools name the listeners that they serve
     #[arg(
         long,
-        value_name = "NAME=ADDR",
+        value_name = "NAME=ADDR[,tcp]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=0.0.0.0:8080"
@@ -84,6 +86,8 @@ pub struct Listen {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What clients speak.
+    pub protocol: PoolProtocol,
 }
 
 /// Valid settings.
@@ -188,20 +192,29 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT, for example http=0.0.0.0:8080");
-        let (name, address) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT[,tcp], for example http=0.0.0.0:8080");
+        let (name, rest) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
         let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if name.is_empty() || !name.bytes().all(is_name) {
             return Err(wrong("the name must be of letters, digits, - and _"));
         }
+        let (address, protocol) = match rest.split_once(',') {
+            None => (rest, PoolProtocol::Http),
+            Some((address, "tcp")) => (address, PoolProtocol::Tcp),
+            Some((_, other)) => return Err(wrong(&format!("{other:?} is no protocol of a listener"))),
+        };
         let address = address.parse().map_err(|_| wrong(&format!("{address:?} is no IP address and port")))?;
-        Ok(Self { name: name.to_owned(), address })
+        Ok(Self { name: name.to_owned(), address, protocol })
     }
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, self.address)
+        write!(f, "{}={}", self.name, self.address)?;
+        match self.protocol {
+            PoolProtocol::Http => Ok(()),
+            PoolProtocol::Tcp => f.write_str(",tcp"),
+        }
     }
 }
 
@@ -242,8 +255,11 @@ mod tests {
 
     #[test]
     fn listeners_may_be_repeated_but_not_their_names() {
-        let config = parse(&["--listen", "a=127.0.0.1:1", "--listen", "b=[::1]:2"]).unwrap();
-        assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), ["a=127.0.0.1:1", "b=[::1]:2"]);
+        let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp"];
+        let config = parse(&["--listen", texts[0], "--listen", texts[1]]).unwrap();
+        assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), texts);
+        let protocols: Vec<PoolProtocol> = config.listeners.iter().map(|listen| listen.protocol).collect();
+        assert_eq!(protocols, [PoolProtocol::Http, PoolProtocol::Tcp]);
         let error = parse(&["--listen", "a=127.0.0.1:1", "--listen", "a=127.0.0.1:2"]).unwrap_err();
         assert!(error.contains("\"a\" twice"), "{error}");
     }
@@ -264,6 +280,8 @@ mod tests {
             ("--listen", "8080", "NAME=ADDRESS:PORT"),
             ("--listen", "=1.2.3.4:80", "letters, digits"),
             ("--listen", "a=localhost:80", "no IP address"),
+            ("--listen", "a=127.0.0.1:80,udp", "\"udp\" is no protocol"),
+            ("--listen", "a=127.0.0.1:80,", "--listen"),
             ("--control-plane", "ftp://a:1", "https://HOST:PORT"),
             ("--control-plane", "10.0.0.5:9800", "http://HOST:PORT"),
             ("--control-plane", "http://a", "http://HOST:PORT"),

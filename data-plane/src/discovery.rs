@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use weir_proto::tls::{self, Follower};
 
 use crate::health::Transition;
+use crate::listener::Served;
 use crate::plugin::wasm::Modules;
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
@@ -75,6 +76,8 @@ pub struct Settings {
 /// What discovery works on.
 #[derive(Debug)]
 pub struct Context {
+    /// The listeners of this process, in order.
+    pub listeners: Arc<[Served]>,
     /// The table to change.
     pub table: TableHandle,
     /// What new pools need.
@@ -83,7 +86,7 @@ pub struct Context {
     pub transitions: mpsc::UnboundedReceiver<Transition>,
     /// Held back until the first table is live.
     pub readiness: Readiness,
-    /// Figures, and the listeners by name.
+    /// Figures.
     pub stats: Arc<ProcessStats>,
 }
 
@@ -121,12 +124,11 @@ impl Discovery {
     /// If the DNS settings or the certificates are refused.
     pub fn new(settings: Settings, context: Context) -> Result<Self, Error> {
         let Settings { control_planes, tls, node_id, cache_dir, dns_server, seed } = settings;
-        let Context { table, environment, transitions, readiness, stats } = context;
+        let Context { listeners, table, environment, transitions, readiness, stats } = context;
         let (handle, requests) = ControlHandle::new();
         let (wanted_names, wanted) = watch::channel(Default::default());
         let (results, resolved) = mpsc::channel(64);
         let reports = Reports::default();
-        let listeners = stats.listeners.iter().map(|listener| listener.name.clone()).collect();
         let modules = Modules::new(cache_dir.clone());
         let applier = Applier::new(listeners, table.clone(), environment, modules.clone());
         let (connector, certificates) = connector(tls, &stats)?;

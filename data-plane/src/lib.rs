@@ -23,5 +23,7 @@ pub mod reason;
 pub mod resolve;
 pub mod stats;
 pub mod table;
+pub mod tcp;
+pub mod tunnel;
 pub mod upstream;
 pub mod worker;

@@ -7,10 +7,20 @@ use std::io;
 use std::iter;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
+use weir_proto::model::PoolProtocol;
 
 /// Connections the kernel holds until a worker accepts them.
 const BACKLOG: i32 = 4096;
+
+/// What a table needs to know of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its name in `--listen` and in `spec.listeners`.
+    pub name: String,
+    /// What clients speak.
+    pub protocol: PoolProtocol,
+}
 
 /// A named listener and its sockets, one per worker.
 #[derive(Debug)]
@@ -47,7 +57,7 @@ impl Listener {
 }
 
 fn open(address: SocketAddr, share_port: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     socket.set_nonblocking(true)?;

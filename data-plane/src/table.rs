@@ -45,6 +45,12 @@ impl Routes {
         self.chains.get(place.group)?.get(place.rule)?.as_ref()
     }
 
+    /// The chain of the rule that holds for everything: the only one of a listener of TCP.
+    #[must_use]
+    pub fn only(&self) -> Option<&Arc<Chain>> {
+        self.chains.iter().flat_map(|chains| chains.iter()).flatten().next()
+    }
+
     /// The place of this rule, if a pool has it; most likely where it was in another table.
     #[must_use]
     pub fn place(&self, rule: &str, likely: Place) -> Option<Place> {

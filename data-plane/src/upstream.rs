@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod fastcgi;
+pub mod halves;
 pub mod idle;
 pub mod incoming;
 pub mod io;

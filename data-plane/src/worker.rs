@@ -17,16 +17,19 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
+use weir_proto::model::PoolProtocol;
 
 use crate::drain::Drain;
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
 use crate::http::request_id::RequestId;
+use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{Table, TableHandle};
+use crate::tcp::{self, Buffers};
 use crate::upstream::IdlePool;
 use crate::upstream::fastcgi::backlog;
 
@@ -41,6 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
+    /// The listeners, in order.
+    pub listeners: Arc<[Served]>,
     /// The live table.
     pub table: TableHandle,
     /// Counters that belong to no pool.
@@ -62,6 +67,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Its idle upstream connections.
     pub idle: IdlePool,
+    /// What its connections of TCP move bytes by.
+    pub buffers: Buffers,
     /// What plugins keep on it.
     pub locals: Locals,
     /// Its randomness.
@@ -89,6 +96,7 @@ impl Worker {
         Rc::new(Self {
             id,
             idle: IdlePool::default(),
+            buffers: Buffers::default(),
             locals: Locals::default(),
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             clock: Arc::default(),
@@ -176,7 +184,10 @@ impl Worker {
         match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
             Ok(local) => {
                 let connection = ClientConnection::new(self.clone(), listener, local, peer);
-                spawn_local(downstream::run(stream, connection));
+                match self.shared.listeners[listener].protocol {
+                    PoolProtocol::Http => spawn_local(downstream::run(stream, connection)),
+                    PoolProtocol::Tcp => spawn_local(tcp::serve(stream, connection)),
+                };
             }
             Err(error) => debug!(%error, "the client left before its connection was taken"),
         }

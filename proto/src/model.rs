@@ -14,6 +14,7 @@ pub mod name;
 pub mod pattern;
 pub mod plugin;
 pub mod pool;
+pub mod protocol;
 pub mod units;
 
 pub use address::{Address, EndpointAddress, UnixName};
@@ -30,6 +31,7 @@ pub use plugin::{
     WasmSource,
 };
 pub use pool::{ClientAbort, Keepalive, Pool, Queue, Retry, RetryOn, StatusMask, Timeouts};
+pub use protocol::{PoolProtocol, ProxyProtocol};
 
 /// A field whose value is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_json::Value;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::plugin::param::Carrier;
 use weir_proto::model::{
-    Address, Backend, Balance, Endpoints, FastCgi, HashKey, Key, PathMatch, Pattern, Pool, Protocol, Queue,
-    ResourceName, RetryOn, Role, Rule, ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, BuiltIn, Endpoints, FastCgi, Files, HashKey, Key, PathMatch, Pattern, PluginRef,
+    PluginUse, Pool, PoolProtocol, Protocol, ProxyProtocol, Queue, ResourceName, RetryOn, Role, Rule, ServiceEndpoint,
+    StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -105,10 +107,28 @@ proptest! {
             role: Role::ALL[usize::from(port) % 3],
             capacity: weight,
             protocol,
+            proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][usize::from(port % 3)],
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));
     }
+}
+
+#[test]
+fn a_pool_of_tcp_survives_the_wire_and_has_nothing_that_looks_at_requests() {
+    let decoded = |change: &dyn Fn(&mut Pool)| {
+        let mut pool = Pool { protocol: PoolProtocol::Tcp, ..Pool::new(name("shop/redis")) };
+        change(&mut pool);
+        let decoded = decode(&Key::pool(pool.name.clone()), (&pool).into());
+        decoded.map(|decoded| assert_eq!(decoded, Decoded::Pool(Box::new(pool)))).map_err(|e| e.to_string())
+    };
+    assert_eq!(decoded(&|pool| pool.balance = Balance::Hash(HashKey::Address)), Ok(()));
+    let wrong = |field: &str| Err(format!("spec.{field}: does not go with protocol TCP"));
+    assert_eq!(decoded(&|pool| pool.rules = vec![Rule::default()]), wrong("match"));
+    let plugin = PluginUse { plugin: PluginRef::InPlace(BuiltIn::Random), param: Value::Null, files: Files::default() };
+    assert_eq!(decoded(&|pool| pool.plugins = vec![plugin.clone()]), wrong("plugins"));
+    let cookie = Balance::Hash(HashKey::Cookie("id".into()));
+    assert_eq!(decoded(&|pool| pool.balance = cookie.clone()), wrong("balance.hash.source"));
 }
 
 #[test]

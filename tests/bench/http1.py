@@ -62,10 +62,10 @@ def one_turn(proxy, seconds):
     return (cpu_seconds(proxy.pid) - before) / requests * 1e6
 
 
-def load(port, seconds):
+def load(port, seconds, path="/", connections=CONNECTIONS):
     """Requests answered; any that failed ends the run, as its figures would mean nothing."""
-    url = f"http://127.0.0.1:{port}/"
-    wrk = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
+    url = f"http://127.0.0.1:{port}{path}"
+    wrk = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
     output = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         sys.exit(f"requests failed:\n{output}")
@@ -107,13 +107,14 @@ def start_nginx_proxy(stack, folder, backends):
     return Proxy(port, pid)
 
 
-def start_weir(stack, folder, manifests, programs):
+def start_weir(stack, folder, manifests, programs, protocol=""):
+    """`protocol` is what `--listen` says of it."""
     folder.mkdir()
     (folder / "web.yaml").write_text(manifests)
     port, admin, grpc, control_admin = free_ports(4)
     control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
     start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)
-    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--listen", f"http=127.0.0.1:{port}"]
+    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--listen", f"bench=127.0.0.1:{port}{protocol}"]
     data += ["--admin", f"127.0.0.1:{admin}", "--workers", "1", "--drain-delay", "0s"]
     proxy = start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE)
     wait_until(lambda: answers(port), "weir answers")

@@ -85,6 +85,13 @@ impl Builder {
         self
     }
 
+    /// With a listener `tcp` besides `http`.
+    #[must_use]
+    pub fn tcp(mut self) -> Self {
+        self.proxy = self.proxy.tcp();
+        self
+    }
+
     /// With this DNS server.
     #[must_use]
     pub fn dns(mut self, server: SocketAddr) -> Self {
@@ -156,6 +163,11 @@ impl Weir {
     /// Where the proxy takes requests.
     pub fn address(&self) -> SocketAddr {
         self.proxy.address()
+    }
+
+    /// Where the proxy takes connections of TCP.
+    pub fn tcp_address(&self) -> SocketAddr {
+        self.proxy.tcp_address()
     }
 
     /// The proxy's admin address.

@@ -43,6 +43,7 @@ mod it {
     mod plugin_wasm;
     mod plugins;
     mod readme;
+    mod redis;
     mod replicas;
     mod repository;
     mod roles;
@@ -51,6 +52,8 @@ mod it {
     mod snapshot;
     mod state;
     mod stop;
+    mod tcp;
+    mod tcp_bytes;
     mod uploads;
     mod upstream;
 }

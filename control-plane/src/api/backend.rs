@@ -86,6 +86,19 @@ pub struct BackendSpec {
     /// Free labels, such as `zone: a`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// In a Pool of protocol TCP: each connection begins with the client's address, in this version of the PROXY
+    /// protocol. Default: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Versions of the PROXY protocol: V1: a line of text; V2: binary.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// When a backend is asked.

@@ -49,11 +49,14 @@ pub struct PoolSpec {
     /// A disabled pool is passed over in its chain; alone, it answers 503. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Names of listeners. Default: every HTTP listener.
+    /// What clients and backends speak: HTTP, or TCP, whose bytes pass as they come. Default: HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<PoolProtocol>,
+    /// Names of listeners. Default: every listener of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub listeners: Option<Vec<String>>,
-    /// A request matches the pool if it matches one of these rules. Default: every request.
+    /// A request matches the pool if it matches one of these rules; not with protocol TCP. Default: every request.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub rules: Option<Vec<MatchRule>>,
@@ -113,6 +116,7 @@ impl Fill for PoolSpec {
     fn fill(&mut self, base: &Self) {
         let Self {
             enabled,
+            protocol,
             listeners,
             rules,
             priority,
@@ -132,6 +136,7 @@ impl Fill for PoolSpec {
             config,
         } = self;
         enabled.fill(&base.enabled);
+        protocol.fill(&base.protocol);
         listeners.fill(&base.listeners);
         rules.fill(&base.rules);
         priority.fill(&base.priority);
@@ -150,6 +155,19 @@ impl Fill for PoolSpec {
         config.fill(&base.config);
     }
 }
+
+/// What clients and backends speak: HTTP, or TCP, whose bytes pass as they come. Default: HTTP.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PoolProtocol {
+    /// Requests are looked at.
+    #[default]
+    Http,
+    /// Bytes pass as they come.
+    Tcp,
+}
+
+impl Fill for PoolProtocol {}
 
 /// All conditions of a rule must hold.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -392,7 +410,7 @@ pub struct TimeoutsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub request: Option<String>,
-    /// For an upgraded connection (WebSocket) on which nothing moves. Default: 60s.
+    /// For a connection of TCP, or an upgraded one (WebSocket), on which nothing moves. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub idle: Option<String>,

@@ -77,6 +77,23 @@ fn said(outcome: &Outcome) -> (&'static str, String, bool) {
 }
 
 #[test]
+fn a_backend_is_judged_again_when_its_pool_turns_to_another_protocol() {
+    let mut world = World::new();
+    world.give(pool("db", "{protocol: TCP}"));
+    let told = |outcome: &Outcome| {
+        let verdict = outcome.verdicts.iter().find(|(of, _)| *of == key("Backend", "x")).map(|(_, verdict)| verdict);
+        let finding = verdict?.as_ref()?.invalid.first()?;
+        Some(format!("{}: {}", finding.field, finding.message))
+    };
+    let outcome = world.give(backend("x", "{pool: db, address: '10.0.0.1:1', proxyProtocol: V1}"));
+    assert_eq!(told(&outcome), None);
+    let outcome = world.give(pool("db", "{}"));
+    assert_eq!(told(&outcome).as_deref(), Some("spec.proxyProtocol: goes with a Pool of protocol TCP only"));
+    let outcome = world.give(pool("db", "{protocol: TCP}"));
+    assert!(sent(&outcome).contains(&"Backend default/x".to_owned()) && told(&outcome).is_none());
+}
+
+#[test]
 fn u1_a_backend_with_a_service_has_the_endpoints_of_its_slices() {
     let mut world = World::new();
     let outcome = world.give(backend("x", X));

@@ -5,7 +5,7 @@ use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::checked;
-use crate::api::backend::BackendRole;
+use crate::api::backend::{BackendRole, ProxyProtocol};
 use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 
 /// The message of a Backend.
@@ -13,8 +13,20 @@ use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 /// # Errors
 /// Names the field that is wrong.
 pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
-    let BackendSpec { pool, address, service, weight, score, role, capacity, enabled, labels, protocol, fastcgi } =
-        spec.clone();
+    let BackendSpec {
+        pool,
+        address,
+        service,
+        weight,
+        score,
+        role,
+        capacity,
+        enabled,
+        labels,
+        protocol,
+        fastcgi,
+        proxy_protocol,
+    } = spec.clone();
     let backend = pb::Backend {
         pool,
         address: address.unwrap_or_default(),
@@ -26,6 +38,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
         role: self::role(role).into(),
         capacity,
         protocol: self::protocol(protocol, fastcgi),
+        proxy_protocol: proxy_protocol.map(|version| proxy_protocol_message(version).into()),
     };
     checked(key, Body::Backend(backend))
 }
@@ -42,6 +55,13 @@ fn protocol(protocol: Protocol, fastcgi: Option<FastCgiSpec>) -> Option<pb::back
                 script_filename: script_filename.unwrap_or_default(),
             }))
         }
+    }
+}
+
+fn proxy_protocol_message(version: ProxyProtocol) -> pb::ProxyProtocol {
+    match version {
+        ProxyProtocol::V1 => pb::ProxyProtocol::V1,
+        ProxyProtocol::V2 => pb::ProxyProtocol::V2,
     }
 }
 

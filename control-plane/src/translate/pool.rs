@@ -8,10 +8,10 @@ use weir_proto::model::{self, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
-use super::{checked, health};
+use super::{checked, health, protocol};
 use crate::api::pool::{
     BalanceMethod, BalanceSpec, ClientAbort, DirectSpec, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule,
-    PathType, QueueSpec, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
+    PathType, PoolProtocol, QueueSpec, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
 };
 use crate::api::{Fill, PoolSpec};
 use crate::status::InForce;
@@ -36,13 +36,14 @@ pub fn in_force(spec: &PoolSpec) -> InForce {
 /// # Errors
 /// Names the field that is wrong.
 pub fn pool(key: &Key, spec: &PoolSpec, plugins: Vec<pb::PluginUse>) -> Result<Body, Invalid> {
-    let message = message(key, spec.clone()).map_err(|e| e.under("spec"))?;
+    let message = protocol::check_pool(spec).and_then(|()| message(key, spec.clone())).map_err(|e| e.under("spec"))?;
     checked(key, Body::Pool(pb::Pool { plugins, ..message }))
 }
 
 fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
     let PoolSpec {
         enabled,
+        protocol,
         listeners,
         rules,
         priority,
@@ -80,7 +81,15 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         config: config.map(|config| Value::Object(config).to_string()).unwrap_or_default(),
         queue: Some(queue_message(queue.unwrap_or_default()).map_err(|e| e.under("queue"))?),
         direct: direct.map(direct_message),
+        protocol: protocol_message(protocol.unwrap_or_default()).into(),
     })
+}
+
+fn protocol_message(protocol: PoolProtocol) -> pb::PoolProtocol {
+    match protocol {
+        PoolProtocol::Http => pb::PoolProtocol::Http,
+        PoolProtocol::Tcp => pb::PoolProtocol::Tcp,
+    }
 }
 
 fn rule(rule: MatchRule) -> pb::Rule {

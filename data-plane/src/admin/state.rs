@@ -25,6 +25,7 @@ pub(super) struct PoolsState {
 pub(super) struct PoolState {
     name: String,
     enabled: bool,
+    protocol: &'static str,
     method: &'static str,
     /// When endpoints are probed, if they are.
     health_mode: Option<&'static str>,
@@ -96,6 +97,7 @@ impl PoolState {
         Self {
             name: runtime.name.to_string(),
             enabled: config.enabled,
+            protocol: config.protocol.as_str(),
             method: config.balance.as_str(),
             health_mode: config.health.active.as_ref().map(|active| active.mode.as_str()),
             priority: config.priority,

@@ -11,6 +11,7 @@ use weir_proto::pb;
 use weir_proto::version::Version;
 
 use super::backends::Backends;
+use crate::listener::Served;
 use crate::plugin::wasm::Modules;
 use crate::plugin::{Chain, Store};
 use crate::pool::runtime::Environment;
@@ -37,7 +38,7 @@ pub struct Applier {
     backends: Backends,
     plugins: Store,
     modules: Modules,
-    listeners: Vec<String>,
+    listeners: Arc<[Served]>,
     table: TableHandle,
     environment: Environment,
 }
@@ -61,10 +62,10 @@ struct Touched {
 }
 
 impl Applier {
-    /// Holds nothing; `listeners` are the names of this process's listeners, in order. Components of Plugins are in
+    /// Holds nothing; `listeners` are those of this process, in order. Components of Plugins are in
     /// `modules` before they are applied.
     #[must_use]
-    pub fn new(listeners: Vec<String>, table: TableHandle, environment: Environment, modules: Modules) -> Self {
+    pub fn new(listeners: Arc<[Served]>, table: TableHandle, environment: Environment, modules: Modules) -> Self {
         Self {
             versions: BTreeMap::new(),
             pools: Pools::default(),
@@ -156,6 +157,7 @@ impl Applier {
     }
 
     fn put_pool(&mut self, config: Arc<weir_proto::model::Pool>, touched: &mut Touched) -> Result<(), Invalid> {
+        self.check_listeners(&config)?;
         let name = config.name.clone();
         let previous = self.pools.get(&name);
         let plugins = self.plugins.chain(&config, previous.and_then(|pool| pool.plugins.as_deref()))?;
@@ -171,6 +173,18 @@ impl Applier {
             }
         };
         self.pools.insert(Arc::new(Pool::new(config, runtime).with_plugins(plugins)));
+        Ok(())
+    }
+
+    /// A pool may name listeners that other proxies have, but not one of this proxy that speaks another protocol.
+    fn check_listeners(&self, config: &weir_proto::model::Pool) -> Result<(), Invalid> {
+        for (place, name) in config.listeners.iter().enumerate() {
+            let listener = self.listeners.iter().find(|listener| listener.name == *name);
+            if let Some(Served { protocol, .. }) = listener.filter(|listener| listener.protocol != config.protocol) {
+                let reason = format!("{name} is a listener of {protocol}, the Pool is of {}", config.protocol);
+                return Err(Invalid::new(format!("spec.listeners[{place}]"), reason));
+            }
+        }
         Ok(())
     }
 

@@ -180,6 +180,7 @@ mod tests {
             role: Role::default(),
             capacity: 0,
             protocol: Default::default(),
+            proxy_protocol: None,
         })
     }
 

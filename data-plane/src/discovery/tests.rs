@@ -11,7 +11,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::DropGuard;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
-use weir_proto::model::{self, Key, Kind};
+use weir_proto::model::{self, Key, Kind, PoolProtocol};
 use weir_proto::pb;
 use weir_proto::pb::discovery_server::{Discovery as Service, DiscoveryServer};
 use weir_proto::pb::node_message::Body;
@@ -170,7 +170,9 @@ impl Node {
         tokio::spawn(clock_task.run());
         let readiness = Readiness::default();
         let stats = Arc::new(ProcessStats::new(&["http".to_owned()], 1));
+        let listener = Served { name: "http".into(), protocol: PoolProtocol::Http };
         let context = Context {
+            listeners: Arc::new([listener]),
             table: table.clone(),
             environment: Environment { clock, transitions, ..Environment::without_tasks(1) },
             transitions: seen,
@@ -224,6 +226,7 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         role: model::Role::default(),
         capacity: 0,
         protocol: Default::default(),
+        proxy_protocol: None,
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

@@ -1,8 +1,6 @@
 //! Which endpoint of a pool a request goes to: role, then plugins, then the pool's method (C1, C2), and a free slot of it
 //! (A1).
 
-use std::borrow::Cow;
-
 use super::key;
 use crate::balance::{Choice, Tried};
 use crate::plugin::session::Scene;
@@ -48,7 +46,7 @@ impl<'a> Chooser<'a> {
     fn choose_from<'v>(&self, tier: &'v Tier, view: &'v View) -> Result<Option<(&'v Candidate, InFlight)>, Box<Halt>> {
         let worker = self.scene.connection.worker.id;
         loop {
-            let excluded = self.excluded(tier, view);
+            let excluded = view.excluded(tier, self.tried);
             let (candidate, is_wanted) = match self.pick(view, tier, &excluded)? {
                 Pick::Free(candidate) => (candidate, false),
                 Pick::Wanted(candidate) => (candidate, true),
@@ -66,17 +64,6 @@ impl<'a> Chooser<'a> {
             }
             // Someone else took its last slot, which can be seen by now.
         }
-    }
-
-    /// What was tried, and who is full.
-    fn excluded(&self, tier: &Tier, view: &View) -> Cow<'a, Tried> {
-        if !view.limited {
-            return Cow::Borrowed(self.tried);
-        }
-        let mut excluded = self.tried.clone();
-        let full = tier.candidates.iter().filter(|candidate| candidate.endpoint.in_flight.free() == 0);
-        full.for_each(|candidate| excluded.add(candidate.endpoint.id));
-        Cow::Owned(excluded)
     }
 
     /// One of a tier's candidates. What plugins leave goes to the pool's method, if it is more than one (P3).

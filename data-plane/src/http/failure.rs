@@ -4,7 +4,6 @@ use std::error::Error as _;
 use std::io;
 
 use http::StatusCode;
-use rustix::io::Errno;
 use weir_proto::model::RetryOn;
 
 use super::request::Refusal;
@@ -126,17 +125,10 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Timeout => Self::ConnectTimeout,
-            ConnectError::Io(error) if is_ours(&error) => Self::Exhausted,
+            ConnectError::Exhausted(_) => Self::Exhausted,
             ConnectError::Io(_) => Self::Connect,
         }
     }
-}
-
-/// Whether the cause lies in this process or machine and not at the other end.
-fn is_ours(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {

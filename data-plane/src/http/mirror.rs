@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
-use weir_proto::model::ResourceName;
+use weir_proto::model::{PoolProtocol, ResourceName};
 
 use super::attempt::Template;
 use super::body::Source;
@@ -38,7 +38,7 @@ const MAX_IN_FLIGHT: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum NotMirrored {
-    /// The other pool is not there, or disabled.
+    /// The other pool is not there, disabled, or of TCP.
     NoPool,
     /// Too many copies are under way.
     Busy,
@@ -155,7 +155,8 @@ impl Copy {
         self.template.began = Instant::now();
         let slot = Slot::take(in_flight)?;
         let pools = &self.connection.worker.table().pools;
-        let number = pools.number(&self.to).filter(|number| pools.at(*number).is_some_and(|pool| pool.config.enabled));
+        let takes_requests = |pool: &Arc<Pool>| pool.config.enabled && pool.config.protocol == PoolProtocol::Http;
+        let number = pools.number(&self.to).filter(|number| pools.at(*number).is_some_and(takes_requests));
         Ok((number.ok_or(NotMirrored::NoPool)?, slot))
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::exchange::Exchange;
 use super::lease::Lease;
+use crate::tunnel::{self, Broken, Movement};
 
 /// Bytes moved at once in one direction.
 const CHUNK: usize = 16 << 10;
@@ -21,54 +21,37 @@ pub fn spawn(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, exchange: Box
     tokio::task::spawn_local(async move {
         let idle = exchange.pool().map_or(Duration::ZERO, |pool| pool.config.timeouts.idle);
         if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream)
-            && let Err(error) = tunnel(client, upstream, idle).await
+            && let Err(broken) = tunnel(client, upstream, idle).await
         {
-            debug!(%error, "a tunnel ended");
+            debug!(?broken, "a tunnel ended");
         }
         drop((lease, exchange));
     });
 }
 
-async fn tunnel(client: Upgraded, upstream: Upgraded, idle: Duration) -> io::Result<()> {
-    let (mut client_reader, mut client_writer) = tokio::io::split(TokioIo::new(client));
-    let (mut upstream_reader, mut upstream_writer) = tokio::io::split(TokioIo::new(upstream));
-    let moved = std::cell::Cell::new(Instant::now());
-    let both = async {
-        tokio::try_join!(
-            copy(&mut client_reader, &mut upstream_writer, &moved),
-            copy(&mut upstream_reader, &mut client_writer, &moved)
-        )
-    };
-    tokio::select! {
-        ended = both => ended.map(|_| ()),
-        () = silence(idle, &moved) => Err(io::ErrorKind::TimedOut.into()),
-    }
+async fn tunnel(client: Upgraded, upstream: Upgraded, idle: Duration) -> Result<(), Broken<io::Error>> {
+    let (client_reader, client_writer) = tokio::io::split(TokioIo::new(client));
+    let (upstream_reader, upstream_writer) = tokio::io::split(TokioIo::new(upstream));
+    let movement = Movement::default();
+    let there = copy(client_reader, upstream_writer, &movement);
+    let back = copy(upstream_reader, client_writer, &movement);
+    tunnel::join(idle, &movement, there, back).await
 }
 
-/// Copies until the reader ends, then closes the writer; half-closed connections stay usable.
+/// Copies until the reader ends, then closes the writer.
 async fn copy(
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    moved: &std::cell::Cell<Instant>,
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
+    movement: &Movement,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let n = reader.read(&mut buffer).await?;
-        moved.set(Instant::now());
+        movement.note();
         if n == 0 {
             return writer.shutdown().await;
         }
         writer.write_all(&buffer[..n]).await?;
         writer.flush().await?;
-    }
-}
-
-/// Ends when nothing moved for `idle`; never if that is zero.
-async fn silence(idle: Duration, moved: &std::cell::Cell<Instant>) {
-    if idle.is_zero() {
-        return std::future::pending().await;
-    }
-    while moved.get().elapsed() < idle {
-        sleep_until(moved.get() + idle).await;
     }
 }

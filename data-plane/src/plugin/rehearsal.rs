@@ -16,6 +16,7 @@ use std::time::Duration;
 use http::request::Parts;
 use tokio::time::Instant;
 use tracing::subscriber;
+use weir_proto::model::PoolProtocol;
 use weir_proto::pb;
 
 use super::chain::Link;
@@ -30,6 +31,7 @@ use crate::http::choose::Chooser;
 use crate::http::connection::ClientConnection;
 use crate::http::headers::Downstream;
 use crate::http::request::{self, Refusal};
+use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, InFlight, Pool};
@@ -169,14 +171,20 @@ async fn apply(resources: Vec<pb::Resource>, table: &TableHandle) -> Result<(), 
     let environment = Environment::without_tasks(1);
     let modules = Modules::new(None);
     modules.prepare(&resources).await;
-    let mut applier = Applier::new(vec![LISTENER.to_owned()], table.clone(), environment, modules);
+    let mut applier = Applier::new(listeners(), table.clone(), environment, modules);
     let rejected = applier.apply(resources, Vec::new()).rejected;
     if rejected.is_empty() { Ok(()) } else { Err(rejected) }
+}
+
+/// The only listener.
+fn listeners() -> Arc<[Served]> {
+    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http }])
 }
 
 /// A worker that serves no socket.
 pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
     let shared = Shared {
+        listeners: listeners(),
         table,
         stats: Arc::new(ProcessStats::new(&[LISTENER.to_owned()], 1)),
         log: AccessLog::off(),

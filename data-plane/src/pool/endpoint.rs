@@ -76,6 +76,10 @@ pub struct EndpointShard {
     pub connects: Counter,
     /// Connections closed.
     pub closes: Counter,
+    /// Bytes of connections of TCP that went to it.
+    pub bytes_upstream: Counter,
+    /// Those that came from it and went to clients.
+    pub bytes_downstream: Counter,
 }
 
 /// How often an endpoint came up and went down.

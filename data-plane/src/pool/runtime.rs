@@ -300,6 +300,7 @@ pub(crate) mod tests {
                 role: model::Role::default(),
                 capacity: 0,
                 protocol: Default::default(),
+                proxy_protocol: None,
             };
             Target::new(Arc::new(backend), address)
         };

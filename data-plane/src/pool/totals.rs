@@ -11,6 +11,12 @@ use crate::reason::Reason;
 pub struct Totals {
     /// Responses by class, 1xx to 5xx.
     pub responses: [u64; 5],
+    /// Connections opened.
+    pub connects: u64,
+    /// Bytes of connections of TCP that went to the Backend.
+    pub bytes_upstream: u64,
+    /// Those that came from it and went to clients.
+    pub bytes_downstream: u64,
     /// Failures by reason.
     pub fails: [u64; Reason::ALL.len()],
     /// Times an endpoint came up.
@@ -24,6 +30,9 @@ impl Totals {
     pub fn add(&mut self, endpoint: &Endpoint) {
         for shard in endpoint.shards.iter() {
             self.responses.iter_mut().zip(&shard.responses).for_each(|(sum, n)| *sum += n.get());
+            self.connects += shard.connects.get();
+            self.bytes_upstream += shard.bytes_upstream.get();
+            self.bytes_downstream += shard.bytes_downstream.get();
         }
         self.fails.iter_mut().zip(&endpoint.fails).for_each(|(sum, n)| *sum += n.load(Relaxed));
         self.up += endpoint.transitions.up.load(Relaxed);

@@ -1,5 +1,6 @@
 //! The endpoints of a pool that may be chosen now, with everything a choice needs prepared.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -127,6 +128,18 @@ impl View {
             others.flat_map(|tier| &tier.candidates).all(|candidate| tried.has(candidate))
         };
         self.tiers.iter().filter(move |tier| tier.role != Role::Backup || backups())
+    }
+
+    /// Those of a tier who are out of the question: who were tried, and who are full.
+    #[must_use]
+    pub fn excluded<'t>(&self, tier: &Tier, tried: &'t Tried) -> Cow<'t, Tried> {
+        if !self.limited {
+            return Cow::Borrowed(tried);
+        }
+        let mut excluded = tried.clone();
+        let full = tier.candidates.iter().filter(|candidate| candidate.endpoint.in_flight.free() == 0);
+        full.for_each(|candidate| excluded.add(candidate.endpoint.id));
+        Cow::Owned(excluded)
     }
 
     /// Those whose slots may be waited for, in the order in which they are given away.

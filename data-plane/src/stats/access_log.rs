@@ -1,4 +1,4 @@
-//! The access log: one JSON line a request, written by a thread of its own.
+//! The access log: one JSON line a request, or a connection of TCP, written by a thread of its own.
 //!
 //! Workers only put records into a bounded queue, and never wait: when the writer cannot keep up, lines
 //! are lost and counted. What was formatted is on its way to the disk whenever the queue is empty.
@@ -100,6 +100,41 @@ pub struct Record {
     pub user_agent: Option<String>,
 }
 
+/// What is logged of one connection of TCP.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpRecord {
+    /// When it was accepted.
+    #[serde(serialize_with = "milliseconds")]
+    pub time: Timestamp,
+    /// Address of the client.
+    pub client: String,
+    /// Name of the listener.
+    pub listener: String,
+    /// `TCP`, which tells it from a request.
+    pub protocol: &'static str,
+    /// Bytes that went to the endpoint.
+    pub bytes_upstream: u64,
+    /// Bytes that went to the client.
+    pub bytes_downstream: u64,
+    /// From the accept to the end.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Duration,
+    /// From the accept until an endpoint was connected to.
+    #[serde(serialize_with = "seconds_if_any")]
+    pub connect_duration: Option<Duration>,
+    /// `namespace/name` of the pool.
+    pub pool: Option<String>,
+    /// Name of the backend that took it.
+    pub backend: Option<String>,
+    /// Address of the endpoint that took it.
+    pub address: Option<String>,
+    /// Tries of endpoints.
+    pub attempts: u32,
+    /// Short reason, if nobody took it or it broke off.
+    pub reason: Option<&'static str>,
+}
+
 impl Record {
     /// What the head of a request says; the rest is known later.
     #[must_use]
@@ -148,8 +183,15 @@ struct Queue {
 
 #[derive(Debug)]
 enum Message {
-    Line(Box<Record>),
+    Line(Line),
     End,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Request(Box<Record>),
+    Connection(Box<TcpRecord>),
 }
 
 /// The thread that writes.
@@ -193,10 +235,19 @@ impl AccessLog {
         self.0.is_some()
     }
 
-    /// Hands a record to the writer, or counts it as lost.
+    /// Hands the record of a request to the writer, or counts it as lost.
     pub fn record(&self, record: Box<Record>) {
+        self.send(Line::Request(record));
+    }
+
+    /// The same for a connection of TCP.
+    pub fn record_tcp(&self, record: Box<TcpRecord>) {
+        self.send(Line::Connection(record));
+    }
+
+    fn send(&self, line: Line) {
         if let Some(Queue { sender, stats }) = &self.0
-            && sender.try_send(Message::Line(record)).is_err()
+            && sender.try_send(Message::Line(line)).is_err()
         {
             stats.log_lines_dropped.fetch_add(1, Relaxed);
         }
@@ -230,14 +281,14 @@ impl<W: Write> Lines<W> {
                 message => message.ok(),
             };
             match message {
-                Some(Message::Line(record)) => self.write(&record),
+                Some(Message::Line(line)) => self.write(&line),
                 Some(Message::End) | None => return self.flush(),
             }
         }
     }
 
-    fn write(&mut self, record: &Record) {
-        let result = serde_json::to_vec(record).map_err(io::Error::from).and_then(|mut line| {
+    fn write(&mut self, line: &Line) {
+        let result = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut line| {
             line.push(b'\n');
             self.out.write_all(&line)
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_proto::model::{self, ResourceName};
 
 use super::{Chain, Pools, Routes, Table};
+use crate::listener::Served;
 use crate::matcher::{Change, Matcher, Place};
 use crate::pool::Pool;
 
@@ -16,7 +17,7 @@ pub type Changed = BTreeMap<ResourceName, Option<Arc<Pool>>>;
 /// Builds the table of `pools` for these listeners. Listeners whose routes were the same and change alike keep
 /// sharing them: mostly that is all of them.
 #[must_use]
-pub fn build(pools: Pools, changed: &Changed, listeners: &[String], previous: &Table) -> Table {
+pub fn build(pools: Pools, changed: &Changed, listeners: &[Served], previous: &Table) -> Table {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for (index, listener) in listeners.iter().enumerate() {
         let before = previous.listeners.get(index);
@@ -39,7 +40,7 @@ struct Step<'a> {
     after: Arc<Routes>,
 }
 
-fn changes<'a>(pools: &'a Pools, changed: &'a Changed, listener: &str) -> Vec<Change<'a>> {
+fn changes<'a>(pools: &'a Pools, changed: &'a Changed, listener: &Served) -> Vec<Change<'a>> {
     let change = |(name, before): (_, &'a Option<Arc<Pool>>)| Change {
         before: before.as_ref().and_then(|pool| serving(pool, listener)),
         after: pools.get(name).and_then(|pool| serving(pool, listener)),
@@ -60,9 +61,10 @@ fn routes(pools: &Pools, changes: &[Change<'_>], before: Option<&Arc<Routes>>) -
 }
 
 /// What the listener knows of a pool.
-fn serving<'a>(pool: &'a Pool, listener: &str) -> Option<&'a model::Pool> {
-    let listeners = &pool.config.listeners;
-    (listeners.is_empty() || listeners.iter().any(|name| name == listener)).then_some(&*pool.config)
+fn serving<'a>(pool: &'a Pool, listener: &Served) -> Option<&'a model::Pool> {
+    let model::Pool { protocol, listeners, .. } = &*pool.config;
+    let is_named = listeners.is_empty() || listeners.contains(&listener.name);
+    (is_named && *protocol == listener.protocol).then_some(&*pool.config)
 }
 
 /// Most fields of a pool are read where requests find it, and concern no route.
@@ -97,14 +99,17 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use http::{HeaderMap, Method};
-    use weir_proto::model::{HostPattern, PathMatch, Rule};
+    use weir_proto::model::{HostPattern, PathMatch, PoolProtocol, Rule};
 
     use super::*;
     use crate::matcher::Head;
     use crate::pool::PoolRuntime;
     use crate::pool::runtime::Environment;
 
-    const LISTENERS: [&str; 2] = ["http", "https"];
+    fn listeners() -> [Served; 3] {
+        let named = |(name, protocol): (&str, PoolProtocol)| Served { name: name.to_owned(), protocol };
+        [("http", PoolProtocol::Http), ("https", PoolProtocol::Http), ("redis", PoolProtocol::Tcp)].map(named)
+    }
 
     /// A pool `a/HOST` of this host.
     fn pool(host: &str, change: impl FnOnce(&mut model::Pool)) -> Arc<Pool> {
@@ -122,7 +127,7 @@ mod tests {
         let before = |pool: &Arc<Pool>| (pool.config.name.clone(), previous.pools.get(&pool.config.name).cloned());
         let changed = come.iter().map(before).collect();
         come.into_iter().for_each(|pool| pools.insert(pool));
-        build(pools, &changed, &LISTENERS.map(str::to_owned), previous)
+        build(pools, &changed, &listeners(), previous)
     }
 
     fn chain(table: &Table, listener: usize, host: &str) -> Option<Arc<Chain>> {
@@ -137,7 +142,7 @@ mod tests {
         let old = after(&Table::default(), vec![pool("g", |_| ()), pool("h", |_| ())]);
         let new = after(&old, vec![pool("g", |config| config.weight = 7), pool("b", |_| ())]);
         assert!(Arc::ptr_eq(&new.listeners[0], &new.listeners[1]), "made once for both");
-        for listener in 0..LISTENERS.len() {
+        for listener in [0, 1] {
             let of = |table: &Table, host: &str| chain(table, listener, host).unwrap();
             assert!(Arc::ptr_eq(&of(&old, "h"), &of(&new, "h")));
             assert!(!Arc::ptr_eq(&of(&old, "g"), &of(&new, "g")));
@@ -176,6 +181,24 @@ mod tests {
             let of = |table: &Table| table.listeners[0].chain(place).cloned().unwrap();
             assert!(Arc::ptr_eq(&of(&old), &of(&new)), "{rule}");
         }
+    }
+
+    #[test]
+    fn m7_pools_of_tcp_are_one_chain_of_their_listeners_and_of_no_other() {
+        let tcp = |name: &str, priority| {
+            pool(name, |config| {
+                (config.protocol, config.priority, config.rules) = (PoolProtocol::Tcp, priority, Vec::new());
+            })
+        };
+        let table = after(&Table::default(), vec![pool("g", |_| ()), tcp("b", 1), tcp("c", 0)]);
+        let names = |listener: usize| {
+            let chain = table.listeners[listener].only().unwrap();
+            let name = |number| table.pools.at(number).unwrap().config.name.name().to_owned();
+            chain.order().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!([names(0), names(1), names(2)], [vec!["g"], vec!["g"], vec!["c", "b"]]);
+        let none = after(&table, vec![pool("b", |_| ()), pool("c", |_| ())]);
+        assert!(none.listeners[2].only().is_none() && chain(&none, 0, "b").is_some(), "they turned to HTTP");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::time::{Instant, timeout};
 
 use super::fastcgi;
@@ -21,9 +22,24 @@ pub enum ConnectError {
     /// Not within the time given.
     #[error("no connection in time")]
     Timeout,
+    /// This process or machine has no file descriptor, port or memory left: nobody's fault upstream.
+    #[error(transparent)]
+    Exhausted(io::Error),
     /// Refused, unreachable and the like.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        let is_ours = matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
+        if is_ours || error.kind() == io::ErrorKind::AddrNotAvailable {
+            Self::Exhausted(error)
+        } else {
+            Self::Io(error)
+        }
+    }
 }
 
 /// A connection to an endpoint, owned by one request or idle.
@@ -72,15 +88,17 @@ impl Connection {
 
 /// Counts a connection as open while its driver or its user is there.
 #[derive(Debug)]
-struct Open {
+pub struct Open {
     endpoint: Arc<Endpoint>,
     worker: usize,
 }
 
 impl Open {
-    fn new(endpoint: Arc<Endpoint>, worker: usize) -> Rc<Self> {
+    /// Counts a connection to `endpoint` on this worker.
+    #[must_use]
+    pub fn new(endpoint: Arc<Endpoint>, worker: usize) -> Self {
         endpoint.shards.of(worker).connects.increment();
-        Rc::new(Self { endpoint, worker })
+        Self { endpoint, worker }
     }
 }
 
@@ -100,10 +118,10 @@ pub async fn connect(
     limit: Duration,
     now: Instant,
 ) -> Result<Connection, ConnectError> {
-    let stream = dial(endpoint, limit).await?;
+    let stream = in_time(limit, Stream::connect(&endpoint.address)).await?;
     let write_limit = WriteLimit::default();
     let io = UpstreamIo::new(stream, write_limit.clone());
-    let open = Open::new(endpoint.clone(), worker);
+    let open = Rc::new(Open::new(endpoint.clone(), worker));
     let link = match endpoint.fastcgi {
         None => Link::Http(drive(io, open.clone()).await?),
         Some(_) => Link::FastCgi(fastcgi::Shared::new(io)),
@@ -122,13 +140,16 @@ async fn drive(io: UpstreamIo, open: Rc<Open>) -> io::Result<SendRequest<Upstrea
     Ok(sender)
 }
 
-async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<Stream, ConnectError> {
-    let connecting = Stream::connect(&endpoint.address);
+/// What `connecting` comes to.
+///
+/// # Errors
+/// If that is no connection, or not within `limit` (zero = as long as the kernel tries).
+pub async fn in_time<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> Result<T, ConnectError> {
     if limit.is_zero() {
         return Ok(connecting.await?);
     }
     match timeout(limit, connecting).await {
-        Ok(stream) => Ok(stream?),
+        Ok(connected) => Ok(connected?),
         Err(_) => Err(ConnectError::Timeout),
     }
 }

@@ -48,7 +48,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   weir run manifests/
-  weir run manifests/ --listen http=0.0.0.0:8080 --listen internal=127.0.0.1:8081
+  weir run manifests/ --listen http=0.0.0.0:8080 --listen redis=127.0.0.1:6379,tcp
   weir run manifests/ --workers 4 --cache-dir /var/cache/weir --log-format json")]
     Run(RunArgs),
     /// Check resources without running anything

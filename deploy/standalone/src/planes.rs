@@ -28,10 +28,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where both planes listen, and what the proxy may use.
 #[derive(Debug, Args)]
 pub(crate) struct PlaneArgs {
-    /// Where requests are taken; may be repeated (in the variable: separated by spaces)
+    /// Where requests are taken, or with ,tcp connections of any protocol; may be repeated (in the variable: separated
+    /// by spaces)
     #[arg(
         long,
-        value_name = "NAME=ADDR",
+        value_name = "NAME=ADDR[,tcp]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=127.0.0.1:8080"

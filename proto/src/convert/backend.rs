@@ -4,11 +4,23 @@ use super::{at_most, unknown};
 use crate::model::backend::MAX_CAPACITY;
 use crate::model::fastcgi::Script;
 use crate::model::pool::MAX_WEIGHT;
-use crate::model::{Address, Backend, FastCgi, Invalid, Protocol, ResourceName, Role};
+use crate::model::{Address, Backend, FastCgi, Invalid, Protocol, ProxyProtocol, ResourceName, Role};
 use crate::pb;
 
 pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, Invalid> {
-    let pb::Backend { pool, address, weight, enabled, labels, from_service, score, role, capacity, protocol } = msg;
+    let pb::Backend {
+        pool,
+        address,
+        weight,
+        enabled,
+        labels,
+        from_service,
+        score,
+        role,
+        capacity,
+        protocol,
+        proxy_protocol,
+    } = msg;
     Ok(Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
@@ -20,6 +32,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         role: decode_role(role)?,
         capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
         protocol: protocol.map_or(Ok(Protocol::Http), decode_protocol)?,
+        proxy_protocol: proxy_protocol.map(decode_proxy_protocol).transpose()?,
     })
 }
 
@@ -58,6 +71,21 @@ fn encode_protocol(protocol: &Protocol) -> Option<pb::backend::Protocol> {
     Some(pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }))
 }
 
+fn decode_proxy_protocol(number: i32) -> Result<ProxyProtocol, Invalid> {
+    match pb::ProxyProtocol::try_from(number) {
+        Ok(pb::ProxyProtocol::V1) => Ok(ProxyProtocol::V1),
+        Ok(pb::ProxyProtocol::V2) => Ok(ProxyProtocol::V2),
+        Ok(pb::ProxyProtocol::Unspecified) | Err(_) => Err(unknown("proxyProtocol", number)),
+    }
+}
+
+fn encode_proxy_protocol(version: ProxyProtocol) -> pb::ProxyProtocol {
+    match version {
+        ProxyProtocol::V1 => pb::ProxyProtocol::V1,
+        ProxyProtocol::V2 => pb::ProxyProtocol::V2,
+    }
+}
+
 fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
     match (from_service, text) {
         (false, text) => Address::parse(text),
@@ -67,7 +95,8 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol } = backend;
+    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol, proxy_protocol } =
+        backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -82,5 +111,6 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         role: encode_role(*role).into(),
         capacity: *capacity,
         protocol: encode_protocol(protocol),
+        proxy_protocol: proxy_protocol.map(|version| encode_proxy_protocol(version).into()),
     }
 }

@@ -10,8 +10,8 @@ use crate::model::plugin::param::Carrier;
 use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
 use crate::model::units::millis;
 use crate::model::{
-    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, Queue, ResourceName,
-    Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
+    Balance, ClientAbort, HashKey, HostPattern, Invalid, Keepalive, PathMatch, Pattern, Pool, PoolProtocol, Queue,
+    ResourceName, Retry, RetryOn, Rule, StatusMask, Timeouts, ValueMatch, ValueTest,
 };
 use crate::pb;
 
@@ -34,14 +34,16 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         config,
         queue,
         direct,
+        protocol,
     } = msg;
-    Ok(Pool {
+    let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
         config: decode_config(&config)?,
         queue: queue.map_or(Ok(Queue::default()), |queue| decode_queue(&queue)).map_err(|e| e.under("queue"))?,
         direct: direct.map(decode_direct).transpose().map_err(|e| e.under("direct"))?,
         name,
         enabled,
+        protocol: decode_protocol(protocol)?,
         listeners,
         rules: list("match", r#match, decode_rule)?,
         priority,
@@ -54,13 +56,31 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         health: health::decode(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
-    })
+    };
+    check_protocol(&pool)?;
+    Ok(pool)
+}
+
+/// Refuses what a pool cannot do with bytes that it does not look at.
+fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
+    let by_request = matches!(&pool.balance, Balance::Hash(key) if *key != HashKey::Address);
+    let wrong = [
+        ("match", !pool.rules.is_empty()),
+        ("plugins", !pool.plugins.is_empty()),
+        ("direct", pool.direct.is_some()),
+        ("balance.hash.source", by_request),
+    ];
+    match wrong.into_iter().find(|(_, there)| *there && pool.protocol == PoolProtocol::Tcp) {
+        Some((field, _)) => Err(Invalid::new(field, "does not go with protocol TCP")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn encode(pool: &Pool) -> pb::Pool {
     let Pool {
         name: _,
         enabled,
+        protocol,
         listeners,
         rules,
         priority,
@@ -100,6 +120,22 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         config: if config.is_empty() { String::new() } else { Value::Object(config.clone()).to_string() },
         queue: Some(encode_queue(queue)),
         direct: direct.as_ref().map(encode_direct),
+        protocol: encode_protocol(*protocol).into(),
+    }
+}
+
+fn decode_protocol(number: i32) -> Result<PoolProtocol, Invalid> {
+    match pb::PoolProtocol::try_from(number) {
+        Ok(pb::PoolProtocol::Http | pb::PoolProtocol::Unspecified) => Ok(PoolProtocol::Http),
+        Ok(pb::PoolProtocol::Tcp) => Ok(PoolProtocol::Tcp),
+        Err(_) => Err(unknown("protocol", number)),
+    }
+}
+
+fn encode_protocol(protocol: PoolProtocol) -> pb::PoolProtocol {
+    match protocol {
+        PoolProtocol::Http => pb::PoolProtocol::Http,
+        PoolProtocol::Tcp => pb::PoolProtocol::Tcp,
     }
 }
 

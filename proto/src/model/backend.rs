@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, FastCgi, ResourceName};
+use super::{Address, FastCgi, ProxyProtocol, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Backend {
     pub capacity: u32,
     /// What it speaks.
     pub protocol: Protocol,
+    /// In a pool of TCP: how it is told who the client is, if it is told.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Largest capacity of a Backend.

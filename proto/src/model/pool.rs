@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::plugin::param::Carrier;
-use super::{Balance, Health, PluginUse, ResourceName, Rule};
+use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,9 @@ pub struct Pool {
     pub name: ResourceName,
     /// A disabled pool is passed over in its chain.
     pub enabled: bool,
-    /// Listeners it serves; empty = every HTTP listener.
+    /// What its listeners and backends speak. One of TCP has no rules and no plugins, and hashes by address alone.
+    pub protocol: PoolProtocol,
+    /// Listeners it serves; empty = every listener of its protocol.
     pub listeners: Vec<String>,
     /// Empty = every request.
     pub rules: Vec<Rule>,
@@ -59,6 +61,7 @@ impl Pool {
         Self {
             name,
             enabled: true,
+            protocol: PoolProtocol::default(),
             listeners: Vec::new(),
             rules: Vec::new(),
             priority: 0,
@@ -90,7 +93,7 @@ pub struct Timeouts {
     pub write: Duration,
     /// For the whole request with all its tries, until the end of the response.
     pub request: Duration,
-    /// For an upgraded connection (WebSocket) on which nothing moves.
+    /// For a connection of TCP, or an upgraded one (WebSocket), on which nothing moves.
     pub idle: Duration,
 }
 

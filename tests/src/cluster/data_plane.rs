@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
 use weir_data_plane::stats::access_log::Target;
+use weir_proto::model::PoolProtocol;
 
 use crate::{eventually, get, within};
 
-/// A proxy with one listener `http`; ends when dropped.
+/// A proxy with a listener `http`, and perhaps one `tcp`; ends when dropped.
 #[derive(Debug)]
 pub struct DataPlane {
     address: SocketAddr,
+    tcp: Option<SocketAddr>,
     admin: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -28,6 +30,7 @@ pub struct Builder {
     control_planes: Vec<String>,
     tls: Option<PathBuf>,
     workers: usize,
+    tcp: bool,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
     access_log: Option<PathBuf>,
@@ -58,6 +61,12 @@ impl Builder {
     #[must_use]
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// With a listener `tcp` besides.
+    #[must_use]
+    pub fn tcp(self) -> Self {
+        Self { tcp: true, ..self }
     }
 
     /// With this DNS server.
@@ -111,15 +120,18 @@ impl Builder {
         let bound = app::bind(self.config()).expect("a proxy that binds");
         let stop = CancellationToken::new();
         let (address, admin) = (bound.listeners[0].1, bound.admin);
-        DataPlane { address, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
+        let tcp = bound.listeners.get(1).map(|(_, address)| *address);
+        DataPlane { address, tcp, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
     }
 
     fn config(self) -> Config {
         let any = ([127, 0, 0, 1], 0).into();
+        let listen = |name: &str, protocol| Listen { name: name.to_owned(), address: any, protocol };
+        let tcp = self.tcp.then(|| listen("tcp", PoolProtocol::Tcp));
         Config {
             control_planes: self.control_planes.iter().map(|url| url.parse().expect("a URL")).collect(),
             control_plane_tls: self.tls,
-            listeners: vec![Listen { name: "http".to_owned(), address: any }],
+            listeners: [listen("http", PoolProtocol::Http)].into_iter().chain(tcp).collect(),
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,
@@ -140,6 +152,7 @@ impl DataPlane {
             control_planes: vec![format!("http://{control_plane}")],
             tls: None,
             workers: 2,
+            tcp: false,
             dns: None,
             cache: None,
             access_log: None,
@@ -151,6 +164,14 @@ impl DataPlane {
     /// Where it takes requests.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes connections of TCP.
+    ///
+    /// # Panics
+    /// If it has no listener for them.
+    pub fn tcp_address(&self) -> SocketAddr {
+        self.tcp.expect("a listener of TCP")
     }
 
     /// Its admin address.

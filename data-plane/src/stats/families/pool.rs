@@ -1,5 +1,7 @@
 //! Series of one pool.
 
+use weir_proto::model::PoolProtocol;
+
 use crate::http::mirror::NotMirrored;
 use crate::pool::runtime::PoolShard;
 use crate::pool::status::EndpointState;
@@ -31,7 +33,11 @@ pub(super) fn collect(pool: &Pool, sheet: &mut Sheet) {
     members.sort_by(|a, b| a.endpoint.backend.cmp(&b.endpoint.backend));
     for members in members.chunk_by(|a, b| a.endpoint.backend == b.endpoint.backend) {
         let past = past.get(&members[0].endpoint.backend);
-        backend(&name, members, past.cloned().unwrap_or_default(), sheet);
+        let totals = totals(members, past);
+        backend(&name, members, &totals, sheet);
+        if pool.config.protocol == PoolProtocol::Tcp {
+            tcp(&name, members[0].endpoint.backend.name(), &totals, sheet);
+        }
     }
 }
 
@@ -69,10 +75,23 @@ fn mirrors(runtime: &PoolRuntime, name: &str, sheet: &mut Sheet) {
     }
 }
 
-/// Series of one Backend, whatever the number of its endpoints.
-fn backend(pool: &str, members: &[Member], mut totals: Totals, sheet: &mut Sheet) {
-    let name = members[0].endpoint.backend.name();
+/// What a Backend counted, those of its endpoints included that are gone.
+fn totals(members: &[Member], past: Option<&Totals>) -> Totals {
+    let mut totals = past.cloned().unwrap_or_default();
     members.iter().for_each(|member| totals.add(&member.endpoint));
+    totals
+}
+
+/// Series of one Backend of a pool of TCP.
+fn tcp(pool: &str, backend: &str, totals: &Totals, sheet: &mut Sheet) {
+    sheet.count_if_any(Metric::TcpConnections, &[backend, pool], totals.connects);
+    sheet.count_if_any(Metric::TcpBytes, &[backend, "downstream", pool], totals.bytes_downstream);
+    sheet.count_if_any(Metric::TcpBytes, &[backend, "upstream", pool], totals.bytes_upstream);
+}
+
+/// Series of one Backend, whatever the number of its endpoints.
+fn backend(pool: &str, members: &[Member], totals: &Totals, sheet: &mut Sheet) {
+    let name = members[0].endpoint.backend.name();
     let active: u32 = members.iter().map(|member| member.endpoint.in_flight.current()).sum();
     let most = members.iter().map(|member| member.endpoint.in_flight.max()).max().unwrap_or_default();
     let up = members.iter().filter(|member| member.status().state == EndpointState::Up).count();

@@ -18,6 +18,8 @@ pub(super) enum Metric {
     Queued,
     QueueWait,
     ConnectionsActive,
+    TcpConnections,
+    TcpBytes,
     Dropped,
     Retries,
     BackendUp,
@@ -66,7 +68,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 31] = [
+const SPECS: [Spec; 33] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -87,6 +89,10 @@ const SPECS: [Spec; 31] = [
         "Time that requests waited for a backend with room."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
+    counter(Metric::TcpConnections, "weir_tcp_connections_total", &["backend", "pool"],
+        "Connections of TCP that a backend took."),
+    counter(Metric::TcpBytes, "weir_tcp_bytes_total", &["backend", "direction", "pool"],
+        "Bytes of connections of TCP, to the backend (upstream) and to the client (downstream)."),
     counter(Metric::Dropped, "weir_dropped_total", &["pool", "reason"],
         "Requests that Weir answered itself as it could not serve them."),
     counter(Metric::Retries, "weir_retries_total", &["pool", "reason"],
@@ -141,8 +147,14 @@ const _: () = {
 };
 
 /// Series by metric.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sheet([Vec<Series>; SPECS.len()]);
+
+impl Default for Sheet {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Vec::new()))
+    }
+}
 
 impl Sheet {
     /// A series of a counter; `values` are those of the metric's labels.
