@@ -54,7 +54,7 @@ const EXAMPLES: [Example; 4] = [
 ];
 
 /// Examples whose servers are none of HTTP have tests of their own, and so have those of plugins.
-const ELSEWHERE: [&str; 2] = ["php", "plugins"];
+const ELSEWHERE: [&str; 3] = ["php", "plugins", "tcp"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the test cluster: tests/run starts it"]
