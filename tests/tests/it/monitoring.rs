@@ -39,7 +39,7 @@ spec:
 const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
 
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, another that waits for one, a plugin, requests of no pool, a proxy without certificate.
+/// a pool without any, another that waits for one, one of TCP, a plugin, requests of no pool, a proxy without certificate.
 struct Busy {
     weir: Weir,
     _servers: [Backend; 2],
@@ -67,8 +67,10 @@ impl Busy {
             pool("plugged", &format!("match: [{{path: {{type: Prefix, value: /plugged}}}}], {PLUGINS}")),
             pool("off", "match: [{hosts: [off.invalid]}], enabled: false"),
             backend("plugged-1", "plugged", good.address(), ""),
+            pool("bytes", "protocol: TCP"),
+            backend("bytes-1", "bytes", good.address(), ""),
         ];
-        let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().start().await;
+        let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().tcp().start().await;
         let stranger = DataPlane::builder(weir.grpc()).start_unready();
         Self { weir, _servers: [good, failing], _stranger: stranger }
     }
@@ -86,6 +88,7 @@ impl Busy {
         ] {
             assert_eq!(self.weir.get(path).await.status, status, "{path}");
         }
+        assert_eq!(get(self.weir.tcp_address(), "/").await.unwrap().status, 200);
         self.weir.write("more.yaml", "").await;
     }
 
