@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 /// The steps in which a proxy leaves; cheap to clone.
 ///
 /// LIFECYCLE: serving, then *leaving* (still accepts, but each response closes its connection, while the
-/// load balancer in front notices `/readyz`), then *closing* (accepts no more; idle connections close,
-/// running requests finish), then, if the deadline passes, *aborting* (whatever still runs is cut off).
+/// load balancer in front notices `/readyz`), then *closing* (accepts no more; connections close once they are idle
+/// for a second or two, running requests finish), then, if the deadline passes, *aborting* (whatever still runs is cut off).
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
     leaving: Arc<AtomicBool>,

@@ -155,8 +155,8 @@ impl Worker {
         }
     }
 
-    /// Tells connections to end after the request that runs. A new one is told by the next sweeps, as its
-    /// first request may be on the way.
+    /// Tells connections to end after the request that runs. One that is new or was in use until now is told by the
+    /// next sweeps, as its next request may be on the way.
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
         let old = connections.iter().filter(|c| c.order() == Order::Serve && !c.activity.is_fresh());

@@ -8,7 +8,6 @@ mod behaviour;
 mod count;
 mod serve;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use tokio::task::JoinHandle;
 pub use behaviour::{Behaviour, Reply};
 pub use count::Counts;
 
+use crate::port;
 use serve::Shared;
 
 /// A mock upstream server.
@@ -29,7 +29,8 @@ pub struct Backend {
     shared: Arc<Shared>,
     /// `None` while it is stopped.
     task: Mutex<Option<JoinHandle<()>>>,
-    _port: TcpSocket,
+    /// Holds the port while nothing listens; `None` only in `drop`.
+    port: Option<TcpSocket>,
 }
 
 impl Backend {
@@ -47,14 +48,14 @@ impl Backend {
     /// If the address is not free.
     pub async fn start_on(address: &str, name: &str) -> Self {
         let address: SocketAddr = address.parse().expect("an IP address and port");
-        let port = bind(address).expect("a free port");
+        let port = port::bind(address).expect("a free port");
         let address = port.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::Reply(Reply::text(name))),
             gate: watch::Sender::new(true),
             counts: Counts::default(),
         });
-        let backend = Self { address, shared, task: Mutex::new(None), _port: port };
+        let backend = Self { address, shared, task: Mutex::new(None), port: Some(port) };
         backend.restart();
         backend
     }
@@ -114,7 +115,7 @@ impl Backend {
     /// # Panics
     /// If it is not stopped.
     pub fn restart(&self) {
-        let listener = bind(self.address).and_then(|socket| socket.listen(1024)).expect("its own port");
+        let listener = port::bind(self.address).and_then(|socket| socket.listen(1024)).expect("its own port");
         let before = self.task.lock().replace(tokio::spawn(serve::run(listener, self.shared.clone())));
         assert!(before.is_none(), "{} is not stopped", self.address);
     }
@@ -125,15 +126,6 @@ impl Drop for Backend {
         if let Some(task) = self.task.get_mut() {
             task.abort();
         }
+        self.port.take().into_iter().for_each(port::keep);
     }
-}
-
-/// Several sockets may have the port at a time, of which at most one listens.
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the time before a restart may still be winding down.
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }

@@ -24,6 +24,7 @@ pub mod load;
 pub mod manifest;
 pub mod metrics;
 pub mod php;
+pub mod port;
 pub mod program;
 pub mod prometheus;
 pub mod raw;

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::eventually;
 use crate::manifest::repository;
-use crate::program::free_address;
+use crate::port::free_address;
 
 /// A php-fpm with a fixed number of processes; ends, and they with it, when dropped.
 #[derive(Debug)]

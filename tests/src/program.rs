@@ -1,6 +1,5 @@
 //! The real programs as child processes.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -38,15 +37,6 @@ fn build() -> PathBuf {
 /// If it cannot be started.
 pub fn run(name: &str, arguments: &[&str]) -> Output {
     Command::new(program(name)).args(arguments).stdin(Stdio::null()).output().expect("a program that starts")
-}
-
-/// An address that nobody listens on now, for programs that cannot tell which one they chose.
-///
-/// # Panics
-/// If there is none.
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound listener")
 }
 
 /// A program that is running; killed when dropped.

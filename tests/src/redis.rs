@@ -7,7 +7,8 @@ use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::program::{Program, free_address};
+use crate::port::free_address;
+use crate::program::Program;
 use crate::within;
 
 /// A server that keeps nothing; killed when dropped.

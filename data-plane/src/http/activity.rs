@@ -12,7 +12,8 @@ const IDLE_SECONDS: u32 = 75;
 const HEAD_SECONDS: u32 = 30;
 /// Seconds that a client may take no byte of what is being sent.
 const WRITE_SECONDS: u32 = 60;
-/// Seconds that a new connection has for its first request when the proxy closes.
+/// Seconds that a connection has for its next request when the proxy closes. The answer to it then says `close`, which
+/// a client in steady use hears before it could send into a connection that is gone.
 const GRACE_SECONDS: u32 = 1;
 
 /// State of one connection; the stream and the requests write it, the sweep reads it.
@@ -121,11 +122,11 @@ impl Activity {
             }
     }
 
-    /// Whether closing the connection now might cost a client its first request, which may be under way.
+    /// Whether closing the connection now might cost a client its next request, which may be under way.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.now().saturating_sub(self.since.load(Relaxed));
-        self.phase.load(Relaxed) == NEW && age <= GRACE_SECONDS
+        self.phase.load(Relaxed) <= IDLE && age <= GRACE_SECONDS
     }
 }
 
@@ -184,14 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_has_a_moment_for_its_first_request() {
+    fn a_connection_has_a_moment_for_its_next_request() {
         let f = fixture();
         assert!(f.activity.is_fresh());
         f.clock.store(102, Relaxed);
         assert!(!f.activity.is_fresh());
-        f.clock.store(100, Relaxed);
         f.activity.busy();
+        assert!(!f.activity.is_fresh());
         f.activity.idle();
+        assert!(f.activity.is_fresh());
+        f.clock.store(104, Relaxed);
         assert!(!f.activity.is_fresh());
     }
 }

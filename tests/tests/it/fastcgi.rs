@@ -166,7 +166,7 @@ async fn f1_an_application_that_refuses_connections_is_passed_over_and_one_that_
 }
 
 fn free() -> std::net::SocketAddr {
-    weir_tests::program::free_address()
+    weir_tests::port::free_address()
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use weir_tests::eventually;
 use weir_tests::image::{Dockerfile, Image};
 use weir_tests::manifest::{repository, web};
-use weir_tests::program::free_address;
+use weir_tests::port::free_address;
 use weir_tests::{Backend, get};
 
 const PLANES: [&str; 2] = ["control-plane", "data-plane"];

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 use weir_tests::manifest::{NAMESPACE, backend, pool, repository};
-use weir_tests::program::free_address;
+use weir_tests::port::free_address;
 use weir_tests::prometheus::promtool;
 use weir_tests::{Backend, DataPlane, Kube, Prometheus, Replica, Reply, Weir, eventually, get};
 

@@ -248,7 +248,7 @@ async fn u5_complaints_of_scripts_are_logged_with_the_name_of_the_request() {
 
 /// `weir run` of a folder, and where it listens.
 async fn run(folder: &Path) -> (Program, std::net::SocketAddr) {
-    let free = weir_tests::program::free_address();
+    let free = weir_tests::port::free_address();
     let program = Program::start(
         "weir",
         &[

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use weir_tests::client::full;
 use weir_tests::cluster::Weir;
 use weir_tests::manifest::{backend, pool};
-use weir_tests::program::free_address;
+use weir_tests::port::free_address;
 use weir_tests::{Backend, Client, RawClient, eventually, within};
 
 const MIRROR: &str = "plugins: [{type: Mirror, param: {pool: shadow}}]";

@@ -97,7 +97,7 @@ async fn s2_a_proxy_starts_with_its_components_from_the_cache_folder() {
     drop((session, control));
     server.stop().await;
 
-    let proxy = DataPlane::builder(weir_tests::program::free_address()).cache(folder.path()).start().await;
+    let proxy = DataPlane::builder(weir_tests::port::free_address()).cache(folder.path()).start().await;
     assert_eq!(get(proxy.address(), "/x").await.unwrap().header("x-calls"), "1");
 }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use weir_tests::manifest::repository;
-use weir_tests::program::{free_address, program, run};
+use weir_tests::port::free_address;
+use weir_tests::program::{program, run};
 use weir_tests::{Backend, Kube, Kubelet};
 
 /// The blocks of a language, in order.

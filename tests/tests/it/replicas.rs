@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use weir_tests::cluster::ControlPlane;
 use weir_tests::manifest::web;
-use weir_tests::program::free_address;
+use weir_tests::port::free_address;
 use weir_tests::{Backend, DataPlane, Dns, Load, Relay, Replica, eventually, get};
 
 fn urls(addresses: &[SocketAddr]) -> Vec<String> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use weir_tests::manifest::{pool, web};
-use weir_tests::program::{Program, free_address};
+use weir_tests::port::free_address;
+use weir_tests::program::Program;
 use weir_tests::{Backend, Behaviour, Client, Load, RawClient, Weir, eventually, get};
 
 #[tokio::test]

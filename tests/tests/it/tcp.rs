@@ -12,7 +12,7 @@ use weir_proto::model::PoolProtocol;
 use weir_proto::pb;
 use weir_tests::echo::GOODBYE;
 use weir_tests::manifest::{backend, pool};
-use weir_tests::program::free_address;
+use weir_tests::port::free_address;
 use weir_tests::scripted;
 use weir_tests::{DataPlane, Echo, FullListener, RawClient, Scripted, Weir, eventually};
 
