@@ -162,15 +162,16 @@ fn access_log(target: Option<&Target>, stats: &Arc<ProcessStats>) -> Result<(Acc
 
 impl Bound {
     /// Serves until `shutdown`, then leaves: not ready, a delay in which requests are still taken, then no
-    /// new connections, and an end when the running requests have ended or the deadline has passed.
+    /// new connections, and an end when the running requests have ended or the deadline has passed. Ends at once
+    /// when it is dropped.
     ///
     /// # Errors
     /// If a thread cannot be started or ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { listeners, admin, sockets, control, probers, shared, log, readiness, leaving, workers } = self;
         info!(?listeners, %admin, workers, "data plane listens");
-        let stop_control = CancellationToken::new();
-        let stopped = stop_control.clone();
+        let ending = Ending { drain: shared.drain.clone(), control: CancellationToken::new() };
+        let stopped = ending.control.clone();
         let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
         let mut probers_ended = pin!(Thread::start("weir-probers", move || probers_thread(probers))?.ended());
         let mut serving = start_workers(sockets, &shared, workers)?;
@@ -185,8 +186,7 @@ impl Bound {
         if result.is_ok() {
             leave(&shared.drain, leaving, &mut serving).await;
         }
-        shared.drain.abort();
-        stop_control.cancel();
+        drop(ending);
         if result.is_ok() && timeout(LAST_WRITE, control_ended).await.is_err() {
             warn!("the newest table is not on disk yet");
         }
@@ -194,6 +194,19 @@ impl Bound {
             log.finish();
         }
         result
+    }
+}
+
+/// Ends every thread when it is dropped: nobody else would, after a caller that gave up waiting.
+struct Ending {
+    drain: Drain,
+    control: CancellationToken,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.drain.abort();
+        self.control.cancel();
     }
 }
 

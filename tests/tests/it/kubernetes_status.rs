@@ -299,6 +299,7 @@ async fn s4_a_replica_that_is_killed_is_replaced_as_writer_and_nothing_is_writte
         let status = if name == "web" { "True" } else { "False" };
         before.push(world.becomes("Pool", name, has("ResolvedRefs", status, reason)).await);
     }
+    eventually("it was told", async || (world.events("odd").await.len() == 1).then_some(())).await;
     first.kill().await;
     let start = Instant::now();
     writes(&second).await;

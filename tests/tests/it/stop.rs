@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use weir_tests::manifest::{pool, web};
+use weir_tests::manifest::{backend, pool, web};
 use weir_tests::port::free_address;
 use weir_tests::program::Program;
-use weir_tests::{Backend, Behaviour, Client, Load, RawClient, Weir, eventually, get};
+use weir_tests::{Backend, Behaviour, Client, DataPlane, Load, RawClient, Replica, Weir, eventually, get};
 
 #[tokio::test]
 async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests() {
@@ -30,6 +30,28 @@ async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests(
     let response = held.await.unwrap();
     assert_eq!((response.status, response.header("connection")), (200, "close"));
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_dropped_leaves_nothing_behind() {
+    let server = Backend::start("web-1").await;
+    let probed = pool("web", "health: {active: {type: HTTP, interval: 20ms, timeout: 10ms}}")
+        + &backend("web-1", "web", server.address(), "");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("web.yaml"), probed).unwrap();
+    let control = Replica::start(folder.path(), "127.0.0.1:0", &[]).await;
+    let proxy = DataPlane::builder(control.grpc()).start().await;
+    let address = proxy.address();
+    eventually("it probes", async || (server.requests() > 2).then_some(())).await;
+    drop(proxy);
+    eventually("it accepts no more", async || TcpStream::connect(address).await.is_err().then_some(())).await;
+    control.has_proxies(0.0).await;
+    eventually("it probes no more", async || {
+        let before = server.requests();
+        tokio::time::sleep(Duration::from_millis(200)).await; // ten intervals
+        (server.requests() == before).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
