@@ -122,15 +122,25 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         stats: stats.clone(),
     };
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
+    let limits = config.limits.clone();
     let discovery = Discovery::new(settings(config), context)?;
-    let numbers = ConnectionNumbers::default();
+    let shared = Shared {
+        listeners: served,
+        table,
+        stats,
+        log,
+        limits,
+        crowd: Arc::default(),
+        numbers: ConnectionNumbers::default(),
+        drain: Drain::default(),
+    };
     Ok(Bound {
         listeners: sockets.iter().map(|listener| (listener.name.clone(), listener.address)).collect(),
         admin: admin.address(),
         sockets,
         control: ControlThread { discovery, clock: clock_task, admin },
         probers: probers_task,
-        shared: Arc::new(Shared { listeners: served, table, stats, log, numbers, drain: Drain::default() }),
+        shared: Arc::new(shared),
         log: writer,
         readiness,
         leaving,

@@ -14,6 +14,7 @@ use http::Uri;
 use weir_proto::model::PoolProtocol;
 use weir_proto::model::units::parse_duration;
 
+use crate::limits::Limits;
 use crate::stats::access_log::Target;
 
 /// Examples for the help of a program with these arguments.
@@ -77,6 +78,9 @@ pub struct Args {
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
+    /// What clients may ask of it.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// A listener to bind.
@@ -115,6 +119,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Name of this proxy at the control plane.
     pub node_id: String,
+    /// What clients may ask of it.
+    pub limits: Limits,
 }
 
 /// Arguments that do not fit together.
@@ -149,6 +155,7 @@ impl TryFrom<Args> for Config {
             drain_delay: args.drain_delay,
             drain_timeout: args.drain_timeout,
             node_id: args.node_id.unwrap_or_else(default_node_id),
+            limits: args.limits,
         })
     }
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     ClientAbort,
     /// The request is malformed.
     BadRequest,
+    /// Its target, its headers or its body are larger than they may be.
+    TooLarge,
     /// A plugin answered it, or failed.
     Plugin,
     /// Every backend was full, and the queue too.
@@ -35,7 +37,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -46,6 +48,7 @@ impl Reason {
         Self::BadResponse,
         Self::ClientAbort,
         Self::BadRequest,
+        Self::TooLarge,
         Self::Plugin,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -65,6 +68,7 @@ impl Reason {
             Self::BadResponse => "bad_response",
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
             Self::Plugin => "plugin",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

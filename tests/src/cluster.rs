@@ -11,6 +11,7 @@ use std::{fs, io};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use weir_data_plane::limits::Limits;
 
 pub use control_plane::ControlPlane;
 pub use data_plane::{Builder as DataPlaneBuilder, DataPlane};
@@ -110,6 +111,13 @@ impl Builder {
     #[must_use]
     pub fn access_log(mut self, file: &Path) -> Self {
         self.proxy = self.proxy.access_log(file);
+        self
+    }
+
+    /// With these limits of its proxy.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.proxy = self.proxy.limits(limits);
         self
     }
 

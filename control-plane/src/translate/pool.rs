@@ -60,6 +60,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         health,
         on_client_abort,
         debug_headers,
+        max_body_size,
         config,
     } = spec;
     let default = model::Pool::new(key.name.clone());
@@ -82,6 +83,10 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         queue: Some(queue_message(queue.unwrap_or_default()).map_err(|e| e.under("queue"))?),
         direct: direct.map(direct_message),
         protocol: protocol_message(protocol.unwrap_or_default()).into(),
+        max_body_size: match max_body_size {
+            Some(text) => Some(parse_size(&text).map_err(|e| Invalid::new("maxBodySize", e))?),
+            None => None,
+        },
     })
 }
 

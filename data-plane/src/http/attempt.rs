@@ -222,8 +222,8 @@ impl Attempt {
 
     fn classify(&self, error: &hyper::Error, never_written: bool) -> Unsent {
         let body = self.template.body.as_ref();
-        if body.is_some_and(Source::client_failed) {
-            return Unsent { failure: Failure::Client, replaceable: false };
+        if let Some(body) = body.filter(|body| body.client_failed()) {
+            return Unsent { failure: Failure::of_client(body), replaceable: false };
         }
         let failure = Failure::of(error, never_written);
         // Sent twice, a request that is not idempotent may act twice (RFC 9110, 9.2.2).

@@ -38,6 +38,9 @@ struct State {
     limit: usize,
     replayable: bool,
     client_failed: bool,
+    /// Bytes that came so far, and how many may.
+    received: u64,
+    most: u64,
     /// Read to its end.
     complete: bool,
     /// Frames read so far.
@@ -75,6 +78,9 @@ pub enum BodyError {
     /// The client left, or sent what is no HTTP.
     #[error("the client's body broke off")]
     Client,
+    /// It has more bytes than it may.
+    #[error("the client's body is too large")]
+    TooLarge,
     /// Nobody wants it any more.
     #[error("the request body was abandoned")]
     Abandoned,
@@ -123,6 +129,21 @@ impl Source {
         if state.kept_bytes > state.limit {
             state.forget();
         }
+    }
+
+    /// Sets how many bytes it may have; 0 = any number. False if it is known to have more.
+    #[must_use]
+    pub fn allow(&self, most: u64) -> bool {
+        let mut state = self.0.borrow_mut();
+        state.most = if most == 0 { u64::MAX } else { most };
+        let rest = state.incoming.as_ref().map_or(0, |incoming| incoming.size_hint().lower());
+        state.received.saturating_add(rest) <= state.most
+    }
+
+    /// Whether more came than may.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.0.borrow().is_too_large()
     }
 
     /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read
@@ -205,6 +226,8 @@ impl State {
             limit: 0,
             replayable: true,
             client_failed: false,
+            received: 0,
+            most: u64::MAX,
             complete: false,
             progress: 0,
             waits_for_client: false,
@@ -237,7 +260,9 @@ impl State {
         while self.ahead_bytes < AHEAD && !self.client_failed && !incoming.is_end_stream() {
             match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    self.received += bytes as u64;
+                    self.ahead_bytes += bytes;
                     self.ahead.push_back(frame);
                 }
                 Some(Err(_)) => self.client_failed = true,
@@ -249,15 +274,30 @@ impl State {
 
     /// The next frame, which may have been read before.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_too_large() {
+            return Poll::Ready(Some(Err(BodyError::TooLarge)));
+        }
         if let Some(frame) = self.ahead.pop_front() {
             self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
         match &mut self.incoming {
-            Some(incoming) if !self.client_failed => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyError::Client),
+            Some(incoming) if !self.client_failed => {
+                let polled = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(polled.map(|frame| self.receive(frame.map_err(|_| BodyError::Client)?)))
+            }
             Some(_) => Poll::Ready(Some(Err(BodyError::Client))),
             None => Poll::Ready(None),
         }
+    }
+
+    fn receive(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if self.is_too_large() { Err(BodyError::TooLarge) } else { Ok(frame) }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.received > self.most
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use super::activity::Activity;
 use super::headers::Downstream;
+use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
 use crate::worker::Worker;
@@ -32,6 +33,9 @@ pub struct ClientConnection {
     pub handle: Rc<Handle>,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
+    /// Requests so far.
+    requests: Cell<u64>,
+    _place: Place,
 }
 
 /// The worker's side of a connection.
@@ -59,9 +63,9 @@ pub enum Order {
 }
 
 impl ClientConnection {
-    /// A connection just accepted.
+    /// A connection just accepted, for which there is a place.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
+    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr, place: Place) -> Rc<Self> {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
@@ -72,7 +76,9 @@ impl ClientConnection {
             local,
             peer,
             handle,
+            requests: Cell::new(0),
             is_copy: false,
+            _place: place,
         };
         connection.listener_stats().connections.enter();
         Rc::new(connection)
@@ -89,8 +95,17 @@ impl ClientConnection {
             downstream: self.downstream.clone(),
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
+            requests: Cell::new(0),
             is_copy: true,
+            _place: Place::default(),
         })
+    }
+
+    /// Counts a request, and says whether it is the last that may come.
+    pub fn count_request(&self) -> bool {
+        self.requests.update(|requests| requests + 1);
+        let most = self.worker.shared.limits.max_requests_per_connection;
+        most != 0 && self.requests.get() >= most
     }
 
     /// Counters of its listener.

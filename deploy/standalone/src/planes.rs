@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_control_plane::config::SourceConfig;
 use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
+use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
 use weir_data_plane::{app as data_plane, config as data_config};
 
@@ -59,6 +60,8 @@ pub(crate) struct PlaneArgs {
     /// Write a JSON line per request to standard output or to a file
     #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
     access_log: Option<Target>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl PlaneArgs {
@@ -82,6 +85,7 @@ impl PlaneArgs {
             drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
             drain_timeout: DRAIN_TIMEOUT,
             node_id: data_config::default_node_id(),
+            limits: self.limits.clone(),
         })
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         queue,
         direct,
         protocol,
+        max_body_size,
     } = msg;
     let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
@@ -56,6 +57,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         health: health::decode(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
+        max_body_size,
     };
     check_protocol(&pool)?;
     Ok(pool)
@@ -68,6 +70,7 @@ fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
         ("match", !pool.rules.is_empty()),
         ("plugins", !pool.plugins.is_empty()),
         ("direct", pool.direct.is_some()),
+        ("maxBodySize", pool.max_body_size.is_some()),
         ("balance.hash.source", by_request),
     ];
     match wrong.into_iter().find(|(_, there)| *there && pool.protocol == PoolProtocol::Tcp) {
@@ -97,6 +100,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         config,
         queue,
         direct,
+        max_body_size,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -121,6 +125,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         queue: Some(encode_queue(queue)),
         direct: direct.as_ref().map(encode_direct),
         protocol: encode_protocol(*protocol).into(),
+        max_body_size: *max_body_size,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Pool {
     pub queue: Queue,
     /// Where a request may name the backend that it goes to.
     pub direct: Option<Carrier>,
+    /// Most bytes of a request body, 0 = unlimited; `None` = what the proxy says.
+    pub max_body_size: Option<u64>,
 }
 
 /// Largest weight of a Pool or Backend.
@@ -78,6 +80,7 @@ impl Pool {
             config: Map::new(),
             queue: Queue::default(),
             direct: None,
+            max_body_size: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
+use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
 use weir_proto::model::PoolProtocol;
 
@@ -36,6 +37,7 @@ pub struct Builder {
     access_log: Option<PathBuf>,
     drain_delay: Duration,
     drain_timeout: Duration,
+    limits: Limits,
 }
 
 impl Builder {
@@ -99,6 +101,12 @@ impl Builder {
         Self { drain_timeout, ..self }
     }
 
+    /// With these limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
     /// Starts it, and waits until it is ready.
     ///
     /// # Panics
@@ -140,6 +148,7 @@ impl Builder {
             drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             node_id: default_node_id(),
+            limits: self.limits,
         }
     }
 }
@@ -158,6 +167,7 @@ impl DataPlane {
             access_log: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
         }
     }
 

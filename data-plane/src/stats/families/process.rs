@@ -6,7 +6,7 @@ use weir_proto::model::Kind;
 
 use crate::reason::Reason;
 use crate::stats::ProcessStats;
-use crate::stats::process::DiscoveryStats;
+use crate::stats::process::{DiscoveryStats, Refused};
 
 use super::pool::CLASSES;
 use super::sheet::{Metric, Sheet};
@@ -15,6 +15,10 @@ use super::sheet::{Metric, Sheet};
 pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     for listener in &stats.listeners {
         sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
+        for reason in Refused::ALL {
+            let count = listener.refused[reason as usize].load(Relaxed);
+            sheet.count(Metric::ConnectionsRefused, &[&listener.name, reason.as_str()], count);
+        }
     }
     unrouted(stats, sheet);
     discovery(&stats.discovery, sheet);

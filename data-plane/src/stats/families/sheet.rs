@@ -18,6 +18,7 @@ pub(super) enum Metric {
     Queued,
     QueueWait,
     ConnectionsActive,
+    ConnectionsRefused,
     TcpConnections,
     TcpBytes,
     Dropped,
@@ -68,7 +69,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 33] = [
+const SPECS: [Spec; 34] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -89,6 +90,8 @@ const SPECS: [Spec; 33] = [
         "Time that requests waited for a backend with room."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
+    counter(Metric::ConnectionsRefused, "weir_connections_refused_total", &["listener", "reason"],
+        "Client connections closed at once, as the listener or the client had as many as it may have."),
     counter(Metric::TcpConnections, "weir_tcp_connections_total", &["backend", "pool"],
         "Connections of TCP that a backend took."),
     counter(Metric::TcpBytes, "weir_tcp_bytes_total", &["backend", "direction", "pool"],
