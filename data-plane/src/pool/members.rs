@@ -117,7 +117,8 @@ fn keep(old: Member, origin: Origin, came_up: &mut Vec<Arc<Endpoint>>) -> Member
             came_up.push(endpoint.clone());
         }
     }
-    if enabled != was_enabled || origin.is_terminating() != before.is_terminating() {
+    let words = |origin: &Origin| (origin.backend.enabled, origin.backend.weight > 0, origin.is_terminating());
+    if words(&origin) != words(&before) {
         endpoint.changed_state();
     }
     if let Some(application) = &endpoint.fastcgi {
