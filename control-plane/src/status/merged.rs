@@ -138,18 +138,15 @@ impl Merged {
         told.set(id);
         self.changed.insert(slot.backend.clone());
         if knew {
-            self.note(id, was, is);
+            let is_first_pass = before.is_some_and(|before| before.was_unknown());
+            if let Some(up) = turn(was, is).filter(|_| !is_first_pass) {
+                self.note(id, up);
+            }
         }
     }
 
-    /// Going down and coming back are transitions; what a person does (disable, delete) is none, and neither is a
-    /// proxy that comes or goes.
-    fn note(&mut self, id: Id, was: Option<EndpointState>, is: Option<EndpointState>) {
-        let up = match (was, is) {
-            (Some(EndpointState::Up), Some(EndpointState::Ejected)) => false,
-            (Some(EndpointState::Ejected), Some(EndpointState::Up)) => true,
-            _ => return,
-        };
+    /// A transition.
+    fn note(&mut self, id: Id, up: bool) {
         if self.transitions.len() < TRANSITIONS {
             let Slot { backend, address, reason, .. } = &self.slots[id as usize];
             let reason = self.reasons.text(*reason).unwrap_or_default().to_owned();
@@ -274,7 +271,23 @@ pub(crate) struct EndpointDown<'a> {
     pub(crate) left: u32,
 }
 
+/// Going down and coming back are transitions; what a person does (disable, delete) is none, and neither is a proxy that
+/// comes or goes.
+fn turn(was: Option<EndpointState>, is: Option<EndpointState>) -> Option<bool> {
+    use EndpointState::{Down, Ejected, Up};
+    match (was?, is?) {
+        (Up, Ejected | Down) => Some(false),
+        (Ejected | Down, Up) => Some(true),
+        _ => None,
+    }
+}
+
 impl Telling {
+    /// No probe had passed or failed yet.
+    fn was_unknown(self) -> bool {
+        self.state == EndpointState::Down && self.reason.is_none()
+    }
+
     /// That it is up and no more.
     const UP: Self = Self { state: EndpointState::Up, since_ms: 0, fails: 0, reason: None, left: 0 };
 
@@ -385,7 +398,7 @@ impl Reasons {
 
 #[cfg(test)]
 mod tests {
-    use super::EndpointState::{Disabled, Draining, Ejected, Up};
+    use super::EndpointState::{Disabled, Down, Draining, Ejected, Up};
     use super::*;
     use crate::testing::key;
 
@@ -523,6 +536,24 @@ mod tests {
         assert_eq!(world.transitions(), [false]);
         (1..=3).for_each(|proxy| world.says(proxy, Up, 3));
         assert_eq!(world.transitions(), [true]);
+    }
+
+    #[test]
+    fn h7_what_probes_find_out_is_told_but_not_that_a_proxy_had_its_first_one() {
+        let mut world = World::default();
+        let down = |fails| report("x", Down, 1, fails);
+        world.hear(1, true, down(0));
+        world.says(1, Up, 2);
+        assert_eq!(world.transitions(), [] as [bool; 0], "it was unknown");
+        world.hear(1, false, down(1));
+        world.says(1, Ejected, 3);
+        assert_eq!(world.transitions(), [false], "once");
+        world.hear(1, false, down(1));
+        world.says(1, Up, 4);
+        assert_eq!(world.transitions(), [true]);
+        world.hear(2, true, down(0));
+        world.says(2, Up, 5);
+        assert_eq!(world.transitions(), [] as [bool; 0], "a proxy that begins is no news");
     }
 
     #[test]

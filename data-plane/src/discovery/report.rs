@@ -282,7 +282,7 @@ mod tests {
     use crate::health::TransitionSink;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
-    use crate::pool::{InFlight, Pool, PoolRuntime, Target};
+    use crate::pool::{InFlight, Pool, PoolRuntime};
 
     struct Fixture {
         table: Table,
@@ -374,16 +374,13 @@ mod tests {
 
     #[test]
     fn s6_of_a_disabled_endpoint_or_one_of_weight_0_the_count_left_is_told_until_it_is_0() {
-        let disabled = |targets: &mut Vec<Target>| Arc::make_mut(&mut targets[0].origin.backend).enabled = false;
-        let weightless = |targets: &mut Vec<Target>| Arc::make_mut(&mut targets[0].origin.backend).weight = 0;
-        let (draining, off) = (pb::EndpointState::Draining, pb::EndpointState::Disabled);
-        let cases: [(&dyn Fn(&mut Vec<Target>), _); 2] = [(&disabled, off), (&weightless, draining)];
-        for (take_out, last) in cases {
+        let draining = pb::EndpointState::Draining;
+        for (enabled, weight, last) in [(false, 1, pb::EndpointState::Disabled), (true, 0, draining)] {
             let f = Fixture::new("a/pool", &[1]);
             let endpoint = f.runtime().members()[0].endpoint.clone();
             let [one, two] = [0, 0].map(|worker| InFlight::start(endpoint.clone(), worker));
-            let mut targets = targets(&[1]);
-            take_out(&mut targets);
+            let mut targets = targets(&[weight]);
+            Arc::make_mut(&mut targets[0].origin.backend).enabled = enabled;
             f.runtime().set_members(targets);
             f.refresh();
             assert_eq!(f.next_left(), (draining, 2));
