@@ -245,3 +245,35 @@ impl Subscriber {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::model::{ActiveHealth, Pool, Probe};
+
+    use super::*;
+    use crate::pool::runtime::Environment;
+    use crate::pool::runtime::tests::targets;
+
+    #[test]
+    fn h4_a_change_of_members_is_told_once_even_if_some_come_and_others_go() {
+        let (probers, mut task) = Probers::new(0);
+        let mut config = Pool::new("a/pool".parse().unwrap());
+        config.health.active = Some(ActiveHealth {
+            probe: Probe::Tcp,
+            mode: HealthMode::Lazy,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 1,
+            unhealthy_threshold: 1,
+        });
+        let pool = PoolRuntime::new(Arc::new(config), Environment { probers, ..Environment::without_tasks(1) });
+        let mut told =
+            || std::iter::from_fn(|| task.wanted.try_recv().ok()).map(|w| w.endpoints.len()).collect::<Vec<_>>();
+        assert!(!pool.add_members(targets(&[1, 1, 1])));
+        assert_eq!(told(), [3]);
+        let exchange = || targets(&[1, 1, 1, 1]).split_off(1);
+        assert!(pool.add_members(exchange()));
+        pool.set_members(exchange());
+        assert_eq!(told(), [3]);
+    }
+}

@@ -23,7 +23,15 @@ const AHEAD: usize = 64 << 10;
 
 /// The body that a client sends, shared by the tries of its request.
 #[derive(Debug, Clone)]
-pub struct Source(Rc<RefCell<State>>);
+pub struct Source {
+    state: Rc<RefCell<State>>,
+    /// Shared by all clones, present if the client expects `100 Continue`.
+    _patience: Option<Rc<Patience>>,
+}
+
+/// Lasts as long as a try may come that asks for the body.
+#[derive(Debug)]
+struct Patience(ContinueGate);
 
 #[derive(Debug)]
 struct State {
@@ -95,20 +103,24 @@ impl Source {
             return None;
         }
         let gate = expects_continue.then(ContinueGate::default);
-        let state = State { incoming: Some(incoming), gate, ..State::empty() };
-        Some(Self(Rc::new(RefCell::new(state))))
+        Some(Self::of(State { incoming: Some(incoming), gate, ..State::empty() }))
+    }
+
+    fn of(state: State) -> Self {
+        let patience = state.gate.clone().map(|gate| Rc::new(Patience(gate)));
+        Self { state: Rc::new(RefCell::new(state)), _patience: patience }
     }
 
     /// A body that is there as a whole, and can always be replayed.
     #[must_use]
     pub fn whole(pieces: Pieces) -> Self {
-        Self(Rc::new(RefCell::new(State { kept: pieces, complete: true, ..State::empty() })))
+        Self::of(State { kept: pieces, complete: true, ..State::empty() })
     }
 
     /// The whole body once it was read, if it has at most `limit` bytes; the receiver fails if it never is.
     #[must_use]
     pub fn tee(&self, limit: usize) -> oneshot::Receiver<Result<Pieces, TooLarge>> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let (mut tee, receiver) = Tee::new(limit);
         state.kept.iter().for_each(|piece| tee.push(piece));
         if state.complete && state.replayable {
@@ -121,7 +133,7 @@ impl Source {
 
     /// Sets how many bytes are kept for a replay. Lowering it forgets what is kept beyond.
     pub fn keep_at_most(&self, limit: u64) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         if state.incoming.is_none() {
             return;
         }
@@ -152,66 +164,64 @@ impl Source {
         if self.gate().is_some() {
             return pending().await;
         }
-        poll_fn(|cx| self.0.borrow_mut().poll_ahead(cx)).await
+        poll_fn(|cx| self.state.borrow_mut().poll_ahead(cx)).await
     }
 
     /// A body for one try, from the beginning. The streams of earlier tries end.
     #[must_use]
     pub fn stream(&self) -> UpstreamBody {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.reader += 1;
-        UpstreamBody::Stream(Stream { state: self.0.clone(), reader: state.reader, replayed: 0, wait: None })
+        UpstreamBody::Stream(Stream { state: self.state.clone(), reader: state.reader, replayed: 0, wait: None })
     }
 
     /// Whether another try can have the whole body.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        let state = self.0.borrow();
+        let state = self.state.borrow();
         state.replayable && !state.client_failed
     }
 
     /// Whether all of it was read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.0.borrow().complete
+        self.state.borrow().complete
     }
 
     /// Ends the streams of all tries so far.
     pub fn freeze(&self) {
-        self.0.borrow_mut().reader += 1;
+        self.state.borrow_mut().reader += 1;
     }
 
     /// Whether the client broke off.
     #[must_use]
     pub fn client_failed(&self) -> bool {
-        self.0.borrow().client_failed
+        self.state.borrow().client_failed
     }
 
     /// What holds the body back, if anything does.
     #[must_use]
     pub fn gate(&self) -> Option<ContinueGate> {
-        self.0.borrow().gate.clone()
+        self.state.borrow().gate.clone()
     }
 
     /// Grows with each piece of the body that was read.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.0.borrow().progress
+        self.state.borrow().progress
     }
 
     /// Whether the upstream would take more and the client does not send it.
     #[must_use]
     pub fn waits_for_client(&self) -> bool {
-        self.0.borrow().waits_for_client
+        self.state.borrow().waits_for_client
     }
 }
 
-impl Drop for Source {
+impl Drop for Patience {
     /// All tries are over: a body that nobody asked for must not keep its connection waiting.
     fn drop(&mut self) {
-        if let Some(gate) = &self.0.borrow().gate {
-            gate.abandon();
-        }
+        self.0.abandon();
     }
 }
 
@@ -413,5 +423,24 @@ impl Body for UpstreamBody {
                 hint
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn u3_a_client_that_waits_to_be_asked_is_given_up_with_the_last_clone_of_its_body() {
+        let gate = ContinueGate::default();
+        let source = Source::of(State { gate: Some(gate.clone()), ..State::empty() });
+        let (other, _try) = (source.clone(), source.stream());
+        let poll = || gate.poll(&mut Context::from_waker(Waker::noop()));
+        drop(source);
+        assert!(poll().is_pending(), "a try may still come");
+        drop(other);
+        assert_eq!(poll(), Poll::Ready(false));
     }
 }
