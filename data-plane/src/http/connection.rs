@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::activity::Activity;
+use super::alarm::Alarm;
 use super::headers::Downstream;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
@@ -30,6 +31,8 @@ pub struct ClientConnection {
     pub number: ConnectionNumber,
     /// What the worker sees of it.
     pub handle: Rc<Handle>,
+    /// Ends waits for upstreams.
+    pub alarm: Alarm,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
 }
@@ -72,6 +75,7 @@ impl ClientConnection {
             local,
             peer,
             handle,
+            alarm: Alarm::default(),
             is_copy: false,
         };
         connection.listener_stats().connections.enter();
@@ -89,6 +93,7 @@ impl ClientConnection {
             downstream: self.downstream.clone(),
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
+            alarm: Alarm::default(),
             is_copy: true,
         })
     }
