@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use weir_proto::model::ClientAbort;
 
 use super::body::{Source, UpstreamBody};
@@ -246,7 +246,7 @@ impl Attempt {
                 return Ok(sending.await);
             };
             let progress = self.body_progress();
-            if let Ok(done) = timeout_at(end, &mut sending).await {
+            if let Some(done) = self.connection.alarm.before(end, sending.as_mut()).await {
                 return Ok(done);
             }
             waits_since = Instant::now();

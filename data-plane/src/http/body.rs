@@ -146,7 +146,7 @@ impl Source {
     /// Sets how many bytes it may have; 0 = any number. False if it is known to have more.
     #[must_use]
     pub fn allow(&self, most: u64) -> bool {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.most = if most == 0 { u64::MAX } else { most };
         let rest = state.incoming.as_ref().map_or(0, |incoming| incoming.size_hint().lower());
         state.received.saturating_add(rest) <= state.most
@@ -155,7 +155,7 @@ impl Source {
     /// Whether more came than may.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        self.0.borrow().is_too_large()
+        self.state.borrow().is_too_large()
     }
 
     /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::activity::Activity;
+use super::alarm::Alarm;
 use super::headers::Downstream;
 use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
@@ -31,6 +32,8 @@ pub struct ClientConnection {
     pub number: ConnectionNumber,
     /// What the worker sees of it.
     pub handle: Rc<Handle>,
+    /// Ends waits for upstreams.
+    pub alarm: Alarm,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
     /// Requests so far.
@@ -77,6 +80,7 @@ impl ClientConnection {
             peer,
             handle,
             requests: Cell::new(0),
+            alarm: Alarm::default(),
             is_copy: false,
             _place: place,
         };
@@ -96,6 +100,7 @@ impl ClientConnection {
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
             requests: Cell::new(0),
+            alarm: Alarm::default(),
             is_copy: true,
             _place: Place::default(),
         })
