@@ -265,7 +265,7 @@ fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usiz
         let shared = shared.clone();
         let seed = rand::random();
         let body = move || {
-            let Some(runtime) = worker_runtime() else { return };
+            let Some(runtime) = local_runtime() else { return };
             let worker = Worker::new(id, shared, seed);
             if let Err(error) = runtime.block_on(worker.run(sockets)) {
                 warn!(%error, "a worker cannot use its sockets");
@@ -276,16 +276,16 @@ fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usiz
     Ok(threads)
 }
 
-fn worker_runtime() -> Option<runtime::LocalRuntime> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.inspect_err(|error| warn!(%error, "a worker cannot start")).ok()
+fn probers_thread(probers: ProbersTask) {
+    if let Some(runtime) = local_runtime() {
+        runtime.block_on(probers.run());
+    }
 }
 
-fn probers_thread(probers: ProbersTask) {
-    match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(probers.run()),
-        Err(error) => warn!(%error, "the probers' thread cannot start"),
-    }
+/// For tasks that stay on their thread.
+fn local_runtime() -> Option<runtime::LocalRuntime> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.inspect_err(|error| warn!(%error, "a thread cannot start")).ok()
 }
 
 fn control_thread(control: ControlThread, stop: CancellationToken) {
