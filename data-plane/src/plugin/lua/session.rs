@@ -5,12 +5,12 @@ use std::rc::Rc;
 use mlua::{Lua, LuaString, Table, Value, Variadic};
 use weir_proto::model;
 
-use super::argument::text;
+use super::argument::{self, field_name, text};
 use super::cookie;
 use super::current::{Call, Current};
 use super::json::{self, Converted};
 use super::servers;
-use crate::plugin::change::{HeaderChange, header_name, header_value};
+use crate::plugin::change::HeaderChange;
 use crate::plugin::set_cookie::set_cookie;
 use crate::plugin::{Change, Failure};
 
@@ -74,10 +74,9 @@ fn changer(
 /// Without a value the header is removed.
 fn request_header(arguments: &[Value]) -> Result<Change, Failure> {
     Ok(Change::Request(match arguments {
-        [name, Value::Nil] | [name] => HeaderChange::Remove(header_name(&text(name)?)?),
+        [name, Value::Nil] | [name] => HeaderChange::Remove(field_name(name)?),
         [name, value] => {
-            let name = header_name(&text(name)?)?;
-            let value = header_value(&name, text(value)?)?;
+            let (name, value) = argument::field(name, value)?;
             HeaderChange::Set(name, value)
         }
         _ => return Err(Failure::bad_answer("takes a name and a value")),
@@ -86,8 +85,7 @@ fn request_header(arguments: &[Value]) -> Result<Change, Failure> {
 
 fn response_header(arguments: &[Value]) -> Result<Change, Failure> {
     let [name, value] = arguments else { return Err(Failure::bad_answer("takes a name and a value")) };
-    let name = header_name(&text(name)?)?;
-    let value = header_value(&name, text(value)?)?;
+    let (name, value) = argument::field(name, value)?;
     Ok(Change::Response(HeaderChange::Add(name, value)))
 }
 
