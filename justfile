@@ -23,9 +23,10 @@ test:
 promise id:
     cargo test --workspace {{ id }}_
 
-# A minute of load with a file edited every 50 ms.
+# A minute of load with a file edited every 50 ms, and one of 400 clients in a queue.
 soak:
     WEIR_TEST_SOAK=60 cargo test -p weir-tests --test it s5_ -- --nocapture
+    WEIR_TEST_SOAK=60 cargo test -p weir-tests --test it soak -- --nocapture
 
 # A Kubernetes API for tests, until ctrl-d; see CONTRIBUTING.md.
 cluster dir="/tmp/weir-cluster":

@@ -1,12 +1,24 @@
 //! Steady load on kept-alive connections: every request is counted, every failure kept.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Client, Response};
+
+/// How long a test under load lasts: so many seconds, or as many as `WEIR_TEST_SOAK` says.
+///
+/// # Panics
+/// If that is no number.
+#[must_use]
+pub fn soak(seconds: u64) -> Duration {
+    Duration::from_secs(
+        std::env::var("WEIR_TEST_SOAK").map_or(seconds, |text| text.parse().expect("a number of seconds")),
+    )
+}
 
 /// What became of the requests of a [`Load`].
 #[derive(Debug, Default)]

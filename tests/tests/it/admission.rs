@@ -1,13 +1,18 @@
 //! A1 to A5: capacity and queue.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use http::Request;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use weir_tests::client::full;
-use weir_tests::load::bodies;
+use weir_tests::load::{bodies, soak};
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Behaviour, RawClient, Reply, Response, Weir, eventually, get, send};
+use weir_tests::{Backend, Behaviour, Client, RawClient, Reply, Response, Weir, eventually, get, send};
 
 /// A Pool `web` of this specification with a backend for each server, of this capacity.
 fn limited(spec: &str, servers: &[&Backend], capacity: u32) -> String {
@@ -95,6 +100,55 @@ async fn r5_400_clients_on_2_workers_are_never_more_than_3_at_each_of_4_backends
     assert_eq!(answered, [("web".to_owned(), REQUESTS)].into());
     assert_eq!(servers.each_ref().map(|server| server.counts().most()), [3; 4]);
     assert_eq!(servers.iter().map(Backend::requests).sum::<u64>(), REQUESTS as u64);
+}
+
+/// What one client of a soak saw.
+#[derive(Default)]
+struct Seen {
+    /// Answers by status.
+    statuses: BTreeMap<u16, u64>,
+    /// The most requests of all clients that were sent while one of its own waited.
+    overtaken: u64,
+    longest: Duration,
+}
+
+/// Sends one request after the other, each with a ticket.
+async fn soaks(address: SocketAddr, tickets: Arc<AtomicU64>, end: Instant) -> Seen {
+    let (mut seen, mut client) = (Seen::default(), Client::connect(address).await.unwrap());
+    while Instant::now() < end {
+        let (ticket, began) = (tickets.fetch_add(1, SeqCst), Instant::now());
+        let status = client.get("/").await.unwrap().status;
+        *seen.statuses.entry(status).or_default() += 1;
+        seen.overtaken = seen.overtaken.max(tickets.load(SeqCst) - ticket);
+        seen.longest = seen.longest.max(began.elapsed());
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_in_a_soak_of_400_clients_none_is_lost_and_none_waits_while_others_are_served_again_and_again() {
+    const CLIENTS: u64 = 400;
+    let servers = Backend::start_many::<4>("web").await;
+    servers.iter().for_each(|server| server.set(Reply::text("web").after(Duration::from_millis(2))));
+    let text = limited("queue: {limit: 400}, retry: {attempts: 0}", &servers.each_ref(), 3);
+    let weir = Weir::builder().workers(2).file("web.yaml", &text).start().await;
+    let (tickets, end) = (Arc::<AtomicU64>::default(), Instant::now() + soak(2));
+    let clients: JoinSet<Seen> = (0..CLIENTS).map(|_| soaks(weir.address(), tickets.clone(), end)).collect();
+    let seen = clients.join_all().await;
+    let (sent, most) = (tickets.load(SeqCst), servers.each_ref().map(|server| server.counts().most()));
+    let mut statuses = BTreeMap::new();
+    seen.iter()
+        .flat_map(|seen| &seen.statuses)
+        .for_each(|(status, count)| *statuses.entry(*status).or_default() += count);
+    let overtaken = seen.iter().map(|seen| seen.overtaken).max().unwrap();
+    let longest = seen.iter().map(|seen| seen.longest).max().unwrap();
+    println!("{sent} sent, answered {statuses:?}, most in flight {most:?}, overtaken {overtaken}, longest {longest:?}");
+    assert_eq!((statuses, most), ([(200, sent)].into(), [3; 4]));
+    assert_eq!(servers.iter().map(Backend::requests).sum::<u64>(), sent);
+    assert_eq!(weir.state("test/web").await.unwrap()["dropped"]["total"], 0);
+    // First come first served: while one waits, each of the others is served once, and may be once more on the way to
+    // the queue and on the way back.
+    assert!(overtaken <= 3 * CLIENTS, "{overtaken}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_tests::load::soak;
 use weir_tests::manifest::{backend, pool, web};
 use weir_tests::{Backend, Behaviour, DataPlane, Load, RawClient, Weir, eventually, get};
 
@@ -119,18 +120,12 @@ async fn s5_streams_outlive_any_change() {
     assert_eq!(client.read_until(";").await.unwrap(), "still there;");
 }
 
-/// Seconds of load; `WEIR_TEST_SOAK=60` for the whole minute.
-fn soak() -> Duration {
-    let seconds = std::env::var("WEIR_TEST_SOAK").map_or(10, |text| text.parse().unwrap());
-    Duration::from_secs(seconds)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s5_no_request_fails_while_a_file_is_edited_every_50_ms() {
     let servers: [Backend; 4] = Backend::start_many("web").await;
     let weir = Weir::builder().workers(2).file("web.yaml", &version_of_web(0, &servers)).start().await;
     let load = Load::start(weir.address(), 8);
-    let end = tokio::time::Instant::now() + soak();
+    let end = tokio::time::Instant::now() + soak(10);
     let mut clock = tokio::time::interval(Duration::from_millis(50));
     let mut edits = 0;
     while tokio::time::Instant::now() < end {

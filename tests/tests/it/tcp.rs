@@ -247,6 +247,40 @@ async fn a_connection_is_one_line_of_the_access_log() {
     assert_eq!(line, expected);
 }
 
+/// Waits until the state of this endpoint is this one.
+async fn until_state(weir: &Weir, name: &str, state: &str) {
+    eventually(&format!("{name} is {state}"), async || {
+        (weir.backend("test/db", name).await["state"] == state).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn h2_a_pool_of_tcp_goes_by_probes_and_leaves_who_runs_alone() {
+    let [a, b, _] = three().await;
+    let spec = "balance: {method: FirstAlive}, health: {passive: {maxFails: 0}, \
+                active: {type: TCP, interval: 50ms, healthyThreshold: 1}}";
+    let weir = start(&db(spec, &[a.address(), b.address()])).await;
+    until_state(&weir, "a", "Up").await;
+    until_state(&weir, "b", "Up").await;
+    assert_eq!(taken(&weir, 3).await, counts([("a", 3)]));
+    let (mut client, _) = connect(weir.tcp_address()).await;
+    let address = a.address();
+    a.stop().await;
+    assert_eq!(client.read_to_end().await, "", "its server ended it");
+    until_state(&weir, "a", "Down").await;
+    assert_eq!(weir.backend("test/db", "a").await["reason"], "connect_failure");
+    let (mut other, name) = connect(weir.tcp_address()).await;
+    assert_eq!(name, "b");
+    assert_eq!(weir.metric("weir_retries_total").await, 0.0, "nobody tries who is down");
+    let _again = Echo::start_at("a", address).await;
+    until_state(&weir, "a", "Up").await;
+    assert_eq!(taken(&weir, 3).await, counts([("a", 3)]));
+    echoes(&mut other, "undisturbed").await;
+    let transitions = |to: &str| format!("backend=\"a\",pool=\"test/db\",to=\"{to}\"");
+    assert_eq!(weir.sample("weir_health_transitions_total", &transitions("down")).await, Some(1.0));
+}
+
 #[tokio::test]
 async fn s5_s6_no_change_ends_a_connection_and_a_backend_that_goes_drains() {
     let [a, b, _] = three().await;

@@ -21,12 +21,8 @@ const COARSE: Duration = Duration::from_millis(50);
 /// A file as young as this may still be in the making, if nobody tells when it is closed.
 const YOUNG: Duration = Duration::from_millis(10);
 
-/// A file that is gone or new for so long, with nothing going on, is meant to be.
+/// A file that is gone or empty for so long, with nothing going on, is meant to be.
 const DOUBT: Duration = Duration::from_millis(30);
-
-/// The same of a file that was emptied. On a busy machine its writer may wait for a processor for longer than
-/// [`DOUBT`] before it writes, and so may the thread that notices come to.
-const EMPTY_DOUBT: Duration = Duration::from_millis(300);
 
 /// Remembers what was read.
 #[derive(Debug)]
@@ -114,10 +110,9 @@ impl Reader {
 
     /// Whether it is too early to take a suspect file as it is.
     fn is_doubtful(&self, path: &Path) -> bool {
-        let Some(Suspect { since, stamp }) = self.suspects.get(path) else { return false };
         let last = self.activity.of(path).map(|trace| trace.last);
-        let is_empty = stamp.as_ref().is_some_and(|stamp| stamp.size == 0);
-        (*since).max(last.unwrap_or(*since)).elapsed() < if is_empty { EMPTY_DOUBT } else { DOUBT }
+        let since = self.suspects.get(path).map(|suspect| suspect.since);
+        since.max(last).is_some_and(|since| since.elapsed() < DOUBT)
     }
 
     /// Whether the disk may be holding up a writer that has just emptied a file: it has opened the file, and
@@ -236,13 +231,13 @@ mod tests {
         assert_eq!(look(&mut reader), Some(3), "a first list of each kind");
         write(&file, "");
         assert_eq!(look(&mut reader), Some(0));
-        advance(EMPTY_DOUBT - DOUBT).await;
-        assert_eq!(look(&mut reader), Some(0), "its writer may have been held up");
+        advance(DOUBT * 2 / 3).await;
+        assert_eq!(look(&mut reader), Some(0), "its writer may be at it");
         let other = folder.path().join("other");
         write(&other, "");
         fs::rename(&other, &file).unwrap();
         assert_eq!(look(&mut reader), Some(0));
-        advance(EMPTY_DOUBT - DOUBT).await;
+        advance(DOUBT * 2 / 3).await;
         assert_eq!(look(&mut reader), Some(0), "another version, whose time is not over");
         advance(DOUBT).await;
         assert_eq!(look(&mut reader), Some(1), "it is meant to be");
