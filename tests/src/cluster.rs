@@ -92,6 +92,27 @@ impl Builder {
         self
     }
 
+    /// With a listener `https` besides `http`.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.proxy = self.proxy.https();
+        self
+    }
+
+    /// With a listener `https` besides `http`, and this folder of certificates.
+    #[must_use]
+    pub fn tls_dir(mut self, folder: &Path) -> Self {
+        self.proxy = self.proxy.tls_dir(folder);
+        self
+    }
+
+    /// Gives clients this long for a handshake.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.proxy = self.proxy.handshake_timeout(timeout);
+        self
+    }
+
     /// With this DNS server.
     #[must_use]
     pub fn dns(mut self, server: SocketAddr) -> Self {
@@ -168,6 +189,11 @@ impl Weir {
     /// Where the proxy takes connections of TCP.
     pub fn tcp_address(&self) -> SocketAddr {
         self.proxy.tcp_address()
+    }
+
+    /// Where the proxy takes requests over TLS.
+    pub fn https_address(&self) -> SocketAddr {
+        self.proxy.https_address()
     }
 
     /// The proxy's admin address.

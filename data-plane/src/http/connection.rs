@@ -10,6 +10,7 @@ use super::activity::Activity;
 use super::headers::Downstream;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
+use crate::tls::Secured;
 use crate::worker::Worker;
 
 /// One accepted connection. Lives as long as anything of it does: its requests, a tunnel that it became,
@@ -30,6 +31,8 @@ pub struct ClientConnection {
     pub number: ConnectionNumber,
     /// What the worker sees of it.
     pub handle: Rc<Handle>,
+    /// What TLS says of it; empty without TLS, and before the handshake is done.
+    pub secured: OnceCell<Rc<Secured>>,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
 }
@@ -65,13 +68,14 @@ impl ClientConnection {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
-            downstream: Downstream::new(peer.ip(), false),
+            downstream: Downstream::new(peer.ip(), worker.shared.listeners[listener].tls),
             number: worker.shared.numbers.take(),
             worker,
             listener,
             local,
             peer,
             handle,
+            secured: OnceCell::new(),
             is_copy: false,
         };
         connection.listener_stats().connections.enter();
@@ -89,6 +93,7 @@ impl ClientConnection {
             downstream: self.downstream.clone(),
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
+            secured: self.secured.clone(),
             is_copy: true,
         })
     }

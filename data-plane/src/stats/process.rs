@@ -11,6 +11,7 @@ use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
 use crate::reason::Reason;
+use crate::tls::{CertificatesHandle, Handshakes};
 
 /// Counters of the process; shared by all threads.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct ProcessStats {
     pub listeners: Vec<ListenerStats>,
     /// The stream to the control plane.
     pub discovery: DiscoveryStats,
+    /// Certificates that clients are shown.
+    pub certificates: CertificatesHandle,
     /// Access log lines lost because the writer could not keep up.
     pub log_lines_dropped: AtomicU64,
 }
@@ -41,6 +44,8 @@ pub struct ListenerStats {
     pub name: String,
     /// Connections open now.
     pub connections: Gauge,
+    /// Handshakes of TLS.
+    pub handshakes: Sharded<Handshakes>,
 }
 
 /// Counters of the stream to the control plane.
@@ -84,11 +89,16 @@ impl ProcessStats {
     /// All at zero.
     #[must_use]
     pub fn new(listeners: &[String], workers: usize) -> Self {
-        let listener = |name: &String| ListenerStats { name: name.clone(), connections: Gauge::default() };
+        let listener = |name: &String| ListenerStats {
+            name: name.clone(),
+            connections: Gauge::default(),
+            handshakes: Sharded::new(workers),
+        };
         Self {
             unrouted: Sharded::new(workers),
             listeners: listeners.iter().map(listener).collect(),
             discovery: DiscoveryStats::default(),
+            certificates: CertificatesHandle::default(),
             log_lines_dropped: AtomicU64::new(0),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{at_most, health, list, plugin, required, strings, unknown};
+use super::{at_most, health, list, plugin, required, strings, tls, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
 use crate::model::plugin::param::Carrier;
 use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
@@ -35,12 +35,14 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         queue,
         direct,
         protocol,
+        tls,
     } = msg;
     let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
         config: decode_config(&config)?,
         queue: queue.map_or(Ok(Queue::default()), |queue| decode_queue(&queue)).map_err(|e| e.under("queue"))?,
         direct: direct.map(decode_direct).transpose().map_err(|e| e.under("direct"))?,
+        tls: tls.map(tls::decode).transpose().map_err(|e| e.under("tls"))?,
         name,
         enabled,
         protocol: decode_protocol(protocol)?,
@@ -58,6 +60,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         debug_headers,
     };
     check_protocol(&pool)?;
+    tls::check_hosts(&pool).map_err(|e| e.under("tls"))?;
     Ok(pool)
 }
 
@@ -68,6 +71,7 @@ fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
         ("match", !pool.rules.is_empty()),
         ("plugins", !pool.plugins.is_empty()),
         ("direct", pool.direct.is_some()),
+        ("tls", pool.tls.is_some()),
         ("balance.hash.source", by_request),
     ];
     match wrong.into_iter().find(|(_, there)| *there && pool.protocol == PoolProtocol::Tcp) {
@@ -97,6 +101,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         config,
         queue,
         direct,
+        tls,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -121,6 +126,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         queue: Some(encode_queue(queue)),
         direct: direct.as_ref().map(encode_direct),
         protocol: encode_protocol(*protocol).into(),
+        tls: tls.as_ref().map(tls::encode),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::plugin::param::Carrier;
-use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule};
+use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule, Tls};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Pool {
     pub queue: Queue,
     /// Where a request may name the backend that it goes to.
     pub direct: Option<Carrier>,
+    /// TLS with its clients.
+    pub tls: Option<Tls>,
 }
 
 /// Largest weight of a Pool or Backend.
@@ -78,6 +80,7 @@ impl Pool {
             config: Map::new(),
             queue: Queue::default(),
             direct: None,
+            tls: None,
         }
     }
 }
