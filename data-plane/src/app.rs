@@ -113,8 +113,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     file_limit::raise();
     let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
     let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
-    let names: Vec<String> = served.iter().map(|listener| listener.name.clone()).collect();
-    let stats = Arc::new(ProcessStats::new(&names, workers));
+    let stats = stats(&served, workers);
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
     let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
     let readiness = Readiness::default();
@@ -134,26 +133,27 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         readiness: readiness.clone(),
         stats: stats.clone(),
     };
-    let handshake_timeout = config.tls_handshake_timeout;
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
+    let limits = config.limits.clone();
     let discovery = Discovery::new(settings(config), context)?;
-    let numbers = ConnectionNumbers::default();
+    let shared = Shared {
+        listeners: served,
+        table,
+        certificates: stats.certificates.clone(),
+        stats,
+        log,
+        limits,
+        crowd: Arc::default(),
+        numbers: ConnectionNumbers::default(),
+        drain: Drain::default(),
+    };
     Ok(Bound {
         listeners: sockets.iter().map(|listener| (listener.name.clone(), listener.address)).collect(),
         admin: admin.address(),
         sockets,
         control: ControlThread { discovery, clock: clock_task, admin, folder },
         probers: probers_task,
-        shared: Arc::new(Shared {
-            listeners: served,
-            table,
-            certificates: stats.certificates.clone(),
-            stats,
-            log,
-            numbers,
-            drain: Drain::default(),
-            handshake_timeout,
-        }),
+        shared: Arc::new(shared),
         log: writer,
         readiness,
         leaving,
@@ -175,6 +175,11 @@ fn settings(config: Config) -> discovery::Settings {
 fn listener(listen: &Listen, workers: usize) -> Result<Listener, Error> {
     Listener::bind(listen.name.clone(), listen.address, workers)
         .map_err(|cause| Error::Bind { flag: format!("--listen {listen}"), cause })
+}
+
+fn stats(listeners: &[Served], workers: usize) -> Arc<ProcessStats> {
+    let names: Vec<String> = listeners.iter().map(|listener| listener.name.clone()).collect();
+    Arc::new(ProcessStats::new(&names, workers))
 }
 
 /// Certificates for clients, with those of the folder, if there is one.
@@ -289,7 +294,7 @@ fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usiz
         let shared = shared.clone();
         let seed = rand::random();
         let body = move || {
-            let Some(runtime) = worker_runtime() else { return };
+            let Some(runtime) = local_runtime() else { return };
             let worker = Worker::new(id, shared, seed);
             if let Err(error) = runtime.block_on(worker.run(sockets)) {
                 warn!(%error, "a worker cannot use its sockets");
@@ -300,16 +305,16 @@ fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usiz
     Ok(threads)
 }
 
-fn worker_runtime() -> Option<runtime::LocalRuntime> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.inspect_err(|error| warn!(%error, "a worker cannot start")).ok()
+fn probers_thread(probers: ProbersTask) {
+    if let Some(runtime) = local_runtime() {
+        runtime.block_on(probers.run());
+    }
 }
 
-fn probers_thread(probers: ProbersTask) {
-    match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(probers.run()),
-        Err(error) => warn!(%error, "the probers' thread cannot start"),
-    }
+/// For tasks that stay on their thread.
+fn local_runtime() -> Option<runtime::LocalRuntime> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.inspect_err(|error| warn!(%error, "a thread cannot start")).ok()
 }
 
 fn control_thread(control: ControlThread, stop: CancellationToken) {

@@ -14,6 +14,7 @@ use http::Uri;
 use weir_proto::model::PoolProtocol;
 use weir_proto::model::units::parse_duration;
 
+use crate::limits::Limits;
 use crate::listener::Served;
 use crate::stats::access_log::Target;
 
@@ -59,15 +60,6 @@ pub struct Args {
     /// that they are for, default.crt to all that ask for none with a certificate. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
     pub tls_dir: Option<PathBuf>,
-    /// Time that a client has for its handshake of TLS
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "WEIR_TLS_HANDSHAKE_TIMEOUT",
-        default_value = "10s",
-        value_parser = parse_limit
-    )]
-    pub tls_handshake_timeout: Duration,
     /// Address of /metrics, /healthz, /readyz and /api/v1/pools
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "0.0.0.0:9900")]
     pub admin: SocketAddr,
@@ -92,6 +84,9 @@ pub struct Args {
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
+    /// What clients may ask of it.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// A listener to bind.
@@ -118,8 +113,6 @@ pub struct Config {
     pub listeners: Vec<Listen>,
     /// Folder of certificates for clients.
     pub tls_dir: Option<PathBuf>,
-    /// Time for a handshake with a client.
-    pub tls_handshake_timeout: Duration,
     /// Address of the admin server.
     pub admin: SocketAddr,
     /// Threads that serve requests.
@@ -136,6 +129,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Name of this proxy at the control plane.
     pub node_id: String,
+    /// What clients may ask of it.
+    pub limits: Limits,
 }
 
 /// Arguments that do not fit together.
@@ -166,7 +161,6 @@ impl TryFrom<Args> for Config {
             control_plane_tls: args.control_plane_tls,
             listeners: args.listen,
             tls_dir: args.tls_dir,
-            tls_handshake_timeout: args.tls_handshake_timeout,
             admin: args.admin,
             workers: args.workers.unwrap_or_else(default_workers),
             cache_dir: args.cache_dir,
@@ -175,6 +169,7 @@ impl TryFrom<Args> for Config {
             drain_delay: args.drain_delay,
             drain_timeout: args.drain_timeout,
             node_id: args.node_id.unwrap_or_else(default_node_id),
+            limits: args.limits,
         })
     }
 }
@@ -267,15 +262,6 @@ impl Listen {
     }
 }
 
-/// A time that is no limit at all would be no protection.
-///
-/// # Errors
-/// If it is no duration, or none.
-pub fn parse_limit(text: &str) -> Result<Duration, String> {
-    let limit = parse_duration(text)?;
-    if limit.is_zero() { Err("must be more than 0s".to_owned()) } else { Ok(limit) }
-}
-
 fn parse_control_plane(text: &str) -> Result<Uri, String> {
     let wrong = || "write http://HOST:PORT or https://HOST:PORT, for example http://10.0.0.5:9800".to_owned();
     let url: Uri = text.parse().map_err(|_| wrong())?;
@@ -338,7 +324,7 @@ mod tests {
         let error = parse(&["--tls-dir", "tls"]).unwrap_err();
         assert!(error.contains("write ,tls"), "{error}");
         let config = parse(&["--tls-dir", "tls", "--listen", "https=127.0.0.1:1,tls"]).unwrap();
-        assert_eq!((config.tls_dir, config.tls_handshake_timeout.as_secs()), (Some("tls".into()), 10));
+        assert_eq!((config.tls_dir, config.limits.tls_handshake_timeout.as_secs()), (Some("tls".into()), 10));
     }
 
     #[test]
@@ -354,7 +340,6 @@ mod tests {
             ("--control-plane", "http://a", "http://HOST:PORT"),
             ("--workers", "0", "invalid value '0'"),
             ("--drain-delay", "5", "250ms"),
-            ("--tls-handshake-timeout", "0s", "more than 0s"),
             ("--admin", "9900", "--admin <ADDR>"),
         ] {
             let error = Program::try_parse_from(["weir-data-plane", flag, value]).unwrap_err();

@@ -1,5 +1,6 @@
 //! Health of endpoints: the pure state machines, and the clock that brings ejected endpoints back.
 
+mod beat;
 pub mod clock;
 pub mod event;
 pub mod outlier;

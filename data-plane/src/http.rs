@@ -1,6 +1,7 @@
 //! What happens to an HTTP request on its way through. [`serve`] has the steps in order.
 
 pub mod activity;
+pub mod alarm;
 pub mod answer;
 pub mod attempt;
 pub mod body;

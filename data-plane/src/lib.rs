@@ -14,6 +14,7 @@ pub mod drain;
 pub mod gather;
 pub mod health;
 pub mod http;
+pub mod limits;
 pub mod listener;
 pub mod matcher;
 pub mod plugin;

@@ -1,6 +1,7 @@
 //! Binding of listeners: one socket per worker on the same port, so that the kernel spreads connections
 //! and no worker waits for another.
 
+pub mod crowd;
 pub mod numbers;
 
 use std::io;

@@ -11,6 +11,7 @@ pub mod runtime;
 mod simulation;
 pub mod status;
 mod sync;
+pub mod take;
 pub mod tier;
 pub mod totals;
 pub mod view;

@@ -25,6 +25,8 @@ pub enum Reason {
     ClientAbort,
     /// The request is malformed.
     BadRequest,
+    /// Its target, its headers or its body are larger than they may be.
+    TooLarge,
     /// A plugin answered it, or failed.
     Plugin,
     /// Every backend was full, and the queue too.
@@ -37,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -48,6 +50,7 @@ impl Reason {
         Self::BadResponse,
         Self::ClientAbort,
         Self::BadRequest,
+        Self::TooLarge,
         Self::Plugin,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -68,6 +71,7 @@ impl Reason {
             Self::BadResponse => "bad_response",
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
             Self::Plugin => "plugin",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

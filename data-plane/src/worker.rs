@@ -23,7 +23,9 @@ use crate::drain::Drain;
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
 use crate::http::request_id::RequestId;
+use crate::limits::Limits;
 use crate::listener::Served;
+use crate::listener::crowd::Crowd;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
 use crate::stats::ProcessStats;
@@ -55,12 +57,14 @@ pub struct Shared {
     pub log: AccessLog,
     /// Numbers of client connections.
     pub numbers: ConnectionNumbers,
+    /// What clients may ask.
+    pub limits: Limits,
+    /// How many connections clients have.
+    pub crowd: Arc<Crowd>,
     /// How far the proxy is on its way out.
     pub drain: Drain,
     /// What handshakes of TLS go by.
     pub certificates: CertificatesHandle,
-    /// How long one may take.
-    pub handshake_timeout: Duration,
 }
 
 /// State of one worker; lives on its thread.
@@ -186,9 +190,14 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, listener: usize, stream: TcpStream, peer: SocketAddr) {
+        let Shared { stats, crowd, limits, .. } = &*self.shared;
+        let place = match crowd.enter(peer.ip(), &stats.listeners[listener], limits) {
+            Ok(place) => place,
+            Err(why) => return stats.listeners[listener].refuse(why),
+        };
         match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
             Ok(local) => {
-                let connection = ClientConnection::new(self.clone(), listener, local, peer);
+                let connection = ClientConnection::new(self.clone(), listener, local, peer, place);
                 match self.shared.listeners[listener] {
                     Served { protocol: PoolProtocol::Http, tls: true, .. } => {
                         spawn_local(tls::serve(stream, connection))
@@ -223,7 +232,7 @@ impl Worker {
 
     fn abort_silent_connections(&self) {
         let connections = self.connections.borrow();
-        connections.iter().filter(|c| c.activity.is_overdue()).for_each(|c| c.tell(Order::Abort));
+        connections.iter().filter(|c| c.activity.is_overdue(&self.shared.limits)).for_each(|c| c.tell(Order::Abort));
     }
 
     /// Closes idle connections that are in the way of a request; see [`backlog`].

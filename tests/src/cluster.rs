@@ -11,6 +11,7 @@ use std::{fs, io};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use weir_data_plane::limits::Limits;
 
 pub use control_plane::ControlPlane;
 pub use data_plane::{Builder as DataPlaneBuilder, DataPlane};
@@ -106,13 +107,6 @@ impl Builder {
         self
     }
 
-    /// Gives clients this long for a handshake.
-    #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.proxy = self.proxy.handshake_timeout(timeout);
-        self
-    }
-
     /// With this DNS server.
     #[must_use]
     pub fn dns(mut self, server: SocketAddr) -> Self {
@@ -131,6 +125,13 @@ impl Builder {
     #[must_use]
     pub fn access_log(mut self, file: &Path) -> Self {
         self.proxy = self.proxy.access_log(file);
+        self
+    }
+
+    /// With these limits of its proxy.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.proxy = self.proxy.limits(limits);
         self
     }
 

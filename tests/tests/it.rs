@@ -27,6 +27,7 @@ mod it {
     mod kubernetes;
     mod kubernetes_source;
     mod kubernetes_status;
+    mod limits;
     mod monitoring;
     mod mtls;
     mod nack;

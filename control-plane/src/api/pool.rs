@@ -107,6 +107,10 @@ pub struct PoolSpec {
     /// Whether responses name pool, backend and attempts. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_headers: Option<bool>,
+    /// Most bytes of a request body; 413 beyond, 0 = unlimited. Default: what the proxy's --max-body-size says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "size")]
+    pub max_body_size: Option<String>,
     /// Free values that plugins see. A base fills the keys that are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_map")]
@@ -137,6 +141,7 @@ impl Fill for PoolSpec {
             health,
             on_client_abort,
             debug_headers,
+            max_body_size,
             config,
             tls,
         } = self;
@@ -157,6 +162,7 @@ impl Fill for PoolSpec {
         health.fill(&base.health);
         on_client_abort.fill(&base.on_client_abort);
         debug_headers.fill(&base.debug_headers);
+        max_body_size.fill(&base.max_body_size);
         config.fill(&base.config);
         tls.fill(&base.tls);
     }

@@ -112,7 +112,7 @@ pub struct BackendStatus {
 pub struct EndpointStatus {
     /// IP address and port.
     pub address: String,
-    /// Up if it is up on every proxy, else what most of the others say: Ejected, Draining or Disabled.
+    /// Up if it is up on every proxy, else what most of the others say: Down, Ejected, Draining or Disabled.
     pub state: String,
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +123,9 @@ pub struct EndpointStatus {
     /// Reason of the last failure, one of the short reasons of the metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
+    /// Of one that is Draining: requests that still run, on all proxies together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u32>,
     /// Proxies on which it is up.
     #[serde(default)]
     pub proxies_up: u32,

@@ -216,7 +216,7 @@ fn plugin_needs(name: &ResourceName, spec: &PluginSpec) -> Needs {
 }
 
 fn content_key(from: &ResourceName, want: &Want) -> Result<ContentKey, Invalid> {
-    let name = from.sibling(&want.name).map_err(|e| Invalid::new(want.field, e))?;
+    let name = from.sibling(&want.name).map_err(|e| Invalid::new(&want.field, e))?;
     Ok(ContentKey { kind: want.kind, name })
 }
 
@@ -226,6 +226,6 @@ impl Want {
             ContentKind::Secret => RefProblem::SecretNotFound,
             ContentKind::ConfigMap => RefProblem::ConfigMapNotFound,
         };
-        Refusal::Reference(problem, Invalid::new(self.field, why))
+        Refusal::Reference(problem, Invalid::new(&self.field, why))
     }
 }

@@ -334,9 +334,9 @@ fn rejection_json(rejection: &Rejection) -> Value {
 }
 
 fn endpoint_json(endpoint: EndpointDown<'_>) -> Value {
-    let EndpointDown { backend, address, state, since, fails, last_failure } = endpoint;
+    let EndpointDown { backend, address, state, since, fails, last_failure, left } = endpoint;
     json!({
         "backend": backend.to_string(), "address": address.to_string(), "state": state.as_str(),
-        "since": since.map(|s| s.to_string()), "fails": fails, "lastFailure": last_failure,
+        "since": since.map(|s| s.to_string()), "fails": fails, "lastFailure": last_failure, "left": left,
     })
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 
-use super::health::{BackendHealth, EndpointHealth, PoolHealth};
+use super::health::{BackendHealth, EndpointHealth, EndpointState, PoolHealth};
 use super::{ConditionState, Health, InForce, Programmed, Seen, Status};
 use crate::api::status::{BackendStatus, EndpointStatus, PluginStatus, PoolStatus, ProxyCounts, UpCounts};
 
@@ -99,7 +99,9 @@ fn conditions(status: &Status, seen: &Seen, now: Timestamp) -> Vec<Condition> {
 }
 
 fn endpoint_status(endpoint: &EndpointHealth, seen: &Seen, now: Timestamp) -> EndpointStatus {
-    let EndpointHealth { address, state, since, fails, last_failure, proxies_up, proxies_total } = endpoint.clone();
+    let EndpointHealth { address, state, since, fails, last_failure, left, proxies_up, proxies_total } =
+        endpoint.clone();
+    let left = (state == EndpointState::Draining).then_some(left);
     let state = state.as_str();
     let since = seen.endpoint_since(&address, state).or(since).unwrap_or(now);
     EndpointStatus {
@@ -108,6 +110,7 @@ fn endpoint_status(endpoint: &EndpointHealth, seen: &Seen, now: Timestamp) -> En
         since: Some(Time(since)),
         fails,
         last_failure,
+        left,
         proxies_up,
         proxies_total,
     }

@@ -16,9 +16,9 @@ pub enum EndpointState {
     Ejected,
     /// Probes fail, or have not passed yet.
     Down,
-    /// It is taken out by hand.
+    /// It is taken out by hand, and done with its requests.
     Disabled,
-    /// It is deleted and finishes its requests.
+    /// It gets no new requests and finishes those it has: deleted, disabled, of weight 0, or about to leave its Service.
     Draining,
 }
 
@@ -79,6 +79,8 @@ pub struct EndpointHealth {
     pub fails: u32,
     /// The newest reason.
     pub last_failure: Option<String>,
+    /// Of one that drains: requests that still run, on all proxies together.
+    pub left: u32,
     /// Proxies on which it is up.
     pub proxies_up: u32,
     /// Proxies that have it.
@@ -147,6 +149,7 @@ mod tests {
             since: None,
             fails: 0,
             last_failure: None,
+            left: 0,
             proxies_up: 0,
             proxies_total: 1,
         };

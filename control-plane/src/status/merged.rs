@@ -48,6 +48,7 @@ struct Telling {
     since_ms: u64,
     fails: u32,
     reason: Option<u8>,
+    left: u32,
 }
 
 /// What all proxies say of an endpoint.
@@ -58,6 +59,7 @@ struct Slot {
     /// Proxies by what they say.
     counts: [u32; EndpointState::ALL.len()],
     fails: u64,
+    left: u64,
     /// The newest one told.
     reason: Option<u8>,
     since_ms: u64,
@@ -95,12 +97,13 @@ impl Merged {
     }
 
     fn hear_one(&mut self, told: &mut Told, report: pb::EndpointReport) {
-        let pb::EndpointReport { backend, address, state, since_ms, fails, last_failure } = report;
+        let pb::EndpointReport { backend, address, state, since_ms, fails, last_failure, left } = report;
         let Some(Ok(Key { kind: Kind::Backend, name })) = backend.map(Key::try_from) else { return };
         let Ok(address) = address.parse() else { return };
         match EndpointState::of_wire(pb::EndpointState::try_from(state).unwrap_or_default()) {
             Some(state) => {
-                let telling = Telling { state, since_ms, fails, reason: self.reasons.number(&last_failure) };
+                let reason = self.reasons.number(&last_failure);
+                let telling = Telling { state, since_ms, fails, reason, left };
                 let id = self.id(name, address);
                 self.tell(told, id, telling);
             }
@@ -135,18 +138,15 @@ impl Merged {
         told.set(id);
         self.changed.insert(slot.backend.clone());
         if knew {
-            self.note(id, was, is);
+            let is_first_pass = before.is_some_and(|before| before.was_unknown());
+            if let Some(up) = turn(was, is).filter(|_| !is_first_pass) {
+                self.note(id, up);
+            }
         }
     }
 
-    /// Going down and coming back are transitions; what a person does (disable, delete) is none, and neither is a
-    /// proxy that comes or goes.
-    fn note(&mut self, id: Id, was: Option<EndpointState>, is: Option<EndpointState>) {
-        let up = match (was, is) {
-            (Some(EndpointState::Up), Some(EndpointState::Ejected)) => false,
-            (Some(EndpointState::Ejected), Some(EndpointState::Up)) => true,
-            _ => return,
-        };
+    /// A transition.
+    fn note(&mut self, id: Id, up: bool) {
         if self.transitions.len() < TRANSITIONS {
             let Slot { backend, address, reason, .. } = &self.slots[id as usize];
             let reason = self.reasons.text(*reason).unwrap_or_default().to_owned();
@@ -189,6 +189,7 @@ impl Merged {
             address,
             counts: [0; EndpointState::ALL.len()],
             fails: 0,
+            left: 0,
             reason: None,
             since_ms: 0,
         };
@@ -226,6 +227,7 @@ impl Merged {
             since: time(slot.since_ms),
             fails: slot.fails.try_into().unwrap_or(u32::MAX),
             last_failure: self.reasons.text(slot.reason).map(ToOwned::to_owned),
+            left: slot.left.try_into().unwrap_or(u32::MAX),
             proxies_up: slot.counts[EndpointState::Up as usize],
             proxies_total: slot.counts.iter().sum(),
         })
@@ -241,9 +243,9 @@ impl Merged {
 
     fn shown(&self, id: Id, telling: Telling) -> EndpointDown<'_> {
         let Slot { backend, address, .. } = &self.slots[id as usize];
-        let Telling { state, since_ms, fails, reason } = telling;
+        let Telling { state, since_ms, fails, reason, left } = telling;
         let last_failure = self.reasons.text(reason).unwrap_or_default();
-        EndpointDown { backend, address, state, since: time(since_ms), fails, last_failure }
+        EndpointDown { backend, address, state, since: time(since_ms), fails, last_failure, left }
     }
 
     /// The Backends of which there is something new to say, since the last call.
@@ -266,11 +268,28 @@ pub(crate) struct EndpointDown<'a> {
     pub(crate) since: Option<Timestamp>,
     pub(crate) fails: u32,
     pub(crate) last_failure: &'a str,
+    pub(crate) left: u32,
+}
+
+/// Going down and coming back are transitions; what a person does (disable, delete) is none, and neither is a proxy that
+/// comes or goes.
+fn turn(was: Option<EndpointState>, is: Option<EndpointState>) -> Option<bool> {
+    use EndpointState::{Down, Ejected, Up};
+    match (was?, is?) {
+        (Up, Ejected | Down) => Some(false),
+        (Ejected | Down, Up) => Some(true),
+        _ => None,
+    }
 }
 
 impl Telling {
+    /// No probe had passed or failed yet.
+    fn was_unknown(self) -> bool {
+        self.state == EndpointState::Down && self.reason.is_none()
+    }
+
     /// That it is up and no more.
-    const UP: Self = Self { state: EndpointState::Up, since_ms: 0, fails: 0, reason: None };
+    const UP: Self = Self { state: EndpointState::Up, since_ms: 0, fails: 0, reason: None, left: 0 };
 
     fn is_plain(self) -> bool {
         Self { since_ms: 0, ..self } == Self::UP
@@ -289,9 +308,10 @@ impl Slot {
 
     /// One proxy more; `was` is the state before.
     fn add(&mut self, telling: Telling, was: Option<EndpointState>) {
-        let Telling { state, since_ms, fails, reason } = telling;
+        let Telling { state, since_ms, fails, reason, left } = telling;
         self.counts[state as usize] += 1;
         self.fails += u64::from(fails);
+        self.left += u64::from(left);
         self.reason = reason.or(self.reason);
         match self.state() {
             is if is != was => self.since_ms = since_ms,
@@ -302,9 +322,10 @@ impl Slot {
 
     /// One proxy less, which said this (nothing = that it is up and no more).
     fn subtract(&mut self, telling: Option<Telling>) {
-        let Telling { state, fails, .. } = telling.unwrap_or(Telling::UP);
+        let Telling { state, fails, left, .. } = telling.unwrap_or(Telling::UP);
         self.counts[state as usize] -= 1;
         self.fails -= u64::from(fails);
+        self.left -= u64::from(left);
     }
 }
 
@@ -377,7 +398,7 @@ impl Reasons {
 
 #[cfg(test)]
 mod tests {
-    use super::EndpointState::{Disabled, Draining, Ejected, Up};
+    use super::EndpointState::{Disabled, Down, Draining, Ejected, Up};
     use super::*;
     use crate::testing::key;
 
@@ -389,6 +410,7 @@ mod tests {
             since_ms,
             fails,
             last_failure: if fails > 0 { "reset".into() } else { String::new() },
+            left: 0,
         }
     }
 
@@ -456,6 +478,20 @@ mod tests {
     }
 
     #[test]
+    fn s6_what_is_left_of_a_draining_endpoint_is_the_sum_over_proxies() {
+        let mut world = World::default();
+        let left = |world: &World| (world.x().0, world.health().endpoints[0].left);
+        let mut says =
+            |proxy, left| world.hear(proxy, false, pb::EndpointReport { left, ..report("x", Draining, 1, 0) });
+        [(1, 3), (2, 4), (1, 2)].into_iter().for_each(|(proxy, left)| says(proxy, left));
+        assert_eq!(left(&world), (Draining, 6));
+        world.says(2, Disabled, 1);
+        assert_eq!(left(&world).1, 2);
+        world.leaves(1);
+        assert_eq!(left(&world), (Disabled, 0));
+    }
+
+    #[test]
     fn a_proxy_that_leaves_takes_its_share_with_it() {
         let mut world = World::default();
         world.says(1, Up, 5);
@@ -500,6 +536,24 @@ mod tests {
         assert_eq!(world.transitions(), [false]);
         (1..=3).for_each(|proxy| world.says(proxy, Up, 3));
         assert_eq!(world.transitions(), [true]);
+    }
+
+    #[test]
+    fn h7_what_probes_find_out_is_told_but_not_that_a_proxy_had_its_first_one() {
+        let mut world = World::default();
+        let down = |fails| report("x", Down, 1, fails);
+        world.hear(1, true, down(0));
+        world.says(1, Up, 2);
+        assert_eq!(world.transitions(), [] as [bool; 0], "it was unknown");
+        world.hear(1, false, down(1));
+        world.says(1, Ejected, 3);
+        assert_eq!(world.transitions(), [false], "once");
+        world.hear(1, false, down(1));
+        world.says(1, Up, 4);
+        assert_eq!(world.transitions(), [true]);
+        world.hear(2, true, down(0));
+        world.says(2, Up, 5);
+        assert_eq!(world.transitions(), [] as [bool; 0], "a proxy that begins is no news");
     }
 
     #[test]

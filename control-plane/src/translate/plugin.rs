@@ -31,7 +31,7 @@ pub struct Want {
     /// A key that it must have.
     pub key: Option<String>,
     /// Where it is named.
-    pub field: &'static str,
+    pub field: String,
 }
 
 /// What a Plugin names.
@@ -51,7 +51,7 @@ fn of_key(named: Option<&ConfigMapKey>, field: &'static str) -> Vec<Want> {
         kind: ContentKind::ConfigMap,
         name: name.clone(),
         key: Some(key.clone()),
-        field,
+        field: field.to_owned(),
     };
     named.map(want).into_iter().collect()
 }
@@ -65,14 +65,14 @@ pub fn use_wants(plugin: Option<&PluginSpec>, own: &PluginUse) -> Vec<Want> {
     }
 }
 
-fn param_wants(built_in: BuiltIn, param: &Value, field: &'static str) -> Vec<Want> {
-    let want = |reference| {
+fn param_wants(built_in: BuiltIn, param: &Value, field: &str) -> Vec<Want> {
+    let want = |(reference, own)| {
         let (kind, name) = match reference {
             Reference::Secret(name) => (ContentKind::Secret, name),
             Reference::ConfigMap(name) => (ContentKind::ConfigMap, name),
             Reference::Pool(_) => return None,
         };
-        Some(Want { kind, name, key: None, field })
+        Some(Want { kind, name, key: None, field: format!("{field}.{own}") })
     };
     references(built_in, param).into_iter().filter_map(want).collect()
 }
@@ -93,7 +93,7 @@ pub fn use_pools(plugin: Option<&PluginSpec>, own: &PluginUse) -> Vec<String> {
 }
 
 fn param_pools(built_in: BuiltIn, param: &Value) -> Vec<String> {
-    let pool = |reference| match reference {
+    let pool = |(reference, _)| match reference {
         Reference::Pool(name) => Some(name),
         Reference::Secret(_) | Reference::ConfigMap(_) => None,
     };

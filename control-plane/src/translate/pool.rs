@@ -60,6 +60,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         health,
         on_client_abort,
         debug_headers,
+        max_body_size,
         config,
         tls: _, // as plugins
     } = spec;
@@ -84,6 +85,10 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         direct: direct.map(direct_message),
         protocol: protocol_message(protocol.unwrap_or_default()).into(),
         tls: None,
+        max_body_size: match max_body_size {
+            Some(text) => Some(parse_size(&text).map_err(|e| Invalid::new("maxBodySize", e))?),
+            None => None,
+        },
     })
 }
 

@@ -41,6 +41,7 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
         keepalive,
         on_client_abort,
         debug_headers,
+        max_body_size,
         config,
         direct,
         queue,
@@ -64,6 +65,7 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
         ("keepalive", keepalive.is_some()),
         ("onClientAbort", on_client_abort.is_some()),
         ("debugHeaders", debug_headers.is_some()),
+        ("maxBodySize", max_body_size.is_some()),
         ("config", config.is_some()),
         ("direct", direct.is_some()),
     ];

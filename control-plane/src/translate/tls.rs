@@ -31,11 +31,11 @@ pub struct Claim {
 #[must_use]
 pub fn tls_wants(spec: &PoolSpec) -> Vec<Want> {
     let Some(TlsSpec { secret_name, client_ca, default: _, redirect: _ }) = &spec.tls else { return Vec::new() };
-    let want = |name: &String, key: &str, field| Want {
+    let want = |name: &String, key: &str, field: &str| Want {
         kind: ContentKind::Secret,
         name: name.clone(),
         key: Some(key.to_owned()),
-        field,
+        field: field.to_owned(),
     };
     let pair = secret_name.iter().flat_map(|name| [CERTIFICATE, KEY].map(|key| want(name, key, "spec.tls.secretName")));
     let ca = client_ca.iter().map(|ca| want(&ca.secret_name, AUTHORITIES, "spec.tls.clientCa.secretName"));

@@ -262,6 +262,7 @@ async fn order_8_reports_come_at_any_time_and_are_kept() {
         since_ms: 1_000,
         fails: 3,
         last_failure: "connect_failure".into(),
+        left: 0,
     };
     proxy.say(Body::Report(pb::Report { full: true, endpoints: vec![report(pb::EndpointState::Ejected)] })).await;
     let node = plane.node(|node| node["endpointsDown"][0]["backend"] == "default/x").await;

@@ -138,7 +138,7 @@ impl BackendState {
         let Member { origin, endpoint } = member;
         let (backend, status) = (&origin.backend, member.status());
         let Endpoint { address, in_flight, .. } = &**endpoint;
-        let Status { state, since, fails, last_failure } = status;
+        let Status { state, since, fails, last_failure, left: _ } = status;
         Self {
             name: backend.name.name().to_owned(),
             address: address.to_string(),

@@ -50,7 +50,7 @@ struct State {
     known: HashMap<Endpoint, Known>,
     /// The endpoints that a pool had when it was last looked at.
     by_pool: HashMap<ResourceName, Vec<Endpoint>>,
-    /// Pools that had draining endpoints then.
+    /// Pools to be looked at again, as they had endpoints then that were not done.
     draining: BTreeSet<ResourceName>,
     next_reader: u64,
     readers: BTreeMap<u64, Unsent>,
@@ -63,7 +63,7 @@ struct Known(Vec<(ResourceName, Reading)>);
 impl Known {
     /// What it does for the pool that it serves counts.
     fn reading(&self) -> Option<Reading> {
-        let serves = |(_, reading): &&(ResourceName, Reading)| reading.state != EndpointState::Draining;
+        let serves = |(_, reading): &&(ResourceName, Reading)| !reading.state.is_gone();
         self.0.iter().find(serves).or(self.0.first()).map(|(_, reading)| *reading)
     }
 
@@ -80,13 +80,16 @@ struct Reading {
     since_ms: u64,
     fails: u32,
     last_failure: Option<Reason>,
+    /// Of one that drains, how many requests it has left.
+    left: u32,
 }
 
 impl From<Status> for Reading {
     fn from(status: Status) -> Self {
-        let Status { state, since, fails, last_failure } = status;
+        let Status { state, since, fails, last_failure, left } = status;
         let since_ms = since.as_millisecond().try_into().unwrap_or_default();
-        Self { state, since_ms, fails, last_failure: last_failure.map(|(_, reason)| reason) }
+        let left = if matches!(state, EndpointState::Draining(_)) { left } else { 0 };
+        Self { state, since_ms, fails, last_failure: last_failure.map(|(_, reason)| reason), left }
     }
 }
 
@@ -105,17 +108,17 @@ impl Reports {
     pub fn note(&self, transition: &Transition, table: &Table) {
         let Some(pool) = table.pools.get(&transition.pool) else { return };
         if let Some(member) = pool.runtime.members().into_iter().find(|m| m.endpoint.id == transition.endpoint.id) {
-            self.update(|state| state.put(&transition.pool, &id(&member), Some(member.status().into())));
+            self.update(|state| _ = state.put(&transition.pool, &id(&member), Some(member.status().into())));
         }
     }
 
-    /// Whether an endpoint drains: nobody tells when it is done, so someone must look again.
+    /// Whether an endpoint drains: nobody tells when a request of it ends, so someone must look again.
     #[must_use]
     pub fn draining(&self) -> bool {
         !self.0.lock().draining.is_empty()
     }
 
-    /// Looks again at the pools with endpoints that drain.
+    /// Looks again at the pools with endpoints that drain, until nothing is left of what they had.
     pub fn check_draining(&self, table: &Table) {
         let pools = self.0.lock().draining.clone();
         self.refresh(table, &pools);
@@ -168,8 +171,8 @@ impl Drop for Reader {
 }
 
 impl State {
-    /// Notes what an endpoint does for a pool; `None` = it has gone from it.
-    fn put(&mut self, pool: &ResourceName, endpoint: &Endpoint, reading: Option<Reading>) {
+    /// Notes what an endpoint does for a pool; `None` = it has gone from it. True if this is something new.
+    fn put(&mut self, pool: &ResourceName, endpoint: &Endpoint, reading: Option<Reading>) -> bool {
         let known = self.known.entry(endpoint.clone()).or_default();
         let before = known.reading();
         known.set(pool, reading);
@@ -182,6 +185,7 @@ impl State {
                 unsent.endpoints.insert(endpoint.clone());
             }
         }
+        now != before
     }
 
     /// Notes all members that a pool has.
@@ -195,8 +199,13 @@ impl State {
         for gone in before.iter().filter(|endpoint| !readings.contains_key(endpoint)) {
             self.put(pool, gone, None);
         }
-        readings.iter().for_each(|(endpoint, reading)| self.put(pool, endpoint, Some(*reading)));
-        if readings.values().any(|reading| reading.state == EndpointState::Draining) {
+        let mut drains = false;
+        for (endpoint, reading) in &readings {
+            let is_new = self.put(pool, endpoint, Some(*reading));
+            // A request that chose it before it was taken out may only now begin: one of nothing left is looked at twice.
+            drains |= reading.state.finishes() && (is_new || reading.left > 0);
+        }
+        if drains {
             self.draining.insert(pool.clone());
         } else {
             self.draining.remove(pool);
@@ -229,7 +238,7 @@ fn id(member: &Member) -> Endpoint {
 }
 
 fn report(endpoint: &Endpoint, reading: Reading) -> pb::EndpointReport {
-    let Reading { state, since_ms, fails, last_failure } = reading;
+    let Reading { state, since_ms, fails, last_failure, left } = reading;
     pb::EndpointReport {
         backend: Some(key(endpoint)),
         address: endpoint.1.to_string(),
@@ -237,6 +246,7 @@ fn report(endpoint: &Endpoint, reading: Reading) -> pb::EndpointReport {
         since_ms,
         fails,
         last_failure: last_failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        left,
     }
 }
 
@@ -259,7 +269,7 @@ fn wire_state(state: EndpointState) -> pb::EndpointState {
         EndpointState::Ejected => pb::EndpointState::Ejected,
         EndpointState::Down => pb::EndpointState::Down,
         EndpointState::Disabled => pb::EndpointState::Disabled,
-        EndpointState::Terminating | EndpointState::Draining => pb::EndpointState::Draining,
+        EndpointState::Draining(_) => pb::EndpointState::Draining,
     }
 }
 
@@ -310,6 +320,13 @@ mod tests {
             let line = |e: pb::EndpointReport| (e.backend.clone().unwrap().name, e.state());
             (report.full, report.endpoints.into_iter().map(line).collect())
         }
+
+        /// Of the one endpoint of the next report, its state and what it has left.
+        fn next_left(&self) -> (pb::EndpointState, u32) {
+            let report = self.reader.take();
+            assert_eq!(report.endpoints.len(), 1);
+            (report.endpoints[0].state(), report.endpoints[0].left)
+        }
     }
 
     #[test]
@@ -353,6 +370,44 @@ mod tests {
         f.refresh();
         assert!(!f.reports.draining());
         assert_eq!(f.next().1, [("b001".into(), pb::EndpointState::Gone)]);
+    }
+
+    #[test]
+    fn s6_of_a_disabled_endpoint_or_one_of_weight_0_the_count_left_is_told_until_it_is_0() {
+        let draining = pb::EndpointState::Draining;
+        for (enabled, weight, last) in [(false, 1, pb::EndpointState::Disabled), (true, 0, draining)] {
+            let f = Fixture::new("a/pool", &[1]);
+            let endpoint = f.runtime().members()[0].endpoint.clone();
+            let [one, two] = [0, 0].map(|worker| InFlight::start(endpoint.clone(), worker));
+            let mut targets = targets(&[weight]);
+            Arc::make_mut(&mut targets[0].origin.backend).enabled = enabled;
+            f.runtime().set_members(targets);
+            f.refresh();
+            assert_eq!(f.next_left(), (draining, 2));
+            drop(one);
+            f.reports.check_draining(&f.table);
+            assert_eq!(f.next_left(), (draining, 1));
+            drop(two);
+            f.reports.check_draining(&f.table);
+            assert_eq!(f.next_left(), (last, 0));
+            assert!(f.reports.draining(), "looked at once more");
+            f.reports.check_draining(&f.table);
+            assert!(!f.reports.draining() && f.next().1.is_empty());
+        }
+    }
+
+    #[test]
+    fn s6_a_request_that_begins_just_after_its_endpoint_was_disabled_is_told_too() {
+        let f = Fixture::new("a/pool", &[1]);
+        let endpoint = f.runtime().members()[0].endpoint.clone();
+        let mut targets = targets(&[1]);
+        Arc::make_mut(&mut targets[0].origin.backend).enabled = false;
+        f.runtime().set_members(targets);
+        f.refresh();
+        assert_eq!(f.next_left(), (pb::EndpointState::Disabled, 0));
+        let _late = InFlight::start(endpoint, 0);
+        f.reports.check_draining(&f.table);
+        assert_eq!(f.next_left(), (pb::EndpointState::Draining, 1));
     }
 
     #[test]

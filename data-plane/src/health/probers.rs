@@ -12,11 +12,12 @@ use hashbrown::HashMap;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use weir_proto::model::{HealthMode, ResourceName};
 
+use super::beat::Beat;
 use super::probe::{ProbeTarget, Prober};
 use crate::http::failure::Failure;
 use crate::pool::{Endpoint, EndpointId, PoolRuntime};
@@ -42,6 +43,7 @@ struct Registry {
     /// By the address of the pool's state, which nobody else gets as long as there is a weak pointer to it.
     pools: HashMap<usize, Pool>,
     probers: HashMap<ProbeTarget, Running>,
+    beat: Beat,
     rng: SmallRng,
 }
 
@@ -98,16 +100,13 @@ impl Probers {
 }
 
 impl ProbersTask {
-    /// Probes until all [`Probers`] are gone.
+    /// Probes until all [`Probers`] are gone; on a runtime that has local tasks.
     pub async fn run(self) {
         let Self { mut wanted, rng } = self;
-        let mut registry = Registry { pools: HashMap::new(), probers: HashMap::new(), rng };
-        let follow = async {
-            while let Some(wanted) = wanted.recv().await {
-                registry.take(wanted);
-            }
-        };
-        LocalSet::new().run_until(follow).await;
+        let mut registry = Registry { pools: HashMap::new(), probers: HashMap::new(), beat: Beat::start(), rng };
+        while let Some(wanted) = wanted.recv().await {
+            registry.take(wanted);
+        }
     }
 }
 
@@ -137,43 +136,48 @@ impl Registry {
     }
 
     fn probe(&mut self, target: ProbeTarget, subscriber: Subscriber, is_new: bool) {
-        let rng = &mut self.rng;
-        let running = self
-            .probers
-            .entry(target)
-            .or_insert_with_key(|target| Running::start(target.clone(), &subscriber.endpoint.backend, rng));
+        let Self { probers, beat, rng, .. } = self;
+        let running = probers.entry(target).or_insert_with_key(|target| {
+            let times = Times::of(target.active.interval, *beat, rng);
+            Running::start(target.clone(), &subscriber.endpoint.backend, times)
+        });
         running.subscribers.join(subscriber, is_new);
     }
 }
 
+/// When a prober probes.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// First of all, if somebody waits for it.
+    first: Instant,
+    /// The beginning of a rhythm that has nothing to do with that of other probers.
+    rhythm: Instant,
+}
+
+impl Times {
+    fn of(interval: Duration, beat: Beat, rng: &mut SmallRng) -> Self {
+        let now = Instant::now();
+        let mut within = |time: Duration| beat.not_before(now + time.mul_f64(rng.random()));
+        Self { first: within(interval.min(FIRST_PROBES)), rhythm: within(interval) }
+    }
+}
+
 impl Running {
-    fn start(target: ProbeTarget, backend: &ResourceName, rng: &mut SmallRng) -> Self {
+    fn start(target: ProbeTarget, backend: &ResourceName, times: Times) -> Self {
         let subscribers =
             Rc::new(Subscribers { mode: target.active.mode, all: RefCell::default(), last: Cell::new(None) });
-        let interval = target.active.interval;
-        let first = interval.min(FIRST_PROBES).mul_f64(rng.random());
-        let rhythm = interval.mul_f64(rng.random());
         let prober = Prober::new(&target, backend);
-        let task = spawn_local(probe_for_ever(prober, target, first, rhythm, subscribers.clone()));
+        let task = spawn_local(probe_for_ever(prober, target, times, subscribers.clone()));
         Self { subscribers, _task: AbortOnDropHandle::new(task) }
     }
 }
 
-/// The first probe comes soon, if someone waits for it; the others follow a rhythm that has nothing to do with that of
-/// other probers.
-async fn probe_for_ever(
-    mut prober: Prober,
-    target: ProbeTarget,
-    first: Duration,
-    rhythm: Duration,
-    subscribers: Rc<Subscribers>,
-) {
-    let began = Instant::now();
+async fn probe_for_ever(mut prober: Prober, target: ProbeTarget, times: Times, subscribers: Rc<Subscribers>) {
     if target.active.mode == HealthMode::Paranoid {
-        sleep(first).await;
+        sleep_until(times.first).await;
         probe(&mut prober, &target, &subscribers).await;
     }
-    let mut ticks = interval_at(began + rhythm, target.active.interval);
+    let mut ticks = interval_at(times.rhythm, target.active.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
@@ -243,5 +247,37 @@ impl Subscriber {
         if let Some(pool) = self.pool.upgrade() {
             pool.probed(&self.endpoint, outcome);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::model::{ActiveHealth, Pool, Probe};
+
+    use super::*;
+    use crate::pool::runtime::Environment;
+    use crate::pool::runtime::tests::targets;
+
+    #[test]
+    fn h4_a_change_of_members_is_told_once_even_if_some_come_and_others_go() {
+        let (probers, mut task) = Probers::new(0);
+        let mut config = Pool::new("a/pool".parse().unwrap());
+        config.health.active = Some(ActiveHealth {
+            probe: Probe::Tcp,
+            mode: HealthMode::Lazy,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 1,
+            unhealthy_threshold: 1,
+        });
+        let pool = PoolRuntime::new(Arc::new(config), Environment { probers, ..Environment::without_tasks(1) });
+        let mut told =
+            || std::iter::from_fn(|| task.wanted.try_recv().ok()).map(|w| w.endpoints.len()).collect::<Vec<_>>();
+        assert!(!pool.add_members(targets(&[1, 1, 1])));
+        assert_eq!(told(), [3]);
+        let exchange = || targets(&[1, 1, 1, 1]).split_off(1);
+        assert!(pool.add_members(exchange()));
+        pool.set_members(exchange());
+        assert_eq!(told(), [3]);
     }
 }

@@ -99,14 +99,11 @@ impl Health {
         turned
     }
 
-    /// A person enables the endpoint: counters begin at zero, and only probes may still say that it is down (H6). True
-    /// if it is up by this.
-    pub fn enable(&mut self) -> bool {
-        let before = self.is_up();
+    /// A person enables the endpoint: counters begin at zero, and only probes may still say that it is down (H6).
+    pub fn enable(&mut self) {
         self.outlier.reset();
         self.probed.forget_counts();
         self.out_for_good = false;
-        self.turned(before) == Some(true)
     }
 
     fn turned(&self, before: bool) -> Option<bool> {
@@ -252,7 +249,8 @@ mod tests {
             let mut health = new(&settings);
             assert_eq!(after(&mut health, "xpppp", &settings), "D....");
             assert!(!health.recover(Instant::now() + MINUTE * 2, &settings));
-            assert!(health.enable() && health.is_up());
+            health.enable();
+            assert!(health.is_up());
         }
     }
 
@@ -269,7 +267,7 @@ mod tests {
         let settings = settings(HealthMode::Lazy);
         let mut health = new(&settings);
         after(&mut health, "xff", &settings);
-        assert!(!health.enable());
+        health.enable();
         assert_eq!((health.fails(), health.verdict()), (0, Verdict::Down));
         assert_eq!(after(&mut health, "pp", &settings), ".U");
     }

@@ -5,13 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
-/// Seconds that a connection may be open without a request on it.
-const IDLE_SECONDS: u32 = 75;
-/// Seconds from the first byte of a request head to its last.
-const HEAD_SECONDS: u32 = 30;
-/// Seconds that a client may take no byte of what is being sent.
-const WRITE_SECONDS: u32 = 60;
+use crate::limits::Limits;
+
 /// Seconds that a connection has for its next request when the proxy closes. The answer to it then says `close`, which
 /// a client in steady use hears before it could send into a connection that is gone.
 const GRACE_SECONDS: u32 = 1;
@@ -111,15 +108,19 @@ impl Activity {
 
     /// Whether the connection was silent for too long.
     #[must_use]
-    pub fn is_overdue(&self) -> bool {
+    pub fn is_overdue(&self, limits: &Limits) -> bool {
         let stalled = self.stalled.load(Relaxed);
-        let silent = self.now().saturating_sub(self.since.load(Relaxed));
-        (stalled != NEVER && self.now().saturating_sub(stalled) > WRITE_SECONDS)
+        (stalled != NEVER && self.passed(stalled, limits.send_timeout))
             || match self.phase.load(Relaxed) {
-                NEW | IDLE => silent > IDLE_SECONDS,
-                HEAD => silent > HEAD_SECONDS,
+                NEW | IDLE => self.passed(self.since.load(Relaxed), limits.idle_timeout),
+                HEAD => self.passed(self.since.load(Relaxed), limits.header_timeout),
                 _ => false,
             }
+    }
+
+    /// Whether a limit has passed, in whole seconds; zero = none.
+    fn passed(&self, since: u32, limit: Duration) -> bool {
+        !limit.is_zero() && Duration::from_secs(self.now().saturating_sub(since).into()) > limit
     }
 
     /// Whether closing the connection now might cost a client its next request, which may be under way.
@@ -147,7 +148,7 @@ mod tests {
     impl Fixture {
         fn overdue_at(&self, second: u32) -> bool {
             self.clock.store(second, Relaxed);
-            self.activity.is_overdue()
+            self.activity.is_overdue(&Limits::default())
         }
     }
 

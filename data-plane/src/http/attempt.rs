@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use weir_proto::model::ClientAbort;
 
 use super::body::{Source, UpstreamBody};
@@ -222,8 +222,8 @@ impl Attempt {
 
     fn classify(&self, error: &hyper::Error, never_written: bool) -> Unsent {
         let body = self.template.body.as_ref();
-        if body.is_some_and(Source::client_failed) {
-            return Unsent { failure: Failure::Client, replaceable: false };
+        if let Some(body) = body.filter(|body| body.client_failed()) {
+            return Unsent { failure: Failure::of_client(body), replaceable: false };
         }
         let failure = Failure::of(error, never_written);
         // Sent twice, a request that is not idempotent may act twice (RFC 9110, 9.2.2).
@@ -246,7 +246,7 @@ impl Attempt {
                 return Ok(sending.await);
             };
             let progress = self.body_progress();
-            if let Ok(done) = timeout_at(end, &mut sending).await {
+            if let Some(done) = self.connection.alarm.before(end, sending.as_mut()).await {
                 return Ok(done);
             }
             waits_since = Instant::now();

@@ -23,7 +23,15 @@ const AHEAD: usize = 64 << 10;
 
 /// The body that a client sends, shared by the tries of its request.
 #[derive(Debug, Clone)]
-pub struct Source(Rc<RefCell<State>>);
+pub struct Source {
+    state: Rc<RefCell<State>>,
+    /// Shared by all clones, present if the client expects `100 Continue`.
+    _patience: Option<Rc<Patience>>,
+}
+
+/// Lasts as long as a try may come that asks for the body.
+#[derive(Debug)]
+struct Patience(ContinueGate);
 
 #[derive(Debug)]
 struct State {
@@ -38,6 +46,9 @@ struct State {
     limit: usize,
     replayable: bool,
     client_failed: bool,
+    /// Bytes that came so far, and how many may.
+    received: u64,
+    most: u64,
     /// Read to its end.
     complete: bool,
     /// Frames read so far.
@@ -75,6 +86,9 @@ pub enum BodyError {
     /// The client left, or sent what is no HTTP.
     #[error("the client's body broke off")]
     Client,
+    /// It has more bytes than it may.
+    #[error("the client's body is too large")]
+    TooLarge,
     /// Nobody wants it any more.
     #[error("the request body was abandoned")]
     Abandoned,
@@ -89,20 +103,24 @@ impl Source {
             return None;
         }
         let gate = expects_continue.then(ContinueGate::default);
-        let state = State { incoming: Some(incoming), gate, ..State::empty() };
-        Some(Self(Rc::new(RefCell::new(state))))
+        Some(Self::of(State { incoming: Some(incoming), gate, ..State::empty() }))
+    }
+
+    fn of(state: State) -> Self {
+        let patience = state.gate.clone().map(|gate| Rc::new(Patience(gate)));
+        Self { state: Rc::new(RefCell::new(state)), _patience: patience }
     }
 
     /// A body that is there as a whole, and can always be replayed.
     #[must_use]
     pub fn whole(pieces: Pieces) -> Self {
-        Self(Rc::new(RefCell::new(State { kept: pieces, complete: true, ..State::empty() })))
+        Self::of(State { kept: pieces, complete: true, ..State::empty() })
     }
 
     /// The whole body once it was read, if it has at most `limit` bytes; the receiver fails if it never is.
     #[must_use]
     pub fn tee(&self, limit: usize) -> oneshot::Receiver<Result<Pieces, TooLarge>> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let (mut tee, receiver) = Tee::new(limit);
         state.kept.iter().for_each(|piece| tee.push(piece));
         if state.complete && state.replayable {
@@ -115,7 +133,7 @@ impl Source {
 
     /// Sets how many bytes are kept for a replay. Lowering it forgets what is kept beyond.
     pub fn keep_at_most(&self, limit: u64) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         if state.incoming.is_none() {
             return;
         }
@@ -125,72 +143,85 @@ impl Source {
         }
     }
 
+    /// Sets how many bytes it may have; 0 = any number. False if it is known to have more.
+    #[must_use]
+    pub fn allow(&self, most: u64) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.most = if most == 0 { u64::MAX } else { most };
+        let rest = state.incoming.as_ref().map_or(0, |incoming| incoming.size_hint().lower());
+        state.received.saturating_add(rest) <= state.most
+    }
+
+    /// Whether more came than may.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.state.borrow().is_too_large()
+    }
+
     /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read
     /// does hyper see that it leaves. A body that the client holds back stays where it is.
     pub async fn read_ahead(&self) -> Infallible {
         if self.gate().is_some() {
             return pending().await;
         }
-        poll_fn(|cx| self.0.borrow_mut().poll_ahead(cx)).await
+        poll_fn(|cx| self.state.borrow_mut().poll_ahead(cx)).await
     }
 
     /// A body for one try, from the beginning. The streams of earlier tries end.
     #[must_use]
     pub fn stream(&self) -> UpstreamBody {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.reader += 1;
-        UpstreamBody::Stream(Stream { state: self.0.clone(), reader: state.reader, replayed: 0, wait: None })
+        UpstreamBody::Stream(Stream { state: self.state.clone(), reader: state.reader, replayed: 0, wait: None })
     }
 
     /// Whether another try can have the whole body.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        let state = self.0.borrow();
+        let state = self.state.borrow();
         state.replayable && !state.client_failed
     }
 
     /// Whether all of it was read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.0.borrow().complete
+        self.state.borrow().complete
     }
 
     /// Ends the streams of all tries so far.
     pub fn freeze(&self) {
-        self.0.borrow_mut().reader += 1;
+        self.state.borrow_mut().reader += 1;
     }
 
     /// Whether the client broke off.
     #[must_use]
     pub fn client_failed(&self) -> bool {
-        self.0.borrow().client_failed
+        self.state.borrow().client_failed
     }
 
     /// What holds the body back, if anything does.
     #[must_use]
     pub fn gate(&self) -> Option<ContinueGate> {
-        self.0.borrow().gate.clone()
+        self.state.borrow().gate.clone()
     }
 
     /// Grows with each piece of the body that was read.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.0.borrow().progress
+        self.state.borrow().progress
     }
 
     /// Whether the upstream would take more and the client does not send it.
     #[must_use]
     pub fn waits_for_client(&self) -> bool {
-        self.0.borrow().waits_for_client
+        self.state.borrow().waits_for_client
     }
 }
 
-impl Drop for Source {
+impl Drop for Patience {
     /// All tries are over: a body that nobody asked for must not keep its connection waiting.
     fn drop(&mut self) {
-        if let Some(gate) = &self.0.borrow().gate {
-            gate.abandon();
-        }
+        self.0.abandon();
     }
 }
 
@@ -205,6 +236,8 @@ impl State {
             limit: 0,
             replayable: true,
             client_failed: false,
+            received: 0,
+            most: u64::MAX,
             complete: false,
             progress: 0,
             waits_for_client: false,
@@ -237,7 +270,9 @@ impl State {
         while self.ahead_bytes < AHEAD && !self.client_failed && !incoming.is_end_stream() {
             match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    self.received += bytes as u64;
+                    self.ahead_bytes += bytes;
                     self.ahead.push_back(frame);
                 }
                 Some(Err(_)) => self.client_failed = true,
@@ -249,15 +284,30 @@ impl State {
 
     /// The next frame, which may have been read before.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_too_large() {
+            return Poll::Ready(Some(Err(BodyError::TooLarge)));
+        }
         if let Some(frame) = self.ahead.pop_front() {
             self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
         match &mut self.incoming {
-            Some(incoming) if !self.client_failed => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyError::Client),
+            Some(incoming) if !self.client_failed => {
+                let polled = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(polled.map(|frame| self.receive(frame.map_err(|_| BodyError::Client)?)))
+            }
             Some(_) => Poll::Ready(Some(Err(BodyError::Client))),
             None => Poll::Ready(None),
         }
+    }
+
+    fn receive(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if self.is_too_large() { Err(BodyError::TooLarge) } else { Ok(frame) }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.received > self.most
     }
 
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -373,5 +423,24 @@ impl Body for UpstreamBody {
                 hint
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn u3_a_client_that_waits_to_be_asked_is_given_up_with_the_last_clone_of_its_body() {
+        let gate = ContinueGate::default();
+        let source = Source::of(State { gate: Some(gate.clone()), ..State::empty() });
+        let (other, _try) = (source.clone(), source.stream());
+        let poll = || gate.poll(&mut Context::from_waker(Waker::noop()));
+        drop(source);
+        assert!(poll().is_pending(), "a try may still come");
+        drop(other);
+        assert_eq!(poll(), Poll::Ready(false));
     }
 }

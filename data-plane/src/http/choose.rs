@@ -5,6 +5,7 @@ use super::key;
 use crate::balance::{Choice, Tried};
 use crate::plugin::session::Scene;
 use crate::plugin::{self, Candidates, Effects, Halt};
+use crate::pool::take::Pick;
 use crate::pool::{Candidate, InFlight, Tier, View};
 
 /// One request that needs an endpoint.
@@ -18,52 +19,13 @@ pub struct Chooser<'a> {
     pub tried: &'a Tried,
 }
 
-/// What plugins and method come to.
-#[derive(Debug)]
-enum Pick<'v> {
-    /// One that has room, or had it a moment ago.
-    Free(&'v Candidate),
-    /// One that a plugin insists on, with room or not.
-    Wanted(&'v Candidate),
-    /// None.
-    Nobody,
-}
-
 impl<'a> Chooser<'a> {
     /// An endpoint that can take the request now, and the slot of it.
     ///
     /// # Errors
     /// If a plugin fails that the request must not go on without.
     pub fn choose<'v>(&self, view: &'v View) -> Result<Option<(&'v Candidate, InFlight)>, Box<Halt>> {
-        for tier in view.tiers_for(self.tried) {
-            if let Some(chosen) = self.choose_from(tier, view)? {
-                return Ok(Some(chosen));
-            }
-        }
-        Ok(None)
-    }
-
-    fn choose_from<'v>(&self, tier: &'v Tier, view: &'v View) -> Result<Option<(&'v Candidate, InFlight)>, Box<Halt>> {
-        let worker = self.scene.connection.worker.id;
-        loop {
-            let excluded = view.excluded(tier, self.tried);
-            let (candidate, is_wanted) = match self.pick(view, tier, &excluded)? {
-                Pick::Free(candidate) => (candidate, false),
-                Pick::Wanted(candidate) => (candidate, true),
-                Pick::Nobody => return Ok(None),
-            };
-            let in_flight = match view.limited {
-                true => InFlight::try_start(&candidate.endpoint, worker),
-                false => Some(InFlight::start(candidate.endpoint.clone(), worker)),
-            };
-            if let Some(in_flight) = in_flight {
-                return Ok(Some((candidate, in_flight)));
-            }
-            if is_wanted {
-                return Ok(None);
-            }
-            // Someone else took its last slot, which can be seen by now.
-        }
+        view.take(self.scene.connection.worker.id, self.tried, |tier, excluded| self.pick(view, tier, excluded))
     }
 
     /// One of a tier's candidates. What plugins leave goes to the pool's method, if it is more than one (P3).

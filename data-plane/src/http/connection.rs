@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::activity::Activity;
+use super::alarm::Alarm;
 use super::headers::Downstream;
+use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
 use crate::tls::Secured;
@@ -33,8 +35,13 @@ pub struct ClientConnection {
     pub handle: Rc<Handle>,
     /// What TLS says of it; empty without TLS, and before the handshake is done.
     pub secured: OnceCell<Rc<Secured>>,
+    /// Ends waits for upstreams.
+    pub alarm: Alarm,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
+    /// Requests so far.
+    requests: Cell<u64>,
+    _place: Place,
 }
 
 /// The worker's side of a connection.
@@ -62,9 +69,9 @@ pub enum Order {
 }
 
 impl ClientConnection {
-    /// A connection just accepted.
+    /// A connection just accepted, for which there is a place.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr) -> Rc<Self> {
+    pub fn new(worker: Rc<Worker>, listener: usize, local: SocketAddr, peer: SocketAddr, place: Place) -> Rc<Self> {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
@@ -76,7 +83,10 @@ impl ClientConnection {
             peer,
             handle,
             secured: OnceCell::new(),
+            requests: Cell::new(0),
+            alarm: Alarm::default(),
             is_copy: false,
+            _place: place,
         };
         connection.listener_stats().connections.enter();
         Rc::new(connection)
@@ -94,8 +104,18 @@ impl ClientConnection {
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
             secured: self.secured.clone(),
+            requests: Cell::new(0),
+            alarm: Alarm::default(),
             is_copy: true,
+            _place: Place::default(),
         })
+    }
+
+    /// Counts a request, and says whether it is the last that may come.
+    pub fn count_request(&self) -> bool {
+        self.requests.update(|requests| requests + 1);
+        let most = self.worker.shared.limits.max_requests_per_connection;
+        most != 0 && self.requests.get() >= most
     }
 
     /// Counters of its listener.

@@ -20,10 +20,6 @@ use super::serve;
 use crate::gather;
 use crate::reason::Reason;
 
-/// Most bytes that hyper buffers of a head (then 431) or of a body. Larger than what
-/// [`super::request`] lets through, so that it can tell a long target (414) from large headers (431).
-const MAX_BUFFER: usize = 128 << 10;
-
 /// Serves `stream`, over TLS or not, until it ends or is told to.
 pub async fn run<S>(stream: S, connection: Rc<ClientConnection>)
 where
@@ -33,7 +29,7 @@ where
     let service = service_fn(|request| serve::serve(connection.clone(), request));
     let mut server = http1::Builder::new();
     // Silent clients are found by the worker's sweep, which arms no timer per request.
-    server.max_buf_size(MAX_BUFFER).header_read_timeout(None);
+    server.max_buf_size(connection.worker.shared.limits.head_buffer()).header_read_timeout(None);
     let mut serving = pin!(server.serve_connection(io, service).with_upgrades());
     let mut told = Order::Serve;
     let ended = poll_fn(|cx| {
@@ -60,7 +56,8 @@ fn note(connection: &ClientConnection, error: &hyper::Error) {
         let worker = &connection.worker;
         let unrouted = worker.shared.stats.unrouted.of(worker.id);
         unrouted.responses[3].increment();
-        unrouted.reasons[Reason::BadRequest as usize].increment();
+        let reason = if error.is_parse_too_large() { Reason::TooLarge } else { Reason::BadRequest };
+        unrouted.reasons[reason as usize].increment();
     }
 }
 

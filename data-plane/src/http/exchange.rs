@@ -157,7 +157,7 @@ impl Exchange {
         self.reason = reason;
         self.in_flight = None;
         let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-            || reason == Some(Reason::QueueTimeout);
+            || matches!(reason, Some(Reason::QueueTimeout | Reason::TooLarge));
         if let (Some(pool), Some(reason), true) = (self.pool(), reason, refused) {
             pool.runtime.shards.of(self.connection.worker.id).dropped[reason as usize].increment();
         }

@@ -6,6 +6,7 @@ use std::io;
 use http::StatusCode;
 use weir_proto::model::RetryOn;
 
+use super::body::Source;
 use super::request::Refusal;
 use crate::reason::Reason;
 use crate::upstream::{ConnectError, fastcgi};
@@ -32,6 +33,8 @@ pub enum Failure {
     Client,
     /// The client stopped sending its body.
     ClientStalled,
+    /// The client's body has more bytes than it may.
+    TooLarge,
     /// No request of the endpoint's protocol says what this one does.
     Unfit(Refusal),
 }
@@ -47,6 +50,12 @@ impl Failure {
             return Self::Timeout;
         }
         Self::Reset { nothing_sent }
+    }
+
+    /// What a client's body that broke off is.
+    #[must_use]
+    pub fn of_client(body: &Source) -> Self {
+        if body.is_too_large() { Self::TooLarge } else { Self::Client }
     }
 
     /// Classifies what went wrong with FastCGI.
@@ -71,6 +80,7 @@ impl Failure {
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
             Self::Client | Self::ClientStalled | Self::Unfit(_) => Reason::BadRequest,
+            Self::TooLarge => Reason::TooLarge,
         }
     }
 
@@ -83,6 +93,7 @@ impl Failure {
             Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unfit(refusal) => refusal.status,
         }
     }
@@ -100,6 +111,7 @@ impl Failure {
             Self::Unfit(refusal) => refusal.text,
             Self::Client => "the request body is malformed or incomplete\n",
             Self::ClientStalled => "the request body did not come in time\n",
+            Self::TooLarge => "the request body is too large\n",
         }
     }
 
@@ -110,7 +122,7 @@ impl Failure {
             Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
             Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
             Self::Timeout => Some(RetryOn::Timeout),
-            Self::Client | Self::ClientStalled | Self::Unfit(_) | Self::Exhausted => None,
+            Self::Client | Self::ClientStalled | Self::TooLarge | Self::Unfit(_) | Self::Exhausted => None,
         }
     }
 

@@ -200,7 +200,10 @@ impl Forward {
     }
 
     async fn try_pool(&mut self, pool: &Arc<Pool>, number: usize) -> Search {
-        self.keep_body(pool);
+        if !self.keep_body(pool) {
+            self.last = Last::Failed(Failure::TooLarge);
+            return Search::Ends;
+        }
         match self.search_pool(pool, number).await {
             Ok(search) => search,
             Err(halt) => {
@@ -337,13 +340,15 @@ impl Forward {
         }
     }
 
-    /// Sets how much of the body is kept, before anything of it is read in this pool.
-    fn keep_body(&self, pool: &Pool) {
+    /// Sets how much of the body may come and is kept, before anything of it is read in this pool. False if it is known
+    /// to have more.
+    fn keep_body(&self, pool: &Pool) -> bool {
         let Template { method, body, .. } = &*self.visit.effects.request;
-        if let Some(body) = body {
-            let repeatable = pool.policy.repeatable(method);
-            body.keep_at_most(if repeatable { pool.config.retry.buffer_limit } else { 0 });
-        }
+        let Some(body) = body else { return true };
+        let repeatable = pool.policy.repeatable(method);
+        body.keep_at_most(if repeatable { pool.config.retry.buffer_limit } else { 0 });
+        let limits = &self.exchange.connection.worker.shared.limits;
+        body.allow(pool.config.max_body_size.unwrap_or(limits.max_body_size))
     }
 
     /// An endpoint that can take the request now.

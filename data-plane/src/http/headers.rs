@@ -82,8 +82,10 @@ impl Upgrade {
 /// Makes a client's headers those of the request to the upstream. `version` is the client's.
 pub fn prepare_request(headers: &mut HeaderMap, downstream: &Downstream, version: Version, upgrade: Upgrade) {
     headers.reserve(ADDED);
-    let trailers = headers.get_all(TE).iter().flat_map(tokens).any(|te| te.eq_ignore_ascii_case("trailers"));
-    strip_hop_by_hop(headers, upgrade);
+    let found = hop_by_hop(headers);
+    let trailers = found.contains(&TE)
+        && headers.get_all(TE).iter().flat_map(tokens).any(|te| te.eq_ignore_ascii_case("trailers"));
+    strip(headers, found, upgrade);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.append(CONNECTION, HeaderValue::from_static("te"));
@@ -99,14 +101,22 @@ pub fn prepare_request(headers: &mut HeaderMap, downstream: &Downstream, version
 
 /// Makes an upstream's headers those of the response to the client. `version` is the upstream's.
 pub fn prepare_response(headers: &mut HeaderMap, version: Version, upgrade: Upgrade) {
-    strip_hop_by_hop(headers, upgrade);
+    let found = hop_by_hop(headers);
+    strip(headers, found, upgrade);
     headers.append(VIA, via(version));
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: Upgrade) {
-    // One pass without hashing: looking each of the names up costs 2,800 instructions a request.
-    let found: SmallVec<[HeaderName; 4]> =
-        headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+/// Names of fields. Seldom more than these.
+type Names = SmallVec<[HeaderName; 4]>;
+
+/// The fields of one hop that are there. One pass without hashing: looking each of the names up costs 2,800 instructions a
+/// request.
+fn hop_by_hop(headers: &HeaderMap) -> Names {
+    headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect()
+}
+
+/// Strips these, and what `Connection` names.
+fn strip(headers: &mut HeaderMap, found: Names, upgrade: Upgrade) {
     if found.is_empty() {
         return;
     }
@@ -123,22 +133,24 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, upgrade: Upgrade) {
     }
 }
 
-/// Fields of one hop besides those that `Connection` names.
+/// Fields of one hop besides those that `Connection` names. By length first: most names have one that none of these has.
 fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    match name.len() {
+        2 => name == "te",
+        7 => name == "upgrade",
+        10 => name == "connection" || name == "keep-alive",
+        16 => name == "proxy-connection",
+        17 => name == "transfer-encoding",
+        18 => name == "proxy-authenticate",
+        19 => name == "proxy-authorization",
+        _ => false,
+    }
 }
 
 fn strip_named_by_connection(headers: &mut HeaderMap) {
+    if headers.get_all(CONNECTION).iter().all(names_no_field) {
+        return;
+    }
     // Cloned (a counter goes up) as the names are read while the map changes.
     let connection: SmallVec<[HeaderValue; 2]> = headers.get_all(CONNECTION).iter().cloned().collect();
     let options = connection.iter().flat_map(tokens);
@@ -149,10 +161,16 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// What most values of `Connection` say, and no more.
+fn names_no_field(options: &HeaderValue) -> bool {
+    let usual: [&[u8]; 2] = [b"keep-alive", b"close"];
+    usual.iter().any(|word| options.as_bytes().eq_ignore_ascii_case(word))
+}
+
 /// The members of a list such as `Connection`; a value with bytes outside ASCII has none.
 pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     let list = value.to_str().unwrap_or_default();
-    list.split(',').map(str::trim).filter(|token| !token.is_empty())
+    list.split(',').map(str::trim_ascii).filter(|token| !token.is_empty())
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
@@ -282,7 +300,8 @@ mod tests {
     fn u3_a_connection_header_outside_ascii_is_stripped_alone() {
         let mut headers = headers(&[("host", "a")]);
         headers.insert(CONNECTION, HeaderValue::from_bytes(b"host\xff").unwrap());
-        strip_hop_by_hop(&mut headers, Upgrade::Strip);
+        let found = hop_by_hop(&headers);
+        strip(&mut headers, found, Upgrade::Strip);
         assert_eq!(headers.len(), 1);
     }
 

@@ -6,14 +6,11 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 
-use super::activity::Activity;
+use super::connection::ClientConnection;
 use super::{framing, path};
+use crate::limits::Limits;
 use crate::matcher::{Head, host};
-
-/// Most bytes of a request target (414).
-pub const MAX_TARGET: usize = 8 << 10;
-/// Most bytes of all header names and values (431).
-pub const MAX_HEADERS: usize = 64 << 10;
+use crate::reason::Reason;
 
 /// A request that is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +22,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The short reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self.status {
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Reason::TooLarge,
+            _ => Reason::BadRequest,
+        }
+    }
+
     fn bad(text: &'static str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, text }
     }
@@ -35,8 +41,8 @@ impl Refusal {
 ///
 /// # Errors
 /// If the request is ambiguous, malformed or too large.
-pub fn admit(parts: &mut Parts, has_body: bool, activity: &Activity) -> Result<(), Refusal> {
-    let has_length = activity.take_has_length();
+pub fn admit(parts: &mut Parts, has_body: bool, connection: &ClientConnection) -> Result<(), Refusal> {
+    let has_length = connection.handle.activity.take_has_length();
     if has_body && has_length && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Refusal::bad("both Content-Length and Transfer-Encoding\n"));
     }
@@ -49,7 +55,7 @@ pub fn admit(parts: &mut Parts, has_body: bool, activity: &Activity) -> Result<(
     if parts.method == Method::CONNECT {
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, text: "CONNECT is not served here\n" });
     }
-    check_size(parts)?;
+    check_size(parts, &connection.worker.shared.limits)?;
     take_authority(parts)?;
     check_host(parts)?;
     normalise(parts)
@@ -71,13 +77,13 @@ pub fn view<'a>(parts: &'a Parts, host: &'a str) -> Head<'a> {
     Head { host, path: parts.uri.path(), query: parts.uri.query(), method: &parts.method, headers: &parts.headers }
 }
 
-fn check_size(parts: &Parts) -> Result<(), Refusal> {
+fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > MAX_TARGET {
+    if target > limits.max_target_size {
         return Err(Refusal { status: StatusCode::URI_TOO_LONG, text: "the request target is too long\n" });
     }
     let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers > MAX_HEADERS {
+    if headers > limits.max_header_size || parts.headers.len() > limits.max_headers {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal { status, text: "the request headers are too large\n" });
     }

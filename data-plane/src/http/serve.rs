@@ -30,9 +30,9 @@ pub async fn serve(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let worker = connection.worker.clone();
+    let (worker, is_last) = (connection.worker.clone(), connection.count_request());
     let mut response = answer(Exchange::begin(connection), request).await;
-    if worker.shared.drain.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if (is_last || worker.shared.drain.is_leaving()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
@@ -41,7 +41,7 @@ pub async fn serve(
 async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Response<ReplyBody> {
     let (mut parts, body) = request.into_parts();
     exchange.log_request(&parts);
-    if let Err(refusal) = request::admit(&mut parts, !body.is_end_stream(), &exchange.connection.handle.activity) {
+    if let Err(refusal) = request::admit(&mut parts, !body.is_end_stream(), &exchange.connection) {
         return refuse(exchange, refusal);
     }
     let table = exchange.table.clone();
@@ -82,7 +82,7 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.
 fn refuse(exchange: Box<Exchange>, refusal: Refusal) -> Response<ReplyBody> {
-    let mut response = reply::local(exchange, refusal.status, Reason::BadRequest, refusal.text);
+    let mut response = reply::local(exchange, refusal.status, refusal.reason(), refusal.text);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -104,7 +104,7 @@ impl Chain {
                 continue;
             }
             let mut session = link.session(scene, &visit.effects.request);
-            let step = link.call(Hook::Pre, &scene, || link.stage.pre(&mut session));
+            let step = link.call(Hook::Pre, &mut session, |session| link.stage.pre(session));
             match link.settle(Hook::Pre, &scene, step, session.into_changes())? {
                 Settled::Done(changes) => note_pre(link, changes, visit),
                 Settled::Waits(waiting, changes) => return Ok(Some(Pending { at, waiting, changes })),
@@ -125,7 +125,9 @@ impl Chain {
     ) -> Result<(), Box<Halt>> {
         for link in self.links.iter().filter(|link| link.hooks.balance) {
             let mut session = link.session(scene, &effects.request);
-            if let Err(failure) = link.call(Hook::Balance, &scene, || link.stage.balance(&mut session, candidates)) {
+            if let Err(failure) =
+                link.call(Hook::Balance, &mut session, |session| link.stage.balance(session, candidates))
+            {
                 link.fail(Hook::Balance, &scene, &failure)?;
             }
             if candidates.len() < 2 {
@@ -165,7 +167,7 @@ impl Chain {
     fn post_from(&self, from: usize, scene: Scene<'_>, effects: &mut Effects) -> Result<Option<Pending>, Box<Halt>> {
         for (at, link) in self.links.iter().enumerate().skip(from).filter(|(_, link)| link.hooks.post) {
             let mut session = link.session(scene, &effects.request);
-            let step = link.call(Hook::Post, &scene, || link.stage.post(&mut session));
+            let step = link.call(Hook::Post, &mut session, |session| link.stage.post(session));
             match link.settle(Hook::Post, &scene, step, session.into_changes())? {
                 Settled::Done(changes) => effects.apply(changes),
                 Settled::Waits(waiting, changes) => return Ok(Some(Pending { at, waiting, changes })),
@@ -178,7 +180,7 @@ impl Chain {
     pub fn done(&self, scene: Scene<'_>, effects: &Effects, outcome: &Outcome) {
         for link in self.links.iter().filter(|link| link.hooks.done) {
             let mut session = link.session(scene, &effects.request);
-            if let Err(failure) = link.call(Hook::Done, &scene, || link.stage.done(&mut session, outcome)) {
+            if let Err(failure) = link.call(Hook::Done, &mut session, |session| link.stage.done(session, outcome)) {
                 link.note(Hook::Done, &scene, &failure);
             }
         }
@@ -208,15 +210,20 @@ fn note_pre(link: &Link, changes: Vec<Change>, visit: &mut Visit) {
 
 impl Link {
     fn session<'a>(&'a self, scene: Scene<'a>, request: &'a Rc<Template>) -> Session<'a> {
-        Session::new(scene, request).counting(self.tally.as_deref())
+        Session::new(scene, request).counting(self.tally.as_deref()).running_since(Instant::now())
     }
 
     /// Calls a hook, and counts how long it takes. A panic is a failure like any other.
-    fn call<T>(&self, hook: Hook, scene: &Scene<'_>, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-        let began = Instant::now();
+    fn call<'s, T>(
+        &self,
+        hook: Hook,
+        session: &mut Session<'s>,
+        run: impl FnOnce(&mut Session<'s>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let (scene, began) = (session.scene(), session.began());
         let panicked = |_| Err(Failure::new(Cause::Panic, "it panicked"));
-        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(panicked);
-        self.observe(hook, scene, began);
+        let result = catch_unwind(AssertUnwindSafe(|| run(session))).unwrap_or_else(panicked);
+        self.observe(hook, &scene, began);
         result
     }
 

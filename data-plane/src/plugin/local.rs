@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+
+use hashbrown::HashMap;
 
 use super::Failure;
 

@@ -57,7 +57,7 @@ impl Lua {
         session: &mut Session<'_>,
         call: impl FnOnce(&State, &mut Session<'_>, Instant) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let ends = Instant::now() + self.script.timeout();
+        let ends = session.began() + self.script.timeout();
         let worker = session.worker();
         let key: &LocalKey = self.script.state_key();
         let state = worker.locals.get(key, || State::of_worker(&self.script, worker, ends))?;

@@ -31,7 +31,9 @@ use crate::http::choose::Chooser;
 use crate::http::connection::ClientConnection;
 use crate::http::headers::Downstream;
 use crate::http::request::{self, Refusal};
+use crate::limits::Limits;
 use crate::listener::Served;
+use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, InFlight, Pool};
@@ -105,7 +107,7 @@ impl Rehearsal {
         let table = TableHandle::default();
         apply(resources, &table).await.map_err(Refused::Resources)?;
         let connection = connection(worker(table, rand::random()), client, tls);
-        request::admit(&mut request, false, &connection.handle.activity).map_err(Refused::Request)?;
+        request::admit(&mut request, false, &connection).map_err(Refused::Request)?;
         let (rule, pool) = route(&connection, &request)?;
         let notes = Notes::default();
         let (pool, busy) = (witnessed(&pool, &notes), busy(&pool, &in_flight));
@@ -192,14 +194,15 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
         numbers: ConnectionNumbers::default(),
         drain: Drain::default(),
         certificates: CertificatesHandle::default(),
-        handshake_timeout: Duration::ZERO,
+        limits: Limits::default(),
+        crowd: Arc::default(),
     };
     Worker::new(0, Arc::new(shared), seed)
 }
 
 fn connection(worker: Rc<Worker>, client: SocketAddr, tls: bool) -> Rc<ClientConnection> {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, if tls { 443 } else { 80 }));
-    let mut connection = ClientConnection::new(worker, 0, local, client);
+    let mut connection = ClientConnection::new(worker, 0, local, client, Place::default());
     if let Some(connection) = Rc::get_mut(&mut connection) {
         connection.downstream = Downstream::new(client.ip(), tls);
     }

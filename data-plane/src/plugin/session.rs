@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use weir_proto::model::plugin::param::Carrier;
 
 use super::Change;
@@ -38,6 +39,8 @@ pub struct Session<'a> {
     scene: Scene<'a>,
     request: &'a Rc<Template>,
     tally: Option<&'a Tally>,
+    /// `None` if no hook runs.
+    began: Option<Instant>,
     changes: Vec<Change>,
 }
 
@@ -45,13 +48,25 @@ impl<'a> Session<'a> {
     /// A view that has changed nothing.
     #[must_use]
     pub fn new(scene: Scene<'a>, request: &'a Rc<Template>) -> Self {
-        Self { scene, request, tally: None, changes: Vec::new() }
+        Self { scene, request, tally: None, began: None, changes: Vec::new() }
     }
 
     /// The same for a plugin that counts here.
     #[must_use]
     pub fn counting(self, tally: Option<&'a Tally>) -> Self {
         Self { tally, ..self }
+    }
+
+    /// The same for a hook that runs since then.
+    #[must_use]
+    pub fn running_since(self, began: Instant) -> Self {
+        Self { began: Some(began), ..self }
+    }
+
+    /// Since when the hook runs.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began.unwrap_or_else(Instant::now)
     }
 
     /// Where the request is.
@@ -165,6 +180,15 @@ impl<'a> Session<'a> {
     /// Changes something.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// Makes changes that a plugin has collected elsewhere.
+    pub fn change_all(&mut self, changes: Vec<Change>) {
+        if self.changes.is_empty() {
+            self.changes = changes;
+        } else {
+            self.changes.extend(changes);
+        }
     }
 
     /// Changes a field of the request's header.

@@ -15,6 +15,7 @@ use crate::balance::tests::candidates;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
 use crate::http::request_id::RequestId;
+use crate::listener::crowd::Place;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, Pool, PoolRuntime};
 
@@ -46,7 +47,7 @@ impl Fixture {
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
         let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, peer);
+        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, peer, Place::default());
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
         Self { connection, pool, request, candidates: candidates(weights), server: None }
     }

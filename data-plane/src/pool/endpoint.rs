@@ -61,6 +61,8 @@ pub struct Endpoint {
     pub fastcgi: Option<Application>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
     retired: AtomicBool,
+    /// Whether it is up as far as anybody was told.
+    told_up: AtomicBool,
     /// Wall-clock time of the last change of state, in Unix milliseconds; for people only.
     since_ms: AtomicI64,
 }
@@ -112,6 +114,7 @@ impl Endpoint {
             came_up: Mutex::new(None),
             fastcgi: None,
             retired: AtomicBool::new(false),
+            told_up: AtomicBool::new(true),
             since_ms: AtomicI64::new(Timestamp::now().as_millisecond()),
         }
     }
@@ -146,6 +149,11 @@ impl Endpoint {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.health.lock().is_up()
+    }
+
+    /// Notes what will be told of it, or is known without a word; true if it was the other before.
+    pub fn turns(&self, up: bool) -> bool {
+        self.told_up.swap(up, Relaxed) != up
     }
 
     /// Notes that the endpoint's state is another one from now on.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use weir_proto::model::{EndpointAddress, Protocol, ResourceName};
+use weir_proto::model::{EndpointAddress, Health, Protocol, ResourceName};
 
 use super::admission::Gate;
 use super::totals::Totals;
@@ -25,31 +25,37 @@ pub struct Members {
 
 impl Members {
     /// Makes the active members those of `targets`, in order. An endpoint is the same if backend name, address and
-    /// protocol are: it keeps all its state. One that comes back while draining is taken up again. Gives those
-    /// that came up, as a person enabled them.
-    pub fn replace(&mut self, mut targets: Vec<Target>, workers: usize) -> Vec<Arc<Endpoint>> {
+    /// protocol are: it keeps all its state. One that comes back while draining is taken up again. Gives those of whose
+    /// health there may be news, as they count again, with the reason.
+    pub fn replace(&mut self, mut targets: Vec<Target>, health: &Health, workers: usize) -> Vec<Returned> {
         targets.sort_by(|a, b| place(a).cmp(&place(b)));
         targets.dedup_by(|a, b| place(a) == place(b));
         // If there is nobody yet who could spare them, new ones get their share at once.
         let new_since = (!self.active.is_empty()).then(Instant::now);
         let all = self.active.drain(..).chain(self.draining.drain(..));
         let mut old: HashMap<_, _> = all.map(|m| (identity(&m.origin, &m.endpoint.address), m)).collect();
-        let mut came_up = Vec::new();
+        let mut returned = Vec::new();
         for Target { origin, address } in targets {
             let member = match old.remove(&identity(&origin, &address)) {
-                Some(member) => keep(member, origin, &mut came_up),
-                None => {
-                    let member = new(origin, address, workers, &self.gate);
-                    *member.endpoint.came_up.lock() = new_since;
+                Some(member) => {
+                    let (member, why) = keep(member, origin, health);
+                    returned.extend(why.map(|why| Returned { endpoint: member.endpoint.clone(), why }));
                     member
                 }
+                None => begin(new(origin, address, workers, &self.gate), health, new_since),
             };
             self.active.push(member);
         }
         self.draining.extend(old.into_values());
         self.retire();
         self.prune();
-        came_up
+        returned
+    }
+
+    /// Whether this endpoint is one that no person has taken out.
+    #[must_use]
+    pub fn is_enabled(&self, id: EndpointId) -> bool {
+        self.active.iter().any(|member| member.endpoint.id == id && member.origin.backend.enabled)
     }
 
     /// Changes `targets` so that no member leaves and none of first choice is one no longer; true if one would
@@ -87,6 +93,15 @@ impl Members {
     }
 }
 
+/// An endpoint that counts again.
+#[derive(Debug)]
+pub struct Returned {
+    /// Which one.
+    pub endpoint: Arc<Endpoint>,
+    /// Why it counts, for people.
+    pub why: &'static str,
+}
+
 fn place(target: &Target) -> (&ResourceName, &EndpointAddress, bool) {
     let Target { origin, address } = target;
     (&origin.backend.name, address, speaks_fastcgi(origin))
@@ -107,24 +122,38 @@ fn new(origin: Origin, address: EndpointAddress, workers: usize, gate: &Arc<Gate
     Member { endpoint: Arc::new(endpoint), origin }
 }
 
-/// The same endpoint after a change of its Backend or Service. Enabling it zeroes its counters (H6).
-fn keep(old: Member, origin: Origin, came_up: &mut Vec<Arc<Endpoint>>) -> Member {
+/// How a new endpoint is at first is no news.
+fn begin(member: Member, health: &Health, since: Option<Instant>) -> Member {
+    member.endpoint.health.lock().follow(health);
+    member.endpoint.turns(member.is_up());
+    *member.endpoint.came_up.lock() = since;
+    member
+}
+
+/// The same endpoint after a change of its Backend or Service, and why it counts again, if it does. Enabling it zeroes its
+/// counters (H6).
+fn keep(old: Member, origin: Origin, health: &Health) -> (Member, Option<&'static str>) {
     let Member { origin: before, endpoint } = old;
-    let (enabled, was_enabled) = (origin.backend.enabled, before.backend.enabled);
-    if enabled && !was_enabled {
-        *endpoint.came_up.lock() = Some(Instant::now());
-        if endpoint.health.lock().enable() {
-            came_up.push(endpoint.clone());
-        }
+    let mut why = None;
+    if endpoint.is_retired() {
+        // The settings may have changed while it was away.
+        endpoint.health.lock().follow(health);
+        why = Some("in the pool again");
     }
-    if enabled != was_enabled || origin.is_terminating() != before.is_terminating() {
+    if origin.backend.enabled && !before.backend.enabled {
+        *endpoint.came_up.lock() = Some(Instant::now());
+        endpoint.health.lock().enable();
+        why = Some("enabled by hand");
+    }
+    let words = |origin: &Origin| (origin.backend.enabled, origin.backend.weight > 0, origin.is_terminating());
+    if words(&origin) != words(&before) {
         endpoint.changed_state();
     }
     if let Some(application) = &endpoint.fastcgi {
         application.configure(&origin.backend.protocol);
     }
     endpoint.set_retired(false);
-    Member { origin, endpoint }
+    (Member { origin, endpoint }, why)
 }
 
 #[cfg(test)]
@@ -155,10 +184,10 @@ mod tests {
     #[test]
     fn c5_an_endpoint_that_stays_keeps_its_state() {
         let mut members = Members::default();
-        members.replace(vec![target("b", 1), target("a", 2)], 1);
+        members.replace(vec![target("b", 1), target("a", 2)], &Health::default(), 1);
         let first = members.active[0].endpoint.clone();
         assert_eq!(first.backend.name(), "a");
-        members.replace(vec![target("a", 2), target("a", 2), target("c", 3)], 1);
+        members.replace(vec![target("a", 2), target("a", 2), target("c", 3)], &Health::default(), 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &first));
         assert_eq!(members.active.len(), 2);
     }
@@ -172,12 +201,12 @@ mod tests {
             target
         };
         let mut members = Members::default();
-        members.replace(vec![target("a", 1)], 1);
+        members.replace(vec![target("a", 1)], &Health::default(), 1);
         let http = members.active[0].endpoint.clone();
-        members.replace(vec![fastcgi("/one")], 1);
+        members.replace(vec![fastcgi("/one")], &Health::default(), 1);
         let endpoint = members.active[0].endpoint.clone();
         assert!(http.is_retired() && http.fastcgi.is_none());
-        members.replace(vec![fastcgi("/two")], 1);
+        members.replace(vec![fastcgi("/two")], &Health::default(), 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &endpoint));
         let root = endpoint.fastcgi.as_ref().unwrap().config.load().document_root.clone();
         assert_eq!(root.as_deref(), Some("/two"));
@@ -188,21 +217,25 @@ mod tests {
         let mut members = Members::default();
         let mut off = target("off", 4);
         Arc::make_mut(&mut off.origin.backend).enabled = false;
-        members.replace(vec![target("stays", 1), target("goes", 2), target("turned-off", 3), off], 1);
+        members.replace(
+            vec![target("stays", 1), target("goes", 2), target("turned-off", 3), off],
+            &Health::default(),
+            1,
+        );
         let mut turned_off = target("turned-off", 3);
         Arc::make_mut(&mut turned_off.origin.backend).weight = 0;
         let mut targets = vec![target("stays", 1), turned_off, target("off", 4), target("comes", 5)];
         assert!(members.keep_in(&mut targets));
         let enabled = |target: &Target| (target.address.socket().unwrap().port(), target.origin.takes_requests());
         assert_eq!(targets.iter().map(enabled).collect::<Vec<_>>(), [1, 3, 4, 5, 2].map(|port| (port, true)));
-        members.replace(targets.clone(), 1);
+        members.replace(targets.clone(), &Health::default(), 1);
         assert!(!members.keep_in(&mut targets));
     }
 
     #[test]
     fn s5_an_endpoint_stays_first_choice_until_the_others_are_there() {
         let mut members = Members::default();
-        members.replace(vec![of_service(target("web", 1), false, "a")], 1);
+        members.replace(vec![of_service(target("web", 1), false, "a")], &Health::default(), 1);
         let mut targets = vec![of_service(target("web", 1), true, "a"), of_service(target("web", 2), false, "a")];
         assert!(members.keep_in(&mut targets));
         assert!(targets.iter().all(|target| target.origin.is_first_choice()));
@@ -211,9 +244,9 @@ mod tests {
     #[test]
     fn c5_an_endpoint_that_begins_to_terminate_keeps_its_state() {
         let mut members = Members::default();
-        members.replace(vec![of_service(target("web", 1), false, "a")], 1);
+        members.replace(vec![of_service(target("web", 1), false, "a")], &Health::default(), 1);
         let first = members.active[0].endpoint.clone();
-        members.replace(vec![of_service(target("web", 1), true, "a")], 1);
+        members.replace(vec![of_service(target("web", 1), true, "a")], &Health::default(), 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &first) && !first.is_retired());
         assert!(members.active[0].origin.is_terminating());
     }
@@ -221,10 +254,10 @@ mod tests {
     #[test]
     fn s6_a_removed_endpoint_drains_and_is_then_gone() {
         let mut members = Members::default();
-        members.replace(vec![target("a", 1)], 1);
+        members.replace(vec![target("a", 1)], &Health::default(), 1);
         let endpoint = members.active[0].endpoint.clone();
         let running = super::super::InFlight::start(endpoint.clone(), 0);
-        members.replace(vec![], 1);
+        members.replace(vec![], &Health::default(), 1);
         assert!(endpoint.is_retired());
         assert_eq!(members.draining.len(), 1);
         drop(running);
@@ -235,11 +268,11 @@ mod tests {
     #[test]
     fn t1_counts_of_a_backend_outlive_its_addresses_but_not_itself() {
         let mut members = Members::default();
-        members.replace(vec![target("a", 1), target("a", 2)], 1);
+        members.replace(vec![target("a", 1), target("a", 2)], &Health::default(), 1);
         members.active[0].endpoint.shards.of(0).responses[1].add(7);
-        members.replace(vec![target("a", 2)], 1);
+        members.replace(vec![target("a", 2)], &Health::default(), 1);
         assert_eq!(members.past.values().map(|totals| totals.responses[1]).collect::<Vec<_>>(), [7]);
-        members.replace(vec![target("b", 3)], 1);
+        members.replace(vec![target("b", 3)], &Health::default(), 1);
         assert!(members.past.is_empty());
     }
 }

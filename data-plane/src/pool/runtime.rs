@@ -11,7 +11,7 @@ use weir_proto::model::{self, ResourceName};
 
 use super::admission::Gate;
 use super::budget::RetryBudget;
-use super::members::Members;
+use super::members::{Members, Returned};
 use super::totals::Totals;
 use super::{Endpoint, EndpointId, Member, Target, View};
 use crate::balance::Tried;
@@ -130,14 +130,16 @@ impl PoolRuntime {
     fn follow_settings(&self, state: &State) {
         for Member { endpoint, .. } in &state.members.active {
             if endpoint.health.lock().follow(&state.config.health) == Some(true) {
-                self.came_up(endpoint, "new health settings");
+                self.came_up(state, endpoint, "new health settings");
             }
         }
     }
 
     /// Takes new members; endpoints that stay keep their state.
     pub fn set_members(&self, targets: Vec<Target>) {
-        self.replace_members(&mut self.state.lock(), targets);
+        let mut state = self.state.lock();
+        self.replace_members(&mut state, targets);
+        self.set_probes(&state, false);
     }
 
     /// Takes what `targets` have that the members have not, and gives nothing up; true if there is something
@@ -147,14 +149,21 @@ impl PoolRuntime {
         let mut state = self.state.lock();
         let loses = state.members.keep_in(&mut targets);
         self.replace_members(&mut state, targets);
+        if !loses {
+            // Otherwise probers are told in a moment what all comes to.
+            self.set_probes(&state, false);
+        }
         loses
     }
 
     fn replace_members(&self, state: &mut State, targets: Vec<Target>) {
-        let came_up = state.members.replace(targets, self.environment.workers);
-        came_up.iter().for_each(|endpoint| self.came_up(endpoint, "enabled by hand"));
-        self.follow_settings(state);
-        self.set_probes(state, false);
+        let returned = state.members.replace(targets, &state.config.health, self.environment.workers);
+        for Returned { endpoint, why } in returned {
+            let failure = endpoint.health.lock().last_failure();
+            // It may have gone down while nobody was told.
+            let reason = failure.filter(|_| !endpoint.is_up()).map_or(why, |failure| failure.reason.as_str());
+            self.announce(state, &endpoint, reason);
+        }
         self.refresh(state);
     }
 
@@ -172,7 +181,7 @@ impl PoolRuntime {
             if let Some(until) = until {
                 self.environment.clock.recover_at(&me, endpoint, until);
             }
-            self.announce(endpoint, false, reason.as_str());
+            self.announce(&state, endpoint, reason.as_str());
         }
     }
 
@@ -180,7 +189,7 @@ impl PoolRuntime {
     pub fn recover(&self, endpoint: &Arc<Endpoint>, now: Instant) {
         let state = self.state.lock();
         if endpoint.health.lock().recover(now, &state.config.health) {
-            self.came_up(endpoint, "fail timeout passed");
+            self.came_up(&state, endpoint, "fail timeout passed");
             self.refresh(&state);
         }
     }
@@ -190,8 +199,8 @@ impl PoolRuntime {
         let state = self.state.lock();
         let turned = endpoint.health.lock().probed(Instant::now(), outcome, &state.config.health);
         match (turned, outcome) {
-            (Some(true), _) => self.came_up(endpoint, "probes pass"),
-            (Some(false), Err(reason)) => self.announce(endpoint, false, reason.as_str()),
+            (Some(true), _) => self.came_up(&state, endpoint, "probes pass"),
+            (Some(false), Err(reason)) => self.announce(&state, endpoint, reason.as_str()),
             (Some(false), Ok(())) | (None, _) => return,
         }
         self.refresh(&state);
@@ -266,12 +275,18 @@ impl PoolRuntime {
     }
 
     /// An endpoint takes requests again, of which it gets few at first (C6).
-    fn came_up(&self, endpoint: &Arc<Endpoint>, reason: &'static str) {
+    fn came_up(&self, state: &State, endpoint: &Arc<Endpoint>, reason: &'static str) {
         *endpoint.came_up.lock() = Some(Instant::now());
-        self.announce(endpoint, true, reason);
+        self.announce(state, endpoint, reason);
     }
 
-    fn announce(&self, endpoint: &Arc<Endpoint>, up: bool, reason: &'static str) {
+    /// Tells whether the endpoint is up, if that is news. Of one that a person has taken out, or that has left, there is
+    /// none, whatever probes and running requests find out (H7).
+    fn announce(&self, state: &State, endpoint: &Arc<Endpoint>, reason: &'static str) {
+        let up = endpoint.is_up();
+        if !state.members.is_enabled(endpoint.id) || !endpoint.turns(up) {
+            return;
+        }
         endpoint.changed_state();
         let transition = Transition { pool: self.name.clone(), endpoint: endpoint.clone(), up, reason };
         self.environment.transitions.publish(transition);
@@ -370,18 +385,81 @@ pub(crate) mod tests {
     async fn h6_a_disabled_endpoint_is_not_brought_back_by_time_and_enabling_zeroes_it() {
         let f = fixture(|_| ());
         let endpoint = eject(&f.pool, 0);
-        let with = |enabled: bool| {
-            let mut all = targets(&[1, 1, 1, 1]);
-            Arc::make_mut(&mut all[0].origin.backend).enabled = enabled;
-            f.pool.set_members(all);
-        };
-        with(false);
+        enable(&f.pool, false);
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert_eq!(f.pool.view.load().candidates().count(), 3);
         f.pool.fail(&endpoint, Reason::Reset);
-        with(true);
+        enable(&f.pool, true);
         assert_eq!(f.pool.view.load().candidates().count(), 4);
         assert_eq!(endpoint.health.lock().fails(), 0);
+    }
+
+    fn enable(pool: &PoolRuntime, enabled: bool) {
+        let mut all = targets(&[1, 1, 1, 1]);
+        Arc::make_mut(&mut all[0].origin.backend).enabled = enabled;
+        pool.set_members(all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h7_what_probes_and_requests_find_out_about_a_disabled_endpoint_is_no_event_until_it_is_enabled() {
+        let active = model::ActiveHealth {
+            probe: model::Probe::Tcp,
+            mode: model::HealthMode::Lazy,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 1,
+            unhealthy_threshold: 1,
+        };
+        let mut f = fixture(|config| config.health.active = Some(active));
+        let endpoint = f.pool.with_members(|active, _| active[0].endpoint.clone());
+        enable(&f.pool, false);
+        for outcome in [Err(Reason::Timeout), Ok(()), Err(Reason::ConnectFailure)] {
+            f.pool.probed(&endpoint, outcome);
+        }
+        eject(&f.pool, 0);
+        assert!(f.events.try_recv().is_err(), "a person's word hides them all");
+        enable(&f.pool, true);
+        let told = f.events.try_recv().unwrap();
+        assert_eq!((told.up, told.reason), (false, "connect_failure"), "it is down, which nobody knew");
+        enable(&f.pool, false);
+        f.pool.probed(&endpoint, Ok(()));
+        assert!(f.events.try_recv().is_err());
+        enable(&f.pool, true);
+        let told = f.events.try_recv().unwrap();
+        assert_eq!((told.up, told.reason), (true, "enabled by hand"));
+        enable(&f.pool, false);
+        enable(&f.pool, true);
+        assert!(f.events.try_recv().is_err(), "it was up all the time");
+        let transitions = [&endpoint.transitions.down, &endpoint.transitions.up];
+        assert_eq!(transitions.map(|count| count.load(Relaxed)), [1, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h7_an_endpoint_that_left_has_no_events_and_one_that_returns_is_as_it_is_by_then() {
+        let mut f = fixture(|_| ());
+        let endpoint = eject(&f.pool, 0);
+        assert!(!f.events.recv().await.unwrap().up);
+        let _running = crate::pool::InFlight::start(endpoint.clone(), 0);
+        f.pool.set_members(Vec::new());
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert!(endpoint.is_up() && f.events.try_recv().is_err());
+        f.pool.set_members(targets(&[1, 1, 1, 1]));
+        let told = f.events.try_recv().unwrap();
+        assert_eq!((told.up, told.reason), (true, "in the pool again"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_an_endpoint_that_returns_follows_the_settings_that_changed_meanwhile() {
+        let f = fixture(|_| ());
+        let endpoint = eject(&f.pool, 0);
+        let _running = crate::pool::InFlight::start(endpoint.clone(), 0);
+        f.pool.set_members(Vec::new());
+        let mut config = model::Pool::new("a/pool".parse().unwrap());
+        config.health.passive.max_fails = 0;
+        f.pool.configure(Arc::new(config));
+        assert!(!endpoint.is_up());
+        f.pool.set_members(targets(&[1, 1, 1, 1]));
+        assert!(endpoint.is_up(), "nothing keeps it out any more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Counters that belong to no pool.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -46,6 +46,46 @@ pub struct ListenerStats {
     pub connections: Gauge,
     /// Handshakes of TLS.
     pub handshakes: Sharded<Handshakes>,
+    /// Connections closed at once, by [`Refused`].
+    pub refused: [AtomicU64; Refused::ALL.len()],
+}
+
+/// Why a connection was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Refused {
+    /// Its listener has as many as it may have.
+    Listener,
+    /// Its client has.
+    Client,
+}
+
+impl Refused {
+    /// Every one, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Listener, Self::Client];
+
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl ListenerStats {
+    /// All at zero.
+    #[must_use]
+    pub fn new(name: &str, workers: usize) -> Self {
+        let handshakes = Sharded::new(workers);
+        Self { name: name.to_owned(), connections: Gauge::default(), handshakes, refused: Default::default() }
+    }
+
+    /// A connection was closed at once.
+    pub fn refuse(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Relaxed);
+    }
 }
 
 /// Counters of the stream to the control plane.
@@ -89,14 +129,9 @@ impl ProcessStats {
     /// All at zero.
     #[must_use]
     pub fn new(listeners: &[String], workers: usize) -> Self {
-        let listener = |name: &String| ListenerStats {
-            name: name.clone(),
-            connections: Gauge::default(),
-            handshakes: Sharded::new(workers),
-        };
         Self {
             unrouted: Sharded::new(workers),
-            listeners: listeners.iter().map(listener).collect(),
+            listeners: listeners.iter().map(|name| ListenerStats::new(name, workers)).collect(),
             discovery: DiscoveryStats::default(),
             certificates: CertificatesHandle::default(),
             log_lines_dropped: AtomicU64::new(0),

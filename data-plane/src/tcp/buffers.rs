@@ -5,14 +5,15 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
 /// Bytes that are copied at once.
 pub const CHUNK: usize = 64 << 10;
 /// Bytes that a pipe is to hold. The kernel may grant less, and then moves less at once.
-pub const PIPE: usize = 256 << 10;
-/// Pipes kept for the next connection that needs one.
-const SPARE_PIPES: usize = 32;
+pub const PIPE: usize = 512 << 10;
+/// Pipes kept for the next connection that needs one: few, as only a slow reader keeps its pipe from being empty again
+/// at once.
+const SPARE_PIPES: usize = 8;
 
 /// One worker's.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Buffers {
     /// A pipe; to be given back only if it is empty.
     ///
     /// # Errors
-    /// If there is no file descriptor left.
+    /// If there is no file descriptor left, or no pipe that holds as much as is copied at once.
     pub fn take_pipe(&self) -> io::Result<Pipe> {
         match self.pipes.borrow_mut().pop() {
             Some(pipe) => Ok(pipe),
@@ -61,8 +62,11 @@ impl Buffers {
 impl Pipe {
     fn new() -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        // A user's pipes may hold only so much together; a smaller one does too.
-        let _ = fcntl_setpipe_size(&writer, PIPE);
+        // A user's pipes may hold only so much together. A smaller one does too, but the kernel gives even tiny ones.
+        let size = fcntl_setpipe_size(&writer, PIPE).or_else(|_| fcntl_getpipe_size(&writer))?;
+        if size < CHUNK {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Self { reader, writer })
     }
 }

@@ -1,6 +1,7 @@
 //! Which endpoint of a pool a connection goes to: role, then the pool's method (C2), and a free slot of it (A1), now or
 //! when one frees (A2-A4).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -12,32 +13,20 @@ use crate::balance::hash::key_of_address;
 use crate::balance::{Choice, Tried};
 use crate::pool::admission::{Entry, Held, Room, Wish};
 use crate::pool::queue::NoSlot;
-use crate::pool::{Candidate, EndpointId, InFlight, Pool, Queue, Tier, View};
+use crate::pool::take::Pick;
+use crate::pool::{EndpointId, InFlight, Pool, Queue, Tier};
 use crate::reason::Reason;
 
 impl Search<'_> {
     /// An endpoint that can take the connection now.
     pub(super) fn choose(&self, pool: &Pool) -> Option<Chosen> {
         let view = pool.runtime.view.load();
-        view.tiers_for(&self.tried).find_map(|tier| self.choose_from(pool, tier, &view))
+        let pick = |tier, excluded: &Tried| Ok::<_, Infallible>(self.pick(pool, tier, excluded));
+        let Ok(taken) = view.take(self.session.worker(), &self.tried, pick);
+        taken.map(|(candidate, in_flight)| Chosen { candidate: candidate.clone(), in_flight })
     }
 
-    fn choose_from(&self, pool: &Pool, tier: &Tier, view: &View) -> Option<Chosen> {
-        let worker = self.session.worker();
-        loop {
-            let candidate = self.pick(pool, tier, &view.excluded(tier, &self.tried))?;
-            let in_flight = match view.limited {
-                true => InFlight::try_start(&candidate.endpoint, worker),
-                false => Some(InFlight::start(candidate.endpoint.clone(), worker)),
-            };
-            if let Some(in_flight) = in_flight {
-                return Some(Chosen { candidate: candidate.clone(), in_flight });
-            }
-            // Someone else took its last slot, which can be seen by now.
-        }
-    }
-
-    fn pick<'t>(&self, pool: &Pool, tier: &'t Tier, excluded: &Tried) -> Option<&'t Candidate> {
+    fn pick<'t>(&self, pool: &Pool, tier: &'t Tier, excluded: &Tried) -> Pick<'t> {
         let connection = &self.session.connection;
         let mut choice = Choice {
             tried: excluded,
@@ -49,7 +38,7 @@ impl Search<'_> {
             connection: connection.number.get(),
             rng: &mut connection.worker.rng.borrow_mut(),
         };
-        tier.pick(&mut choice).map(|place| &tier.candidates[place])
+        tier.pick(&mut choice).map_or(Pick::Nobody, |place| Pick::Free(&tier.candidates[place]))
     }
 
     /// Waits in the pool's queue, if somebody could be waited for; otherwise says how the search goes on.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 
 use super::buffers::{Buffers, CHUNK, PIPE, Pipe};
 use super::pace::Pace;
@@ -73,6 +74,11 @@ impl Direction<'_> {
                 return self.to.shutdown().await.map_err(Fault::To);
             }
             self.pace.note(moved);
+            if self.pace.is_bulk() {
+                // Other connections have their turn. That is fair, and cheaper for all of them: meanwhile the kernel
+                // sends what it got, and more comes in that then moves at once.
+                yield_now().await;
+            }
         }
     }
 
@@ -107,7 +113,7 @@ impl Direction<'_> {
     async fn splice(&mut self) -> Result<usize, Fault> {
         loop {
             poll_fn(|cx| self.from.poll_ready(cx)).await.map_err(Fault::From)?;
-            // Not before there is something, and without a file descriptor for it, copying goes on.
+            // Not before there is something, and without a pipe copying goes on.
             let Ok(pipe) = self.buffers.take_pipe() else { return self.copy().await };
             match self.from.try_splice(pipe.writer.as_fd(), PIPE) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.buffers.put_pipe(pipe),

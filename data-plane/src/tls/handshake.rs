@@ -48,7 +48,7 @@ pub struct Handshakes {
 
 /// Serves a client's connection until it ends.
 pub async fn serve(stream: TcpStream, connection: Rc<ClientConnection>) {
-    let limit = connection.worker.shared.handshake_timeout;
+    let limit = connection.worker.shared.limits.tls_handshake_timeout;
     let shaken = tokio::select! {
         shaken = timeout(limit, shake(stream, &connection)) => shaken.unwrap_or(Err(Failure::Timeout)),
         () = aborted(&connection.handle) => return,

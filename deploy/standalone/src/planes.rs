@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_control_plane::config::SourceConfig;
 use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
+use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
 use weir_data_plane::{app as data_plane, config as data_config};
 
@@ -42,15 +43,6 @@ pub(crate) struct PlaneArgs {
     /// default.crt to all that ask for none with a certificate. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
     tls_dir: Option<PathBuf>,
-    /// Time that a client has for its handshake of TLS
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "WEIR_TLS_HANDSHAKE_TIMEOUT",
-        default_value = "10s",
-        value_parser = data_config::parse_limit
-    )]
-    tls_handshake_timeout: Duration,
     /// The proxy's metrics, probes and state
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "127.0.0.1:9900")]
     admin: SocketAddr,
@@ -72,6 +64,8 @@ pub(crate) struct PlaneArgs {
     /// Write a JSON line per request to standard output or to a file
     #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
     access_log: Option<Target>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl PlaneArgs {
@@ -93,7 +87,6 @@ impl PlaneArgs {
             control_plane_tls: None,
             listeners: self.listen.clone(),
             tls_dir: self.tls_dir.clone(),
-            tls_handshake_timeout: self.tls_handshake_timeout,
             admin: self.admin,
             workers: self.workers.unwrap_or_else(data_config::default_workers),
             cache_dir: self.cache_dir.clone(),
@@ -102,6 +95,7 @@ impl PlaneArgs {
             drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
             drain_timeout: DRAIN_TIMEOUT,
             node_id: data_config::default_node_id(),
+            limits: self.limits.clone(),
         })
     }
 }

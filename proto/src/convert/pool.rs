@@ -36,6 +36,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         direct,
         protocol,
         tls,
+        max_body_size,
     } = msg;
     let pool = Pool {
         plugins: list("plugins", plugins, |msg| plugin::decode_use(&name, msg))?,
@@ -58,6 +59,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         health: health::decode(required("health", health)?).map_err(|e| e.under("health"))?,
         on_client_abort: decode_client_abort(on_client_abort)?,
         debug_headers,
+        max_body_size,
     };
     check_protocol(&pool)?;
     tls::check_hosts(&pool).map_err(|e| e.under("tls"))?;
@@ -72,6 +74,7 @@ fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
         ("plugins", !pool.plugins.is_empty()),
         ("direct", pool.direct.is_some()),
         ("tls", pool.tls.is_some()),
+        ("maxBodySize", pool.max_body_size.is_some()),
         ("balance.hash.source", by_request),
     ];
     match wrong.into_iter().find(|(_, there)| *there && pool.protocol == PoolProtocol::Tcp) {
@@ -102,6 +105,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         queue,
         direct,
         tls,
+        max_body_size,
     } = pool;
     pb::Pool {
         enabled: *enabled,
@@ -127,6 +131,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         direct: direct.as_ref().map(encode_direct),
         protocol: encode_protocol(*protocol).into(),
         tls: tls.as_ref().map(tls::encode),
+        max_body_size: *max_body_size,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Pool {
     pub direct: Option<Carrier>,
     /// TLS with its clients.
     pub tls: Option<Tls>,
+    /// Most bytes of a request body, 0 = unlimited; `None` = what the proxy says.
+    pub max_body_size: Option<u64>,
 }
 
 /// Largest weight of a Pool or Backend.
@@ -81,6 +83,7 @@ impl Pool {
             queue: Queue::default(),
             direct: None,
             tls: None,
+            max_body_size: None,
         }
     }
 }

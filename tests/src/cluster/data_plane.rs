@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
+use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
 use weir_proto::model::PoolProtocol;
 
@@ -34,12 +35,12 @@ pub struct Builder {
     tcp: bool,
     https: bool,
     tls_dir: Option<PathBuf>,
-    handshake_timeout: Duration,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
     access_log: Option<PathBuf>,
     drain_delay: Duration,
     drain_timeout: Duration,
+    limits: Limits,
 }
 
 impl Builder {
@@ -85,12 +86,6 @@ impl Builder {
         Self { https: true, tls_dir: Some(folder.to_owned()), ..self }
     }
 
-    /// Gives clients this long for a handshake.
-    #[must_use]
-    pub fn handshake_timeout(self, handshake_timeout: Duration) -> Self {
-        Self { handshake_timeout, ..self }
-    }
-
     /// With this DNS server.
     #[must_use]
     pub fn dns(self, server: SocketAddr) -> Self {
@@ -119,6 +114,12 @@ impl Builder {
     #[must_use]
     pub fn drain_timeout(self, drain_timeout: Duration) -> Self {
         Self { drain_timeout, ..self }
+    }
+
+    /// With these limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Starts it, and waits until it is ready.
@@ -158,7 +159,6 @@ impl Builder {
             control_plane_tls: self.tls,
             listeners: [http].into_iter().chain(tcp).chain(https).collect(),
             tls_dir: self.tls_dir,
-            tls_handshake_timeout: self.handshake_timeout,
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,
@@ -167,6 +167,7 @@ impl Builder {
             drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             node_id: default_node_id(),
+            limits: self.limits,
         }
     }
 }
@@ -182,12 +183,12 @@ impl DataPlane {
             tcp: false,
             https: false,
             tls_dir: None,
-            handshake_timeout: Duration::from_secs(10),
             dns: None,
             cache: None,
             access_log: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
         }
     }
 

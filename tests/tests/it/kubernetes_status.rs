@@ -336,6 +336,35 @@ async fn s4_a_replica_that_ends_hands_over_at_once_and_a_restart_writes_nothing(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the test cluster: tests/run starts it"]
+async fn s6_the_status_of_a_backend_that_drains_says_how_many_requests_are_left() {
+    let world = World::new().await;
+    let replica = world.replica("a").await;
+    writes(&replica).await;
+    let server = Backend::start("web-1").await;
+    let spec = |more: &str| manifest("Backend", "web-1", &format!("pool: web, address: '{}'{more}", server.address()));
+    world.apply(&manifest("Pool", "web", "")).await;
+    world.apply(&spec("")).await;
+    let proxy = DataPlane::builder(replica.grpc()).start().await;
+    let says = async |word: &'static str, left: Value| {
+        let said = move |o: &Value| o["status"]["state"] == word && o["status"]["endpoints"][0]["left"] == left;
+        world.becomes("Backend", "web-1", said).await;
+    };
+    says("Up", Value::Null).await;
+    server.hold();
+    let address = proxy.address();
+    let running = tokio::spawn(async move { get(address, "/").await.unwrap().text() });
+    eventually("it runs", async || (server.requests() == 1).then_some(())).await;
+    for more in [", weight: 0", ", enabled: false"] {
+        world.apply(&spec(more)).await;
+        says("Draining", json!(1)).await;
+    }
+    server.release();
+    assert_eq!(running.await.unwrap(), "web-1");
+    says("Disabled", Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the test cluster: tests/run starts it"]
 async fn h7_down_and_up_are_in_the_status_and_an_event_each_and_disabling_is_none() {
     let world = World::new().await;
     let replica = world.replica("a").await;

@@ -150,17 +150,22 @@ async fn p7_without_keys_the_failure_policy_decides_and_headers_are_not_forged()
 }
 
 fn auth_param(server: &Backend) -> Value {
-    json!({"url": format!("http://{}/check?a=b", server.address()), "responseHeaders": ["x-user", "x-role"]})
+    let url = format!("http://{}/check?a=b", server.address());
+    json!({"url": url, "responseHeaders": ["x-user", "x-role"], "clientHeaders": ["set-cookie"]})
 }
 
 #[tokio::test]
 async fn p1_another_server_lets_requests_in_and_says_who_it_is() {
     let auth = Backend::start("auth").await;
-    auth.set(Reply::text("welcome").header("x-user", "ada").header("x-user", "lovelace").header("x-other", "1"));
+    let welcome = Reply::text("welcome").header("x-user", "ada").header("x-user", "lovelace").header("x-other", "1");
+    auth.set(welcome.header("set-cookie", "session=1").header("set-cookie", "seen=2"));
     let (rig, server) = Rig::echo(&[in_place("ExternalAuth", auth_param(&auth))]).await;
     for _ in 0..20 {
         let sent = Request::get("/").header("x-user", "root").header("x-role", "admin").header("x_role", "admin");
-        let echo = rig.send(sent).await.json();
+        let answer = rig.send(sent).await;
+        assert_eq!(answer.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["session=1", "seen=2"]);
+        assert!(!answer.headers.contains_key("x-user") && !answer.headers.contains_key("x-other"));
+        let echo = answer.json();
         assert_eq!(received(&echo, "x-user"), ["ada", "lovelace"]);
         for other in ["x-role", "x_role", "x-other"] {
             assert!(received(&echo, other).is_empty(), "{other}");

@@ -200,6 +200,36 @@ async fn s5_no_request_fails_when_a_new_pool_takes_over_from_a_disabled_backend(
 }
 
 #[tokio::test]
+async fn s6_h6_a_backend_that_is_disabled_or_of_weight_0_drains_and_says_how_many_requests_are_left() {
+    let [a, b] = Backend::start_many("web").await;
+    let text = |more: &str| {
+        web("balance: {method: FirstAlive}", &[])
+            + &backend("web-1", "web", a.address(), more)
+            + &backend("web-2", "web", b.address(), "")
+    };
+    let weir = Weir::start(&text("")).await;
+    let says = async || {
+        let backend = weir.backend("test/web", "web-1").await;
+        (backend["state"].as_str().unwrap().to_owned(), backend["inFlight"]["current"].as_u64().unwrap())
+    };
+    for (more, done) in [("enabled: false", "Disabled"), ("weight: 0", "Draining")] {
+        a.hold();
+        let get = async || get(weir.address(), "/").await.unwrap().text();
+        let (answers, ()) = tokio::join!(async { tokio::join!(get(), get()) }, async {
+            eventually("two requests are at web-1", async || (says().await.1 == 2).then_some(())).await;
+            weir.write("web.yaml", &text(more)).await;
+            assert_eq!(says().await, ("Draining".into(), 2), "{more}");
+            assert_eq!(weir.get("/").await.text(), "web-2");
+            a.release();
+        });
+        assert_eq!(answers, ("web-1".into(), "web-1".into()));
+        eventually("nothing is left", async || (says().await == (done.to_owned(), 0)).then_some(())).await;
+        weir.write("web.yaml", &text("")).await;
+        assert_eq!(weir.get("/").await.text(), "web-1");
+    }
+}
+
+#[tokio::test]
 async fn s6_a_deleted_backend_finishes_its_requests_and_is_gone() {
     let [a, b] = Backend::start_many("web").await;
     let weir = Weir::start(&web("balance: {method: FirstAlive}", &[a.address(), b.address()])).await;

@@ -279,10 +279,11 @@ async fn s6_a_drained_backend_is_gone_when_its_last_connection_ends() {
     let weir = start(&text("")).await;
     let (mut one, _) = connect(weir.tcp_address()).await;
     let (mut two, _) = connect(weir.tcp_address()).await;
-    for (more, state) in [("enabled: false", "Disabled"), ("weight: 0", "Up")] {
+    for (more, reason) in [("enabled: false", "disabled"), ("weight: 0", "weight")] {
         weir.write("db.yaml", &text(more)).await;
         let backend = weir.backend("test/db", "a").await;
-        assert_eq!((&backend["state"], &backend["inFlight"]["current"]), (&json!(state), &json!(1)));
+        let said = json!([backend["state"], backend["reason"], backend["inFlight"]["current"]]);
+        assert_eq!(said, json!(["Draining", reason, 1]));
         assert_eq!(taken(&weir, 2).await, counts([("b", 2)]));
     }
     weir.write("db.yaml", &(pool("db", "protocol: TCP") + &backend("b", "db", b.address(), ""))).await;

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weir_data_plane::limits::Limits;
 use weir_tests::authority::{Authority, Pair, YEAR};
 use weir_tests::client::full;
 use weir_tests::manifest::{backend, example_with, pool, secret};
@@ -134,7 +136,7 @@ async fn a_request_on_a_new_connection_is_served_while_the_proxy_leaves() {
     let pair = authority.site(&["shop.example.com"], YEAR);
     let weir = Weir::builder()
         .https()
-        .drain_delay(std::time::Duration::from_millis(200))
+        .drain_delay(Duration::from_millis(200))
         .file("web.yaml", &shop(&server, &pair))
         .start()
         .await;
@@ -281,7 +283,7 @@ async fn clients_that_cannot_be_served_are_told_and_counted_by_reason() {
     let pair = authority.site(&["shop.example.com"], YEAR);
     let weir = Weir::builder()
         .https()
-        .handshake_timeout(std::time::Duration::from_millis(300))
+        .limits(Limits { tls_handshake_timeout: Duration::from_millis(300), ..Limits::default() })
         .file("web.yaml", &shop(&server, &pair))
         .start()
         .await;

@@ -256,7 +256,7 @@ fn p1_a_secret_that_a_parameter_names_travels_with_each_use_and_its_changes_foll
     let secret = |told| vec![Event::Content(ContentKey { kind: ContentKind::Secret, name: name("people") }, told)];
     let auth = plugin("p", "{type: BasicAuth, param: {secretName: people}}");
     let mut world = World::with([auth, pool("a", "{plugins: [{name: p}]}")]);
-    assert_eq!(world.wrong("Plugin", "p"), "SecretNotFound spec.param: there is no Secret default/people");
+    assert_eq!(world.wrong("Plugin", "p"), "SecretNotFound spec.param.secretName: there is no Secret default/people");
     assert!(!world.has("Pool", "a"), "not without it");
     world.apply(secret(there("auth", ADA)));
     assert_eq!((world.wrong("Plugin", "p"), world.wrong("Pool", "a")), Default::default());

@@ -21,8 +21,12 @@ const COARSE: Duration = Duration::from_millis(50);
 /// A file as young as this may still be in the making, if nobody tells when it is closed.
 const YOUNG: Duration = Duration::from_millis(10);
 
-/// A file that is gone or empty for so long, with nothing going on, is meant to be.
+/// A file that is gone or new for so long, with nothing going on, is meant to be.
 const DOUBT: Duration = Duration::from_millis(30);
+
+/// The same of a file that was emptied. On a busy machine its writer may wait for a processor for longer than
+/// [`DOUBT`] before it writes, and so may the thread that notices come to.
+const EMPTY_DOUBT: Duration = Duration::from_millis(300);
 
 /// Remembers what was read.
 #[derive(Debug)]
@@ -32,8 +36,16 @@ pub(super) struct Reader {
     watch: Watch,
     catalog: Catalog,
     stamps: BTreeMap<PathBuf, Stamp>,
-    /// Files that are gone or empty though they held something, or very young, and since when.
-    suspects: BTreeMap<PathBuf, Instant>,
+    /// Files that are gone or empty though they held something, or very young.
+    suspects: BTreeMap<PathBuf, Suspect>,
+}
+
+/// A file that may be in the middle of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Suspect {
+    since: Instant,
+    /// The version that looks like that; `None` = it is gone.
+    stamp: Option<Stamp>,
 }
 
 /// What a look comes to.
@@ -80,15 +92,17 @@ impl Reader {
         Pass::Changes { changes, is_settled: is_whole && is_calm }
     }
 
-    /// Files that may be in the middle of a change, with the time since when each has looked like that.
-    fn suspects(&self, found: &Scan, now: Instant) -> BTreeMap<PathBuf, Instant> {
-        let gone = self.catalog.files().filter(|path| !found.has(path)).map(Path::to_owned);
-        let odd = found.files.iter().filter(|file| self.is_odd(file)).map(|file| file.path.clone());
-        let since = |path: PathBuf| {
-            let since = self.suspects.get(&path).copied().unwrap_or(now);
-            (path, since)
+    /// Files that may be in the middle of a change, with the time since when each has looked like that. One that is
+    /// another version than at the last look was changed in between, and begins anew.
+    fn suspects(&self, found: &Scan, now: Instant) -> BTreeMap<PathBuf, Suspect> {
+        let gone = self.catalog.files().filter(|path| !found.has(path)).map(|path| (path, None));
+        let odd = found.files.iter().filter(|file| self.is_odd(file));
+        let odd = odd.map(|file| (file.path.as_path(), Some(file.stamp.clone())));
+        let suspect = |(path, stamp): (&Path, Option<Stamp>)| {
+            let known = self.suspects.get(path).filter(|known| known.stamp == stamp);
+            (path.to_owned(), Suspect { since: known.map_or(now, |known| known.since), stamp })
         };
-        gone.chain(odd).map(since).collect()
+        gone.chain(odd).map(suspect).collect()
     }
 
     /// Whether a file is empty that held something, or so young that it may not be complete.
@@ -100,8 +114,10 @@ impl Reader {
 
     /// Whether it is too early to take a suspect file as it is.
     fn is_doubtful(&self, path: &Path) -> bool {
+        let Some(Suspect { since, stamp }) = self.suspects.get(path) else { return false };
         let last = self.activity.of(path).map(|trace| trace.last);
-        self.suspects.get(path).max(last.as_ref()).is_some_and(|since| since.elapsed() < DOUBT)
+        let is_empty = stamp.as_ref().is_some_and(|stamp| stamp.size == 0);
+        (*since).max(last.unwrap_or(*since)).elapsed() < if is_empty { EMPTY_DOUBT } else { DOUBT }
     }
 
     /// Whether the disk may be holding up a writer that has just emptied a file: it has opened the file, and
@@ -185,4 +201,50 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Changes, (PathBuf, io::Error)> {
         contents.extend(unreadable.into_iter().map(failed));
     }
     Ok(Catalog::default().update(contents))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const POOL: &str = "apiVersion: weir.dev/v1alpha1\nkind: Pool\nmetadata: {name: a}\nspec: {}\n";
+
+    /// How many changes the last look of a series gives.
+    fn look(reader: &mut Reader) -> Option<usize> {
+        match reader.look(true) {
+            Pass::Unsettled => None,
+            Pass::Changes { changes, .. } => Some(changes.len()),
+        }
+    }
+
+    /// Writes a file that nobody takes for young.
+    fn write(file: &Path, text: &str) {
+        fs::write(file, text).unwrap();
+        fs::File::options().append(true).open(file).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s1_a_file_is_taken_as_empty_only_if_the_same_version_of_it_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        write(&file, POOL);
+        let mut reader = Reader::new(folder.path().to_owned(), Arc::default(), false);
+        assert_eq!(look(&mut reader), Some(3), "a first list of each kind");
+        write(&file, "");
+        assert_eq!(look(&mut reader), Some(0));
+        advance(EMPTY_DOUBT - DOUBT).await;
+        assert_eq!(look(&mut reader), Some(0), "its writer may have been held up");
+        let other = folder.path().join("other");
+        write(&other, "");
+        fs::rename(&other, &file).unwrap();
+        assert_eq!(look(&mut reader), Some(0));
+        advance(EMPTY_DOUBT - DOUBT).await;
+        assert_eq!(look(&mut reader), Some(0), "another version, whose time is not over");
+        advance(DOUBT).await;
+        assert_eq!(look(&mut reader), Some(1), "it is meant to be");
+    }
 }

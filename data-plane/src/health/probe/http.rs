@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 use weir_proto::model::{HttpProbe, StatusMask};
 
@@ -49,7 +50,7 @@ impl HttpProber {
         }
         let stream = connect(&target.address, deadline).await?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failure::of(&e, true))?;
-        tokio::spawn(driver);
+        spawn_local(driver);
         self.ask(sender, deadline).await
     }
 

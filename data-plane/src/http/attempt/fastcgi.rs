@@ -62,14 +62,17 @@ impl Attempt {
         }
         let upload = Upload::of(body.stream(), self.pool.config.retry.buffer_limit).await;
         upload.map_err(|error| match error {
-            UploadError::Broken => Failure::Client,
+            UploadError::Broken => Failure::of_client(body),
             UploadError::NoLength => Failure::Unfit(NO_LENGTH),
         })
     }
 
     fn unsent(&self, error: &Error, heard: bool) -> Unsent {
         let body = self.template.body.as_ref();
-        let failure = Failure::of_fastcgi(error);
+        let failure = match (Failure::of_fastcgi(error), body) {
+            (Failure::Client, Some(body)) => Failure::of_client(body),
+            (failure, _) => failure,
+        };
         let died = matches!(failure, Failure::Reset { .. }) && !heard;
         let repeatable = self.pool.policy.repeatable(&self.template.method) && body.is_none_or(Source::is_replayable);
         Unsent { failure, replaceable: died && repeatable }

@@ -46,7 +46,7 @@ async fn ask(
     let deadline = Instant::now() + param.timeout;
     let late = |_| Failure::new(Cause::Timeout, format!("{} gives no answer in {:?}", param.url, param.timeout));
     let response = timeout_at(deadline, send(&client, &question)).await.map_err(late)??;
-    Ok(answer::conclude(response, deadline, &param.response_headers).await)
+    Ok(answer::conclude(response, deadline, &param).await)
 }
 
 /// Once more, if a connection that was kept ends just then: that says nothing about the server.

@@ -1,9 +1,9 @@
 //! JSON values as Lua's, read-only, converted once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use hashbrown::HashMap;
 use mlua::{Lua, Value};
 use serde_json::Value as Json;
 

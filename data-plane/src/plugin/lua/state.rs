@@ -104,7 +104,7 @@ impl State {
         });
         let call = self.current.leave();
         let returned = timely(&self.deadline, &self.plugin).and(returned)?;
-        call.into_iter().flat_map(Call::into_changes).for_each(|change| session.change(change));
+        session.change_all(call.map(Call::into_changes).unwrap_or_default());
         Ok(returned)
     }
 

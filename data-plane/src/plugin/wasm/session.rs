@@ -81,9 +81,10 @@ impl Call {
         value: &str,
         change: fn(http::HeaderName, http::HeaderValue) -> Change,
     ) -> Result<()> {
-        let header = header_name(name)?;
-        let change = change(header.clone(), header_value(&header, value)?);
-        self.change(change, name.len() + value.len())
+        let bytes = name.len() + value.len();
+        let name = header_name(name)?;
+        let value = header_value(&name, value)?;
+        self.change(change(name, value), bytes)
     }
 }
 

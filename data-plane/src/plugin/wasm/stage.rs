@@ -108,7 +108,7 @@ impl WasmStage {
             let Said { answer, changes } = hook(instance)?;
             Ok((answer.map(answer_of).transpose()?, changes))
         })?;
-        changes.into_iter().for_each(|change| session.change(change));
+        session.change_all(changes);
         Ok(answer.map_or(Flow::GoOn, Flow::from))
     }
 }

@@ -4,7 +4,6 @@ use weir_proto::model::PoolProtocol;
 
 use crate::http::mirror::NotMirrored;
 use crate::pool::runtime::PoolShard;
-use crate::pool::status::EndpointState;
 use crate::pool::totals::Totals;
 use crate::pool::{Member, Pool, PoolRuntime};
 use crate::reason::Reason;
@@ -94,7 +93,7 @@ fn backend(pool: &str, members: &[Member], totals: &Totals, sheet: &mut Sheet) {
     let name = members[0].endpoint.backend.name();
     let active: u32 = members.iter().map(|member| member.endpoint.in_flight.current()).sum();
     let most = members.iter().map(|member| member.endpoint.in_flight.max()).max().unwrap_or_default();
-    let up = members.iter().filter(|member| member.status().state == EndpointState::Up).count();
+    let up = members.iter().filter(|member| member.status().state.is_up()).count();
     sheet.gauge(Metric::RequestsActive, &[name, pool], f64::from(active));
     sheet.gauge(Metric::RequestsActiveMax, &[name, pool], f64::from(most));
     sheet.gauge(Metric::BackendUp, &[name, pool], up as f64);

@@ -7,7 +7,7 @@ use weir_proto::model::Kind;
 
 use crate::reason::Reason;
 use crate::stats::ProcessStats;
-use crate::stats::process::{DiscoveryStats, ListenerStats};
+use crate::stats::process::{DiscoveryStats, ListenerStats, Refused};
 use crate::tls::Failure;
 
 use super::pool::CLASSES;
@@ -18,6 +18,10 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     for listener in &stats.listeners {
         sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
         handshakes(listener, sheet);
+        for reason in Refused::ALL {
+            let count = listener.refused[reason as usize].load(Relaxed);
+            sheet.count(Metric::ConnectionsRefused, &[&listener.name, reason.as_str()], count);
+        }
     }
     certificates(stats, sheet);
     unrouted(stats, sheet);

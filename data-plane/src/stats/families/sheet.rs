@@ -18,6 +18,7 @@ pub(super) enum Metric {
     Queued,
     QueueWait,
     ConnectionsActive,
+    ConnectionsRefused,
     TlsHandshakes,
     TlsHandshakeFailures,
     TlsCertificateExpiry,
@@ -71,7 +72,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 36] = [
+const SPECS: [Spec; 37] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -92,6 +93,8 @@ const SPECS: [Spec; 36] = [
         "Time that requests waited for a backend with room."),
     gauge(Metric::ConnectionsActive, "weir_connections_active", &["listener"],
         "Client connections."),
+    counter(Metric::ConnectionsRefused, "weir_connections_refused_total", &["listener", "reason"],
+        "Client connections closed at once, as the listener or the client had as many as it may have."),
     counter(Metric::TlsHandshakes, "weir_tls_handshakes_total", &["listener", "session"],
         "Handshakes done, of new sessions and of resumed ones."),
     counter(Metric::TlsHandshakeFailures, "weir_tls_handshake_failures_total", &["listener", "reason"],

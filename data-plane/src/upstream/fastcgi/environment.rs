@@ -1,9 +1,10 @@
 //! The environment of a request: what CGI/1.1 (RFC 3875) has, and what nginx's `fastcgi_params` has besides (U5). Pure.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
-use http::{HeaderMap, HeaderName, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use weir_proto::model::FastCgi;
 
 use super::params::{Params, TooLarge};
@@ -107,11 +108,17 @@ fn push_paths(params: &mut Params, application: &FastCgi, paths: &Paths) -> Resu
 /// Each header as `HTTP_NAME`, fields of the same name as one.
 fn push_headers(params: &mut Params, headers: &HeaderMap) -> Result<(), TooLarge> {
     for name in headers.keys().filter(|name| passes(name)) {
-        let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
-        let values: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-        params.push(&variable(name), &values.join(separator))?;
+        params.push(&variable(name), &joined(name, headers))?;
     }
     Ok(())
+}
+
+/// The value of all fields of this name.
+fn joined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Cow<'a, [u8]> {
+    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let first = values.next().unwrap_or_default();
+    let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
+    values.fold(Cow::Borrowed(first), |all, next| [&*all, separator, next].concat().into())
 }
 
 /// Whether a header becomes a variable. Not those that have a variable of their own or concern a connection, nor
@@ -124,8 +131,11 @@ fn passes(name: &HeaderName) -> bool {
 }
 
 fn variable(name: &HeaderName) -> String {
-    let upper = name.as_str().bytes().map(|byte| if byte == b'-' { '_' } else { byte.to_ascii_uppercase().into() });
-    "HTTP_".chars().chain(upper).collect()
+    const PREFIX: &str = "HTTP_";
+    let mut variable = String::with_capacity(PREFIX.len() + name.as_str().len());
+    variable.push_str(PREFIX);
+    variable.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
+    variable
 }
 
 fn protocol(version: Version) -> &'static [u8] {
@@ -149,8 +159,6 @@ fn without_port(host: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use http::HeaderValue;
 
     use super::super::params::tests::pairs;
     use super::*;

@@ -26,12 +26,17 @@ impl Output {
         }
     }
 
-    /// Adds a record with this content, of at most [`MAX_CONTENT`] bytes. An empty one ends its stream.
+    /// Adds a record with this content, of at most [`MAX_CONTENT`] bytes.
     pub fn push_record(&mut self, kind: Kind, content: Bytes) {
         debug_assert!(content.len() <= MAX_CONTENT, "the caller has cut it");
         let head = record::head(kind, u16::try_from(content.len()).unwrap_or(u16::MAX));
         self.push(Bytes::copy_from_slice(&head));
         self.push(content);
+    }
+
+    /// Adds a record without content, which ends its stream.
+    pub fn push_empty(&mut self, kind: Kind) {
+        self.push(Bytes::from_static(record::empty(kind)));
     }
 
     /// Whether everything was written.

@@ -6,11 +6,13 @@ use super::record::{self, HEAD, Kind, MAX_CONTENT};
 
 /// Most bytes of a request's environment. The head of a request has at most 72 KiB, and a part of it is there twice.
 const MOST: usize = 160 << 10;
+/// Room for the environment of a usual request, so that it grows no buffer.
+const USUAL: usize = 1 << 10;
 /// Lengths below this take one byte, others four.
 const SHORT: usize = 0x80;
 
 /// Pairs in records. A pair is never split over two, as php-fpm reads each by itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Params {
     records: BytesMut,
     /// Where the record begins that the next pair goes into.
@@ -21,6 +23,12 @@ pub struct Params {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the environment of the request is too large")]
 pub struct TooLarge;
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { records: BytesMut::with_capacity(USUAL), last: None }
+    }
+}
 
 impl Params {
     /// Adds a pair.

@@ -83,7 +83,7 @@ pub enum BadRecord {
 
 /// The head of a record of ours.
 #[must_use]
-pub fn head(kind: Kind, length: u16) -> [u8; HEAD] {
+pub const fn head(kind: Kind, length: u16) -> [u8; HEAD] {
     let [request_high, request_low] = REQUEST.to_be_bytes();
     let [high, low] = length.to_be_bytes();
     [VERSION, kind as u8, request_high, request_low, high, low, 0, 0]
@@ -91,12 +91,24 @@ pub fn head(kind: Kind, length: u16) -> [u8; HEAD] {
 
 /// The record that begins a request. `keep`: the application is asked not to close afterwards.
 #[must_use]
-pub fn begin(keep: bool) -> [u8; HEAD + 8] {
-    let mut record = [0; HEAD + 8];
-    record[..HEAD].copy_from_slice(&head(Kind::Begin, 8));
-    record[HEAD + 1] = ROLE_RESPONDER;
-    record[HEAD + 2] = if keep { KEEP_CONNECTION } else { 0 };
-    record
+pub const fn begin(keep: bool) -> &'static [u8] {
+    if keep { &const { begin_with(KEEP_CONNECTION) } } else { &const { begin_with(0) } }
+}
+
+const fn begin_with(flags: u8) -> [u8; HEAD + 8] {
+    let [version, kind, request_high, request_low, high, low, ..] = head(Kind::Begin, 8);
+    [version, kind, request_high, request_low, high, low, 0, 0, 0, ROLE_RESPONDER, flags, 0, 0, 0, 0, 0]
+}
+
+/// A record without content, which ends its stream.
+#[must_use]
+pub const fn empty(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Begin => &const { head(Kind::Begin, 0) },
+        Kind::Abort => &const { head(Kind::Abort, 0) },
+        Kind::Params => &const { head(Kind::Params, 0) },
+        Kind::Stdin => &const { head(Kind::Stdin, 0) },
+    }
 }
 
 /// Takes an application's bytes apart.

@@ -146,12 +146,12 @@ impl<B> Session<B> {
     /// Begins a request on an idle connection.
     pub fn begin(&mut self, request: Begin<B>) {
         let Begin { params, upload, keep, head_only, tag, waiting } = request;
-        self.output.push(Bytes::copy_from_slice(&record::begin(keep)));
+        self.output.push(Bytes::from_static(record::begin(keep)));
         self.output.push(params);
         if let Some(length) = upload.length() {
             self.output.push(content_length(length));
         }
-        self.output.push_record(Kind::Params, Bytes::new());
+        self.output.push_empty(Kind::Params);
         let stderr = Stderr::new(tag.clone());
         self.request = Some(Running { upload, uploaded: false, keep, head_only, heard: false, tag, stderr, waiting });
         self.phase = Phase::Head(Parser::default());
@@ -193,7 +193,7 @@ impl<B> Session<B> {
 
     /// Says that the request is not wanted any more, if the connection takes it at once.
     fn abort(&mut self) {
-        self.output.push_record(Kind::Abort, Bytes::new());
+        self.output.push_empty(Kind::Abort);
         self.output.flush_now(&self.io);
     }
 }
@@ -212,8 +212,13 @@ impl<B: Body<Data = Bytes> + Unpin> Session<B> {
     /// # Errors
     /// If there is none.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
-        let polled = ready!(self.poll_parsed(cx));
-        Poll::Ready(polled.map_err(|error| self.fail(error)))
+        let polled = self.poll_parsed(cx);
+        if let (Poll::Pending, Some(request)) = (&polled, &mut self.request)
+            && let Some(waiting) = &mut request.waiting
+        {
+            waiting.pass_time(cx);
+        }
+        polled.map(|parsed| parsed.map_err(|error| self.fail(error)))
     }
 
     fn poll_parsed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
@@ -344,7 +349,7 @@ impl<B: Body<Data = Bytes> + Unpin> Session<B> {
                 Some(part) => self.output.push_record(Kind::Stdin, part),
                 None => {
                     request.uploaded = true;
-                    self.output.push_record(Kind::Stdin, Bytes::new());
+                    self.output.push_empty(Kind::Stdin);
                 }
             }
         }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::{Instant, timeout_at};
+use weir_proto::model::plugin::param::ExternalAuth;
 
 use crate::http::headers::{self, Upgrade};
 use crate::plugin::change::HeaderChange;
@@ -17,9 +18,9 @@ use crate::plugin::{Change, Halt, Resumed};
 /// Most bytes of an answer's body.
 const MOST_BODY: usize = 64 << 10;
 
-/// What follows from this answer; `names` are the headers that the upstream sees. What has been decided stays, whatever
-/// becomes of the body: a refusal never lets a request in.
-pub(super) async fn conclude<B>(response: Response<B>, deadline: Instant, names: &[HeaderName]) -> Resumed
+/// What follows from this answer. What has been decided stays, whatever becomes of the body: a refusal never lets a
+/// request in.
+pub(super) async fn conclude<B>(response: Response<B>, deadline: Instant, param: &ExternalAuth) -> Resumed
 where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
 {
@@ -27,16 +28,21 @@ where
     // Read to its end in any case: only then the connection can be used again.
     let body = timeout_at(deadline, Limited::new(body, MOST_BODY).collect()).await;
     if head.status.is_success() {
-        return Resumed { changes: passed_on(&head.headers, names), halt: None };
+        return Resumed { changes: passed_on(&head.headers, param), halt: None };
     }
     let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes());
     Resumed { changes: Vec::new(), halt: Some(Box::new(refusal(head, body))) }
 }
 
-fn passed_on(headers: &HeaderMap, names: &[HeaderName]) -> Vec<Change> {
-    let values = names.iter().flat_map(|name| headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
-    // What the client sent under these names is taken out before.
-    values.map(|(name, value)| Change::Request(HeaderChange::Add(name, value))).collect()
+/// The chosen headers, for the upstream and for the client. What the client sent under the names of the former is taken out
+/// before.
+fn passed_on(headers: &HeaderMap, param: &ExternalAuth) -> Vec<Change> {
+    let added = |name: &HeaderName| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| HeaderChange::Add(name.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    let upstream = param.response_headers.iter().flat_map(added).map(Change::Request);
+    upstream.chain(param.client_headers.iter().flat_map(added).map(Change::Response)).collect()
 }
 
 /// The answer itself; without its body if that is too long, late or broken.
@@ -60,6 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use http::HeaderValue;
+    use http::header::SET_COOKIE;
     use http_body_util::Full;
     use http_body_util::combinators::BoxBody;
 
@@ -78,22 +85,40 @@ mod tests {
         response
     }
 
-    async fn conclude(response: Response<BoxBody<Bytes, Infallible>>, names: &[HeaderName]) -> Resumed {
-        super::conclude(response, Instant::now() + Duration::from_secs(1), names).await
+    async fn conclude(response: Response<BoxBody<Bytes, Infallible>>, upstream: &[&'static str]) -> Resumed {
+        let param = ExternalAuth {
+            url: "http://auth/".parse().unwrap(),
+            timeout: Duration::from_secs(1),
+            request_headers: Vec::new(),
+            response_headers: upstream.iter().copied().map(HeaderName::from_static).collect(),
+            client_headers: vec![SET_COOKIE],
+        };
+        super::conclude(response, Instant::now() + param.timeout, &param).await
     }
 
     #[tokio::test]
     async fn p1_what_lets_in_passes_chosen_headers_on() {
-        let names = ["x-user", "x-role", "x-absent"].map(HeaderName::from_static);
-        let sent = [("x-user", "ada"), ("x-role", "a"), ("x-role", "b"), ("x-other", "1")];
+        let names = ["x-user", "x-role", "x-absent"];
+        let sent = [
+            ("x-user", "ada"),
+            ("x-role", "a"),
+            ("x-role", "b"),
+            ("x-other", "1"),
+            ("set-cookie", "s=1"),
+            ("set-cookie", "t=2"),
+        ];
         let Resumed { changes, halt } = conclude(response(204, &sent, Bytes::new()), &names).await;
-        let mut headers = HeaderMap::new();
+        let (mut upstream, mut client) = (HeaderMap::new(), HeaderMap::new());
         for change in changes {
-            let Change::Request(change) = change else { panic!("{change:?}") };
-            change.apply(&mut headers);
+            match change {
+                Change::Request(change) => change.apply(&mut upstream),
+                Change::Response(change) => change.apply(&mut client),
+                other => panic!("{other:?}"),
+            }
         }
-        assert!(halt.is_none() && headers.len() == 3, "{headers:?}");
-        assert_eq!(headers.get_all("x-role").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(halt.is_none() && upstream.len() == 3 && client.len() == 2, "{upstream:?} {client:?}");
+        assert_eq!(upstream.get_all("x-role").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(client.get_all(SET_COOKIE).iter().collect::<Vec<_>>(), ["s=1", "t=2"]);
     }
 
     #[tokio::test]

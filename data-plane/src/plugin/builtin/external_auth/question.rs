@@ -75,6 +75,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             request_headers: vec![AUTHORIZATION, COOKIE],
             response_headers: Vec::new(),
+            client_headers: Vec::new(),
         };
         let question = of(&fixture.session(), &param).unwrap();
         let all = |name: &str| question.headers().get_all(name).iter().collect::<Vec<_>>();

@@ -94,7 +94,7 @@ async fn u5_a_request_is_its_environment_its_length_and_its_body() {
     let (answer, sent) = tokio::join!(answer(&mut session), answering);
     answer.unwrap();
     let expected = [
-        &record::begin(true)[..],
+        record::begin(true),
         &[1, 4, 0, 1, 0, 4, 0, 0, 1, 1, b'A', b'b'],
         &[1, 4, 0, 1, 0, 17, 0, 0, 14, 1],
         b"CONTENT_LENGTH5",
@@ -182,7 +182,7 @@ async fn f6_a_request_that_nobody_wants_any_more_is_aborted() {
     drop(session);
     let mut sent = Vec::new();
     application.read_to_end(&mut sent).await.unwrap();
-    assert!(sent.ends_with(&record::head(Kind::Abort, 0)));
+    assert!(sent.ends_with(record::empty(Kind::Abort)));
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn f6_an_upload_that_breaks_off_aborts_the_request() {
     drop(session);
     let mut sent = Vec::new();
     application.read_to_end(&mut sent).await.unwrap();
-    assert!(sent.ends_with(&record::head(Kind::Abort, 0)));
+    assert!(sent.ends_with(record::empty(Kind::Abort)));
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub struct ExternalAuth {
     pub request_headers: Vec<HeaderName>,
     /// Headers of its answer that the upstream sees.
     pub response_headers: Vec<HeaderName>,
+    /// Headers of its answer that the client sees with the upstream's.
+    pub client_headers: Vec<HeaderName>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,8 @@ struct Fields {
     request_headers: Vec<Asked>,
     #[serde(default)]
     response_headers: Vec<Changeable>,
+    #[serde(default)]
+    client_headers: Vec<Changeable>,
 }
 
 /// A header that does not say where the request goes.
@@ -73,12 +77,13 @@ fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
 
 impl ExternalAuth {
     pub(super) fn parse(param: &Value) -> Result<Self, Invalid> {
-        let Fields { url, timeout, request_headers, response_headers } = read(param)?;
+        let Fields { url, timeout, request_headers, response_headers, client_headers } = read(param)?;
         Ok(Self {
             url,
             timeout,
             request_headers: request_headers.into_iter().map(|name| name.0).collect(),
             response_headers: response_headers.into_iter().map(|name| name.0).collect(),
+            client_headers: client_headers.into_iter().map(|name| name.0).collect(),
         })
     }
 }
@@ -97,7 +102,8 @@ mod tests {
             panic!()
         };
         assert_eq!(auth.request_headers, [header::AUTHORIZATION, header::COOKIE]);
-        assert_eq!((auth.response_headers.len(), auth.timeout), (0, Duration::from_secs(2)));
+        assert!(auth.response_headers.is_empty() && auth.client_headers.is_empty());
+        assert_eq!(auth.timeout, Duration::from_secs(2));
     }
 
     #[test]
@@ -117,6 +123,10 @@ mod tests {
             ),
             (json!({"url": url, "requestHeaders": ["content-length"]}), "requestHeaders[0]: the header content-length"),
             (json!({"url": url, "responseHeaders": ["te"]}), "responseHeaders[0]: the header te"),
+            (
+                json!({"url": url, "clientHeaders": ["set-cookie", "connection"]}),
+                "clientHeaders[1]: the header connection",
+            ),
             (json!({"url": url, "failOpen": true}), "failOpen: unknown field"),
         ] {
             let refused = refusal(BuiltIn::ExternalAuth, &param);

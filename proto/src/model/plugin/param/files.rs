@@ -16,22 +16,22 @@ pub enum Reference {
     Pool(String),
 }
 
-/// What the parameter of this type names; needs no parameter that is right.
+/// What the parameter of this type names, and in which of its fields; needs no parameter that is right.
 #[must_use]
-pub fn references(built_in: BuiltIn, param: &Value) -> Vec<Reference> {
-    let text = |pointer: &str| param.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    match built_in {
-        BuiltIn::Stickiness | BuiltIn::ApiKey | BuiltIn::BasicAuth => {
-            text("/secretName").map(Reference::Secret).into_iter().collect()
-        }
+pub fn references(built_in: BuiltIn, param: &Value) -> Vec<(Reference, &'static str)> {
+    let named = |field: &'static str, reference: fn(String) -> Reference| {
+        let value = field.split('.').try_fold(param, |value, name| value.get(name))?;
+        Some((reference(value.as_str()?.to_owned()), field))
+    };
+    let named = match built_in {
+        BuiltIn::Stickiness | BuiltIn::ApiKey | BuiltIn::BasicAuth => [named("secretName", Reference::Secret), None],
         BuiltIn::Jwt => {
-            let secret = text("/jwks/secretName").map(Reference::Secret);
-            let config_map = text("/jwks/configMap/name").map(Reference::ConfigMap);
-            secret.into_iter().chain(config_map).collect()
+            [named("jwks.secretName", Reference::Secret), named("jwks.configMap.name", Reference::ConfigMap)]
         }
-        BuiltIn::Mirror => text("/pool").map(Reference::Pool).into_iter().collect(),
-        _ => Vec::new(),
-    }
+        BuiltIn::Mirror => [named("pool", Reference::Pool), None],
+        _ => [None, None],
+    };
+    named.into_iter().flatten().collect()
 }
 
 /// The entries of a Secret, by key.
@@ -74,13 +74,14 @@ mod tests {
     #[test]
     fn what_a_parameter_names_is_known_before_it_is_right() {
         let param = json!({"secretName": "keys", "cookie": 5});
-        assert_eq!(references(BuiltIn::Stickiness, &param), [Reference::Secret("keys".to_owned())]);
+        assert_eq!(references(BuiltIn::Stickiness, &param), [(Reference::Secret("keys".to_owned()), "secretName")]);
         assert_eq!(references(BuiltIn::Stickiness, &json!({"secretName": 5})), []);
         assert_eq!(references(BuiltIn::Random, &param), []);
         let jwks = references(BuiltIn::Jwt, &json!({"jwks": {"configMap": {"name": "a"}, "secretName": "b"}}));
-        assert_eq!(jwks, [Reference::Secret("b".to_owned()), Reference::ConfigMap("a".to_owned())]);
+        let secret = (Reference::Secret("b".to_owned()), "jwks.secretName");
+        assert_eq!(jwks, [secret, (Reference::ConfigMap("a".to_owned()), "jwks.configMap.name")]);
         let param = json!({"pool": "shadow", "percent": 500});
-        assert_eq!(references(BuiltIn::Mirror, &param), [Reference::Pool("shadow".to_owned())]);
+        assert_eq!(references(BuiltIn::Mirror, &param), [(Reference::Pool("shadow".to_owned()), "pool")]);
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! How many connections there are, of a listener and of a client, and whether there is room for one more.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::limits::Limits;
+use crate::stats::process::{ListenerStats, Refused};
+
+/// Connections of each client, over all listeners and workers; counted only if there is a limit.
+#[derive(Debug, Default)]
+pub struct Crowd(Mutex<HashMap<IpAddr, u32>>);
+
+/// A connection that counts until it is dropped; by default, one that does not.
+#[derive(Debug, Default)]
+pub struct Place(Option<(Arc<Crowd>, IpAddr)>);
+
+impl Crowd {
+    /// Counts a connection of this client, or says which limit is in the way.
+    ///
+    /// # Errors
+    /// If the listener or the client has as many as it may have. Workers ask at the same time, so the listener may come
+    /// to have one more for each worker.
+    pub fn enter(
+        self: &Arc<Self>,
+        client: IpAddr,
+        listener: &ListenerStats,
+        limits: &Limits,
+    ) -> Result<Place, Refused> {
+        if limits.max_connections != 0 && listener.connections.current() >= limits.max_connections {
+            return Err(Refused::Listener);
+        }
+        if limits.max_connections_per_client == 0 {
+            return Ok(Place(None));
+        }
+        let client = network(client);
+        let mut counts = self.0.lock();
+        let count = counts.entry(client).or_default();
+        if *count >= limits.max_connections_per_client {
+            return Err(Refused::Client);
+        }
+        *count += 1;
+        Ok(Place(Some((self.clone(), client))))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((crowd, client)) = &self.0 else { return };
+        let mut counts = crowd.0.lock();
+        if let Some(count) = counts.get_mut(client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(client);
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: whoever has an IPv6 address has its /64 network.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener() -> ListenerStats {
+        ListenerStats::new("http", 1)
+    }
+
+    #[test]
+    fn a_client_has_its_limit_and_gets_back_what_it_leaves() {
+        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let limits = Limits { max_connections_per_client: 2, ..Limits::default() };
+        let enter = |client: &str| crowd.enter(client.parse().unwrap(), &listener, &limits);
+        let (one, two) = (enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap());
+        assert_eq!(enter("10.0.0.1").unwrap_err(), Refused::Client);
+        let other = enter("10.0.0.2").unwrap();
+        drop(one);
+        let again = enter("10.0.0.1").unwrap();
+        drop((two, other, again));
+        assert!(crowd.0.lock().is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let limits = Limits { max_connections_per_client: 1, ..Limits::default() };
+        let _one = crowd.enter("2001:db8::1".parse().unwrap(), &listener, &limits).unwrap();
+        assert_eq!(crowd.enter("2001:db8::2".parse().unwrap(), &listener, &limits).unwrap_err(), Refused::Client);
+        assert!(crowd.enter("2001:db8:0:1::1".parse().unwrap(), &listener, &limits).is_ok());
+    }
+
+    #[test]
+    fn a_listener_has_its_limit() {
+        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let limits = Limits { max_connections: 1, ..Limits::default() };
+        let enter = || crowd.enter([10, 0, 0, 1].into(), &listener, &limits).map(drop);
+        assert_eq!(enter(), Ok(()));
+        listener.connections.enter();
+        assert_eq!(enter(), Err(Refused::Listener));
+        assert!(crowd.0.lock().is_empty(), "clients are counted only where they have a limit");
+    }
+}
