@@ -18,8 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         // Versions are hashes of the encoded bytes: maps must encode in one order.
         .btree_map(".")
-        // Holds what is in Secrets: src/convert/plugin.rs shows it without.
-        .skip_debug(["weir.v1.PluginUse"])
+        // Hold what is in Secrets: src/convert/{plugin,tls}.rs show them without.
+        .skip_debug(["weir.v1.PluginUse", "weir.v1.KeyPair"])
         .compile_fds(descriptors.clone())?;
     compile_encoded(descriptors)
 }

@@ -12,6 +12,7 @@ pub mod plugin_type;
 pub mod pool;
 mod schema;
 pub mod status;
+pub mod tls;
 
 pub use backend::{Backend, BackendSpec, FastCgiSpec, Protocol};
 pub use fill::Fill;

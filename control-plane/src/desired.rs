@@ -1,6 +1,7 @@
 //! What proxies should have, and what to say about each resource: index and translation put together, with
 //! the last good version of whatever is refused. Pure: no async, no locks.
 
+mod certificates;
 mod order;
 mod plugins;
 mod target;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
+use certificates::Certificates;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use plugins::Version;
 use target::{Target, Targets};
@@ -56,6 +58,8 @@ pub struct Desired {
     /// Secrets and ConfigMaps.
     contents: Contents,
     uses: Uses,
+    /// That Pools bring, by host.
+    certificates: Certificates,
     has_begun: bool,
     /// What all changes before the beginning come to.
     beginning: Outcome,
@@ -82,6 +86,15 @@ impl Outcome {
         self.verdicts.extend(later.verdicts);
         self
     }
+}
+
+/// A Pool that is good in itself.
+#[derive(Debug)]
+struct GoodPool {
+    /// With what it inherits.
+    merged: Arc<PoolSpec>,
+    body: Body,
+    claim: Option<translate::Claim>,
 }
 
 /// Why a resource is not taken.
@@ -130,6 +143,7 @@ impl Desired {
         let dirty = self.index.take_dirty()?;
         let outcome = self.settle(dirty);
         let outcome = mem::take(&mut self.beginning).then(outcome);
+        let outcome = self.settle_rivals(outcome);
         if !self.has_begun && self.contents.awaited().next().is_some() {
             self.beginning = outcome;
             return None;
@@ -198,6 +212,7 @@ impl Desired {
             let newest = self.index.pool(name).map(|spec| self.merged(name, spec));
             let tracked = newest.as_ref().and_then(|merged| merged.as_ref().ok()).cloned();
             let result = newest.map(|merged| self.judge_pool(name, merged?));
+            self.note_claim(name, result.as_ref());
             self.settle_pool(name, result, outcome);
             self.track_pool(name, tracked.as_ref());
         }
@@ -223,10 +238,18 @@ impl Desired {
     }
 
     /// A merged specification with its message.
-    fn judge_pool(&self, name: &ResourceName, merged: Arc<PoolSpec>) -> Result<(Arc<PoolSpec>, Body), Refusal> {
-        let uses = self.judge_uses(name, &merged, Version::Newest)?;
-        let body = translate::pool(&Key::pool(name.clone()), &merged, uses)?;
-        Ok((merged, body))
+    fn judge_pool(&self, name: &ResourceName, merged: Arc<PoolSpec>) -> Result<GoodPool, Refusal> {
+        let key = Key::pool(name.clone());
+        let body = self.pool_body(&key, &merged, Version::Newest)?;
+        let claim = translate::claim(&key, &body);
+        certificates::check_expiry(claim.as_ref())?;
+        Ok(GoodPool { merged, body, claim })
+    }
+
+    fn pool_body(&self, key: &Key, spec: &PoolSpec, version: Version) -> Result<Body, Refusal> {
+        let uses = self.judge_uses(&key.name, spec, version)?;
+        let files = self.files(&key.name, &translate::tls_wants(spec))?;
+        Ok(translate::pool(key, spec, uses, translate::tls(spec, &files))?)
     }
 
     fn base(&self, name: &ResourceName, base: &str) -> Result<&PoolSpec, Refusal> {
@@ -246,12 +269,7 @@ impl Desired {
         Refusal::Reference(not_found, Invalid::new(field, format!("there is no {named}")))
     }
 
-    fn settle_pool(
-        &mut self,
-        name: &ResourceName,
-        result: Option<Result<(Arc<PoolSpec>, Body), Refusal>>,
-        outcome: &mut Outcome,
-    ) {
+    fn settle_pool(&mut self, name: &ResourceName, result: Option<Result<GoodPool, Refusal>>, outcome: &mut Outcome) {
         let key = Key::pool(name.clone());
         let refusal = match result {
             None => {
@@ -259,10 +277,10 @@ impl Desired {
                 outcome.patch.removed.push(key.clone());
                 None
             }
-            Some(Ok((merged, body))) => {
+            Some(Ok(GoodPool { merged, body, claim: _ })) => {
                 self.pools.insert(name.clone(), merged);
                 outcome.patch.upserts.push((key.clone(), body));
-                None
+                self.certificates.conflict(name)
             }
             Some(Err(refusal)) => {
                 self.renew_pool(&key, outcome);

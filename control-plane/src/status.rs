@@ -96,6 +96,8 @@ pub enum RefProblem {
     SecretNotFound,
     /// A ConfigMap does not exist, or lacks a key.
     ConfigMapNotFound,
+    /// Another Pool's certificate, or clientCa, holds for a host. The Pool is in force all the same.
+    CertificateConflict,
 }
 
 impl RefProblem {
@@ -116,6 +118,7 @@ impl RefProblem {
             Self::PluginRefused => "PluginRefused",
             Self::SecretNotFound => "SecretNotFound",
             Self::ConfigMapNotFound => "ConfigMapNotFound",
+            Self::CertificateConflict => "CertificateConflict",
         }
     }
 }

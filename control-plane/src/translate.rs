@@ -10,6 +10,7 @@ mod health;
 mod plugin;
 mod pool;
 mod protocol;
+mod tls;
 
 pub use backend::backend;
 pub use endpoints::endpoints;
@@ -17,6 +18,7 @@ pub use plugin::{Want, metric, plugin, plugin_pools, plugin_use, plugin_wants, u
 pub use pool::{in_force, merged, pool};
 use prost::Message;
 pub use protocol::check_backend;
+pub use tls::{Claim, claim, tls, tls_wants};
 use weir_proto::convert::{self, Decoded};
 use weir_proto::model::{Invalid, Key};
 use weir_proto::pb::resource::Body;
@@ -65,7 +67,7 @@ mod tests {
     fn translated(given: Given) -> Result<Body, String> {
         let object = object(given);
         match &object.spec {
-            Spec::Pool(spec) => pool(&object.key, spec, Vec::new()),
+            Spec::Pool(spec) => pool(&object.key, spec, Vec::new(), None),
             Spec::Plugin(spec) => plugin(&object.key, spec, &Files::default()),
             Spec::Backend(spec) => backend(&object.key, spec),
         }

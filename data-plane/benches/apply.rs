@@ -12,6 +12,7 @@ use weir_data_plane::listener::Served;
 use weir_data_plane::plugin::wasm::Modules;
 use weir_data_plane::pool::runtime::Environment;
 use weir_data_plane::table::{Table, TableHandle};
+use weir_data_plane::tls::CertificateStore;
 use weir_proto::model::{self, Address, Backend, Endpoints, Key, ResourceName, ServiceEndpoint};
 use weir_proto::model::{HostPattern, PathMatch, PoolProtocol, Rule};
 use weir_proto::pb;
@@ -45,9 +46,10 @@ impl Proxy {
     fn new(rules: Rules) -> Self {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
         let environment = Environment::without_tasks(4);
-        let served = |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http };
+        let served = |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http, tls: false };
         let listeners = Arc::new(["http", "https"].map(served));
-        let applier = Applier::new(listeners, table.clone(), environment, Modules::default());
+        let applier =
+            Applier::new(listeners, table.clone(), environment, Modules::default(), CertificateStore::default());
         let mut proxy = Self { applier, table, reports: Reports::default() };
         let pools = (0..POOLS).map(|n| pool(rules, n, 1));
         let backends = (0..POOLS * BACKENDS_PER_POOL).map(backend);

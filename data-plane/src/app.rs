@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
@@ -30,6 +31,8 @@ use crate::readiness::Readiness;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::{AccessLog, LogWriter, Target};
 use crate::table::{Table, TableHandle};
+use crate::tls::CertificateStore;
+use crate::tls::folder::Folder;
 use crate::worker::{Shared, Worker};
 
 /// How long the end of the process waits for the newest table to be on disk.
@@ -49,6 +52,14 @@ pub enum Error {
     /// The access log cannot be opened.
     #[error("--access-log: {0}")]
     AccessLog(io::Error),
+    /// The folder of certificates cannot be read.
+    #[error("--tls-dir {}: {cause}", folder.display())]
+    TlsDir {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// DNS settings or certificates are refused.
     #[error(transparent)]
     Discovery(#[from] discovery::Error),
@@ -83,6 +94,7 @@ struct ControlThread {
     discovery: Discovery,
     clock: HealthClockTask,
     admin: Admin,
+    folder: Option<Folder>,
 }
 
 /// How long each step of leaving takes at most.
@@ -100,13 +112,12 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let workers = config.workers.get();
     file_limit::raise();
     let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
-    let served = config.listeners.iter().map(|listen| Served { name: listen.name.clone(), protocol: listen.protocol });
-    let served: Arc<[Served]> = served.collect();
-    let names: Vec<String> = served.iter().map(|listener| listener.name.clone()).collect();
-    let stats = Arc::new(ProcessStats::new(&names, workers));
+    let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
+    let stats = stats(&served, workers);
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
     let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
     let readiness = Readiness::default();
+    let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
     let admin = Admin::bind(config.admin, admin::Sources::new(&table, &stats, &readiness))
         .map_err(|cause| Error::Bind { flag: format!("--admin {}", config.admin), cause })?;
     let (clock, clock_task) = HealthClock::new();
@@ -116,6 +127,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let context = discovery::Context {
         listeners: served.clone(),
         table: table.clone(),
+        certificates,
         environment,
         transitions: transitions_seen,
         readiness: readiness.clone(),
@@ -127,6 +139,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let shared = Shared {
         listeners: served,
         table,
+        certificates: stats.certificates.clone(),
         stats,
         log,
         limits,
@@ -138,7 +151,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         listeners: sockets.iter().map(|listener| (listener.name.clone(), listener.address)).collect(),
         admin: admin.address(),
         sockets,
-        control: ControlThread { discovery, clock: clock_task, admin },
+        control: ControlThread { discovery, clock: clock_task, admin, folder },
         probers: probers_task,
         shared: Arc::new(shared),
         log: writer,
@@ -162,6 +175,22 @@ fn settings(config: Config) -> discovery::Settings {
 fn listener(listen: &Listen, workers: usize) -> Result<Listener, Error> {
     Listener::bind(listen.name.clone(), listen.address, workers)
         .map_err(|cause| Error::Bind { flag: format!("--listen {listen}"), cause })
+}
+
+fn stats(listeners: &[Served], workers: usize) -> Arc<ProcessStats> {
+    let names: Vec<String> = listeners.iter().map(|listener| listener.name.clone()).collect();
+    Arc::new(ProcessStats::new(&names, workers))
+}
+
+/// Certificates for clients, with those of the folder, if there is one.
+fn certificates(folder: Option<&PathBuf>, stats: &ProcessStats) -> Result<(CertificateStore, Option<Folder>), Error> {
+    let certificates = CertificateStore::new(stats.certificates.clone());
+    let open = |path: &PathBuf| {
+        let error = |cause| Error::TlsDir { folder: path.clone(), cause };
+        Folder::open(path.clone(), certificates.clone()).map_err(error)
+    };
+    let folder = folder.map(open).transpose()?;
+    Ok((certificates, folder))
 }
 
 fn access_log(target: Option<&Target>, stats: &Arc<ProcessStats>) -> Result<(AccessLog, Option<LogWriter>), Error> {
@@ -289,14 +318,19 @@ fn local_runtime() -> Option<runtime::LocalRuntime> {
 }
 
 fn control_thread(control: ControlThread, stop: CancellationToken) {
-    let ControlThread { discovery, clock, admin } = control;
+    let ControlThread { discovery, clock, admin, folder } = control;
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return warn!(%error, "the control thread cannot start"),
     };
+    let followed = async {
+        if let Some(folder) = folder {
+            folder.run(stop.clone()).await;
+        }
+    };
     runtime.block_on(async {
         tokio::select! {
-            ((), ()) = async { tokio::join!(discovery.run(stop.clone()), admin.run(stop)) } => {}
+            ((), (), ()) = async { tokio::join!(discovery.run(stop.clone()), admin.run(stop.clone()), followed) } => {}
             () = clock.run() => {}
         }
     });

@@ -15,6 +15,7 @@ use weir_proto::model::PoolProtocol;
 use weir_proto::model::units::parse_duration;
 
 use crate::limits::Limits;
+use crate::listener::Served;
 use crate::stats::access_log::Target;
 
 /// Examples for the help of a program with these arguments.
@@ -23,6 +24,7 @@ Examples:
   weir-data-plane --control-plane http://weir-control-plane:9800
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen internal=127.0.0.1:8081
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen redis=0.0.0.0:6379,tcp
+  weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls
   weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
   weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
 
@@ -44,16 +46,20 @@ pub struct Args {
     /// and whom they must be certified by. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_CONTROL_PLANE_TLS")]
     pub control_plane_tls: Option<PathBuf>,
-    /// Name and address of a listener, and ,tcp if it does not speak HTTP; may be repeated (in the variable: separated
-    /// by spaces). Pools name the listeners that they serve
+    /// Name and address of a listener, with ,tls if it speaks HTTP over TLS, or ,tcp if it does not speak HTTP; may be
+    /// repeated (in the variable: separated by spaces). Pools name the listeners that they serve
     #[arg(
         long,
-        value_name = "NAME=ADDR[,tcp]",
+        value_name = "NAME=ADDR[,tls|,tcp]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=0.0.0.0:8080"
     )]
     pub listen: Vec<Listen>,
+    /// Certificates besides those of Pools, which go first: of a folder with NAME.crt and NAME.key, shown for the hosts
+    /// that they are for, default.crt to all that ask for none with a certificate. Followed while it changes
+    #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
+    pub tls_dir: Option<PathBuf>,
     /// Address of /metrics, /healthz, /readyz and /api/v1/pools
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "0.0.0.0:9900")]
     pub admin: SocketAddr,
@@ -92,6 +98,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What clients speak.
     pub protocol: PoolProtocol,
+    /// Whether they speak it within TLS.
+    pub tls: bool,
 }
 
 /// Valid settings.
@@ -103,6 +111,8 @@ pub struct Config {
     pub control_plane_tls: Option<PathBuf>,
     /// Listeners, each name once.
     pub listeners: Vec<Listen>,
+    /// Folder of certificates for clients.
+    pub tls_dir: Option<PathBuf>,
     /// Address of the admin server.
     pub admin: SocketAddr,
     /// Threads that serve requests.
@@ -129,6 +139,9 @@ pub enum Invalid {
     /// Pools could not tell the two apart.
     #[error("--listen names {0:?} twice: give each listener a name of its own")]
     DuplicateListener(String),
+    /// Certificates that nobody would see.
+    #[error("--tls-dir would not be used: write ,tls after the address of a --listen")]
+    NoTlsListener,
     /// TLS without certificates.
     #[error("--control-plane {0} needs --control-plane-tls DIR, with tls.crt, tls.key and ca.crt")]
     NoCertificates(Uri),
@@ -141,12 +154,13 @@ impl TryFrom<Args> for Config {
     type Error = Invalid;
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
-        check_names(&args.listen)?;
+        check_listeners(&args.listen, args.tls_dir.is_some())?;
         check_schemes(&args.control_plane, args.control_plane_tls.is_some())?;
         Ok(Self {
             control_planes: args.control_plane,
             control_plane_tls: args.control_plane_tls,
             listeners: args.listen,
+            tls_dir: args.tls_dir,
             admin: args.admin,
             workers: args.workers.unwrap_or_else(default_workers),
             cache_dir: args.cache_dir,
@@ -160,11 +174,14 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Refuses listeners that share a name.
+/// Refuses listeners that share a name, and certificates without a listener of TLS.
 ///
 /// # Errors
 /// Names the first name that comes twice.
-pub fn check_names(listeners: &[Listen]) -> Result<(), Invalid> {
+pub fn check_listeners(listeners: &[Listen], has_certificates: bool) -> Result<(), Invalid> {
+    if has_certificates && !listeners.iter().any(|listen| listen.tls) {
+        return Err(Invalid::NoTlsListener);
+    }
     let mut names = std::collections::BTreeSet::new();
     match listeners.iter().find(|listen| !names.insert(listen.name.as_str())) {
         Some(twice) => Err(Invalid::DuplicateListener(twice.name.clone())),
@@ -199,29 +216,49 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT[,tcp], for example http=0.0.0.0:8080");
+        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT[,tls|,tcp], for example http=0.0.0.0:8080");
         let (name, rest) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
         let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if name.is_empty() || !name.bytes().all(is_name) {
             return Err(wrong("the name must be of letters, digits, - and _"));
         }
-        let (address, protocol) = match rest.split_once(',') {
-            None => (rest, PoolProtocol::Http),
-            Some((address, "tcp")) => (address, PoolProtocol::Tcp),
+        let (address, protocol, tls) = match rest.split_once(',') {
+            None => (rest, PoolProtocol::Http, false),
+            Some((address, "tls")) => (address, PoolProtocol::Http, true),
+            Some((address, "tcp")) => (address, PoolProtocol::Tcp, false),
             Some((_, other)) => return Err(wrong(&format!("{other:?} is no protocol of a listener"))),
         };
         let address = address.parse().map_err(|_| wrong(&format!("{address:?} is no IP address and port")))?;
-        Ok(Self { name: name.to_owned(), address, protocol })
+        Ok(Self { name: name.to_owned(), address, protocol, tls })
     }
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.address)?;
-        match self.protocol {
-            PoolProtocol::Http => Ok(()),
-            PoolProtocol::Tcp => f.write_str(",tcp"),
+        f.write_str(match (self.protocol, self.tls) {
+            (PoolProtocol::Http, false) => "",
+            (PoolProtocol::Http, true) => ",tls",
+            (PoolProtocol::Tcp, _) => ",tcp",
+        })
+    }
+}
+
+impl Listen {
+    /// How a URL of it begins.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.protocol, self.tls) {
+            (PoolProtocol::Http, false) => "http",
+            (PoolProtocol::Http, true) => "https",
+            (PoolProtocol::Tcp, _) => "tcp",
         }
+    }
+
+    /// What tables need to know of it.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        Served { name: self.name.clone(), protocol: self.protocol, tls: self.tls }
     }
 }
 
@@ -262,11 +299,12 @@ mod tests {
 
     #[test]
     fn listeners_may_be_repeated_but_not_their_names() {
-        let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp"];
-        let config = parse(&["--listen", texts[0], "--listen", texts[1]]).unwrap();
+        let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp", "c=127.0.0.1:3,tls"];
+        let config = parse(&texts.map(|text| ["--listen", text]).concat()).unwrap();
         assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), texts);
         let protocols: Vec<PoolProtocol> = config.listeners.iter().map(|listen| listen.protocol).collect();
-        assert_eq!(protocols, [PoolProtocol::Http, PoolProtocol::Tcp]);
+        assert_eq!(protocols, [PoolProtocol::Http, PoolProtocol::Tcp, PoolProtocol::Http]);
+        assert_eq!(config.listeners.iter().map(|listen| listen.tls).collect::<Vec<_>>(), [false, false, true]);
         let error = parse(&["--listen", "a=127.0.0.1:1", "--listen", "a=127.0.0.1:2"]).unwrap_err();
         assert!(error.contains("\"a\" twice"), "{error}");
     }
@@ -279,6 +317,14 @@ mod tests {
         assert!(error.contains("--control-plane https://a:1/ needs --control-plane-tls"), "{error}");
         let error = parse(&["--control-plane-tls", "tls"]).unwrap_err();
         assert!(error.contains("--control-plane http://127.0.0.1:9800/ would not use"), "{error}");
+    }
+
+    #[test]
+    fn certificates_go_with_a_listener_of_tls() {
+        let error = parse(&["--tls-dir", "tls"]).unwrap_err();
+        assert!(error.contains("write ,tls"), "{error}");
+        let config = parse(&["--tls-dir", "tls", "--listen", "https=127.0.0.1:1,tls"]).unwrap();
+        assert_eq!((config.tls_dir, config.limits.tls_handshake_timeout.as_secs()), (Some("tls".into()), 10));
     }
 
     #[test]

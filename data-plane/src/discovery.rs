@@ -42,6 +42,7 @@ use crate::readiness::Readiness;
 use crate::resolve::{Dns, Resolver};
 use crate::stats::ProcessStats;
 use crate::table::TableHandle;
+use crate::tls::CertificateStore;
 
 use apply::Applier;
 use cache::Cache;
@@ -80,6 +81,8 @@ pub struct Context {
     pub listeners: Arc<[Served]>,
     /// The table to change.
     pub table: TableHandle,
+    /// The certificates to change.
+    pub certificates: CertificateStore,
     /// What new pools need.
     pub environment: Environment,
     /// The other end of the environment's transitions.
@@ -97,7 +100,7 @@ pub struct Discovery {
     client: Client,
     informers: Informers,
     resolver: Resolver<Dns>,
-    certificates: Option<Follower<ClientConfig>>,
+    credentials: Option<Follower<ClientConfig>>,
     seed: u64,
 }
 
@@ -124,14 +127,14 @@ impl Discovery {
     /// If the DNS settings or the certificates are refused.
     pub fn new(settings: Settings, context: Context) -> Result<Self, Error> {
         let Settings { control_planes, tls, node_id, cache_dir, dns_server, seed } = settings;
-        let Context { listeners, table, environment, transitions, readiness, stats } = context;
+        let Context { listeners, table, certificates, environment, transitions, readiness, stats } = context;
         let (handle, requests) = ControlHandle::new();
         let (wanted_names, wanted) = watch::channel(Default::default());
         let (results, resolved) = mpsc::channel(64);
         let reports = Reports::default();
         let modules = Modules::new(cache_dir.clone());
-        let applier = Applier::new(listeners, table.clone(), environment, modules.clone());
-        let (connector, certificates) = connector(tls, &stats)?;
+        let applier = Applier::new(listeners, table.clone(), environment, modules.clone(), certificates);
+        let (connector, credentials) = connector(tls, &stats)?;
         let dns = Dns::new(dns_server)?;
         let names = if dns_server.is_some() { Names::Server(Box::new(dns.clone())) } else { Names::System };
         let targets = |n| {
@@ -150,15 +153,15 @@ impl Discovery {
         let outbox = Outbox { names: wanted_names, reports, cache, stats, starting };
         let control = Control::new(applier, table, Inbox { requests, resolved, transitions }, outbox);
         let resolver = Resolver::new(dns, wanted, results, SmallRng::seed_from_u64(seed));
-        Ok(Self { control, client, informers, resolver, certificates, seed })
+        Ok(Self { control, client, informers, resolver, credentials, seed })
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.
     pub async fn run(self, stop: CancellationToken) {
         let rng = |n| SmallRng::seed_from_u64(self.seed.wrapping_add(n));
-        let certificates = self.certificates;
-        let certificates = async {
-            if let Some(follower) = certificates {
+        let credentials = self.credentials;
+        let credentials = async {
+            if let Some(follower) = credentials {
                 follower.run(stop.clone()).await;
             }
         };
@@ -167,7 +170,7 @@ impl Discovery {
             self.client.run(rng(1), stop.clone()),
             self.informers.run(rng(4), stop.clone()),
             self.resolver.run(stop.clone()),
-            certificates
+            credentials
         );
     }
 }

@@ -25,6 +25,7 @@ pub mod resolve;
 pub mod stats;
 pub mod table;
 pub mod tcp;
+pub mod tls;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;

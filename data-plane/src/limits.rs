@@ -42,6 +42,15 @@ pub struct Limits {
     /// From the first byte of a request's head to its last
     #[arg(long, value_name = "TIME", env = "WEIR_HEADER_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
     pub header_timeout: Duration,
+    /// Time for a handshake of TLS
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WEIR_TLS_HANDSHAKE_TIMEOUT",
+        default_value = "10s",
+        value_parser = parse_limit
+    )]
+    pub tls_handshake_timeout: Duration,
     /// Time without a request on a connection
     #[arg(long, value_name = "TIME", env = "WEIR_IDLE_TIMEOUT", default_value = "75s", value_parser = parse_duration)]
     pub idle_timeout: Duration,
@@ -67,6 +76,12 @@ const MAX_HEADERS: usize = 1 << 20;
 /// What a head has besides target and headers: method, version, separators.
 const REST_OF_HEAD: usize = 56 << 10;
 
+/// A time that is no limit at all would be no protection.
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    let limit = parse_duration(text)?;
+    if limit.is_zero() { Err("must be more than 0s".to_owned()) } else { Ok(limit) }
+}
+
 impl Limits {
     /// Most bytes to buffer of a head: more than what is let through, so that a long target (414) can be told from large
     /// headers (431).
@@ -85,6 +100,7 @@ impl Default for Limits {
             max_headers: 100,
             max_body_size: 0,
             header_timeout: Duration::from_secs(30),
+            tls_handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
             max_connections: 0,
@@ -133,6 +149,7 @@ mod tests {
             ("--max-headers", "101", "101 is not in 1..=100"),
             ("--max-body-size", "1MB", "must be a size such as"),
             ("--idle-timeout", "75", "75"),
+            ("--tls-handshake-timeout", "0s", "more than 0s"),
         ] {
             let error = parse(&[flag, value]).unwrap_err();
             assert!(error.contains(text), "{flag} {value}: {error}");

@@ -21,6 +21,8 @@ pub struct Served {
     pub name: String,
     /// What clients speak.
     pub protocol: PoolProtocol,
+    /// Whether they speak it within TLS.
+    pub tls: bool,
 }
 
 /// A named listener and its sockets, one per worker.

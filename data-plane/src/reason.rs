@@ -33,11 +33,13 @@ pub enum Reason {
     QueueFull,
     /// It waited too long in the queue.
     QueueTimeout,
+    /// It came by a connection that does not do for its pool.
+    Misdirected,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -52,6 +54,7 @@ impl Reason {
         Self::Plugin,
         Self::QueueFull,
         Self::QueueTimeout,
+        Self::Misdirected,
     ];
 
     /// The word.
@@ -72,6 +75,7 @@ impl Reason {
             Self::Plugin => "plugin",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::Misdirected => "misdirected",
         }
     }
 }

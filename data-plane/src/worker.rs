@@ -32,6 +32,7 @@ use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{Table, TableHandle};
 use crate::tcp::{self, Buffers};
+use crate::tls::{self, CertificatesHandle};
 use crate::upstream::IdlePool;
 use crate::upstream::fastcgi::backlog;
 
@@ -62,6 +63,8 @@ pub struct Shared {
     pub crowd: Arc<Crowd>,
     /// How far the proxy is on its way out.
     pub drain: Drain,
+    /// What handshakes of TLS go by.
+    pub certificates: CertificatesHandle,
 }
 
 /// State of one worker; lives on its thread.
@@ -195,9 +198,12 @@ impl Worker {
         match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
             Ok(local) => {
                 let connection = ClientConnection::new(self.clone(), listener, local, peer, place);
-                match self.shared.listeners[listener].protocol {
-                    PoolProtocol::Http => spawn_local(downstream::run(stream, connection)),
-                    PoolProtocol::Tcp => spawn_local(tcp::serve(stream, connection)),
+                match self.shared.listeners[listener] {
+                    Served { protocol: PoolProtocol::Http, tls: true, .. } => {
+                        spawn_local(tls::serve(stream, connection))
+                    }
+                    Served { protocol: PoolProtocol::Http, .. } => spawn_local(downstream::run(stream, connection)),
+                    Served { protocol: PoolProtocol::Tcp, .. } => spawn_local(tcp::serve(stream, connection)),
                 };
             }
             Err(error) => debug!(%error, "the client left before its connection was taken"),

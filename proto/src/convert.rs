@@ -8,6 +8,7 @@ mod endpoints;
 mod health;
 mod plugin;
 mod pool;
+mod tls;
 
 use crate::model::{Backend, Endpoints, Invalid, Key, Kind, Plugin, Pool, ResourceName};
 use crate::pb;

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod backend;
 pub mod balance;
+pub mod certificate;
 pub mod endpoints;
 pub mod fastcgi;
 pub mod health;
@@ -15,11 +16,13 @@ pub mod pattern;
 pub mod plugin;
 pub mod pool;
 pub mod protocol;
+pub mod tls;
 pub mod units;
 
 pub use address::{Address, EndpointAddress, UnixName};
 pub use backend::{Backend, Protocol, Role};
 pub use balance::{Balance, HashKey};
+pub use certificate::{BadCertificate, Certificate};
 pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use fastcgi::FastCgi;
 pub use health::{ActiveHealth, GrpcProbe, Health, HealthMode, HttpProbe, PassiveHealth, Probe};
@@ -32,6 +35,7 @@ pub use plugin::{
 };
 pub use pool::{ClientAbort, Keepalive, Pool, Queue, Retry, RetryOn, StatusMask, Timeouts};
 pub use protocol::{PoolProtocol, ProxyProtocol};
+pub use tls::{ClientCa, Tls};
 
 /// A field whose value is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
+};
 
 /// A certificate authority of a test.
 #[derive(Debug)]
@@ -56,10 +59,46 @@ impl Authority {
         self.sign(uris, ExtendedKeyUsagePurpose::ClientAuth, until)
     }
 
+    /// A certificate of these hosts, good until a year.
+    ///
+    /// # Panics
+    /// If one is no name of DNS.
+    #[must_use]
+    pub fn site(&self, hosts: &[&str], until: i32) -> Pair {
+        let host = |host: &&str| SanType::DnsName((*host).try_into().expect("ASCII"));
+        self.sign(hosts.iter().map(host).collect(), ExtendedKeyUsagePurpose::ServerAuth, until)
+    }
+
+    /// The certificate of a person, who has a mailbox and an identity at `shop`.
+    ///
+    /// # Panics
+    /// If the name cannot be part of a URI.
+    #[must_use]
+    pub fn person(&self, name: &str) -> Pair {
+        let uri = SanType::URI(format!("spiffe://shop/{name}").try_into().expect("ASCII"));
+        let email = SanType::Rfc822Name(format!("{name}@example.com").try_into().expect("ASCII"));
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.subject_alt_names = vec![uri, email];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "shop");
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign_params(params, ExtendedKeyUsagePurpose::ClientAuth, YEAR)
+    }
+
+    /// Its own certificate, in PEM.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.certificate
+    }
+
     fn sign(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose, until: i32) -> Pair {
-        let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.subject_alt_names = names;
+        self.sign_params(params, usage, until)
+    }
+
+    fn sign_params(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose, until: i32) -> Pair {
+        let key = KeyPair::generate().expect("a key");
         params.extended_key_usages = vec![usage];
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();

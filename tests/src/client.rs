@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::within;
@@ -74,10 +75,21 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
+        Self::over(stream, &address.to_string()).await
+    }
+
+    /// Over a connection that is there, with this `Host`.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub async fn over<S>(stream: S, host: &str) -> anyhow::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
         // Its error also reaches the request that it concerns.
         tokio::spawn(async move { connection.with_upgrades().await });
-        Ok(Self { host: HeaderValue::from_str(&address.to_string())?, sender })
+        Ok(Self { host: HeaderValue::from_str(host)?, sender })
     }
 
     /// Sends a request and gives the response as it begins. Sets `Host` if the request has none.

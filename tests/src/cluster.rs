@@ -93,6 +93,20 @@ impl Builder {
         self
     }
 
+    /// With a listener `https` besides `http`.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.proxy = self.proxy.https();
+        self
+    }
+
+    /// With a listener `https` besides `http`, and this folder of certificates.
+    #[must_use]
+    pub fn tls_dir(mut self, folder: &Path) -> Self {
+        self.proxy = self.proxy.tls_dir(folder);
+        self
+    }
+
     /// With this DNS server.
     #[must_use]
     pub fn dns(mut self, server: SocketAddr) -> Self {
@@ -176,6 +190,11 @@ impl Weir {
     /// Where the proxy takes connections of TCP.
     pub fn tcp_address(&self) -> SocketAddr {
         self.proxy.tcp_address()
+    }
+
+    /// Where the proxy takes requests over TLS.
+    pub fn https_address(&self) -> SocketAddr {
+        self.proxy.https_address()
     }
 
     /// The proxy's admin address.

@@ -35,6 +35,7 @@ pub mod replica;
 pub mod scripted;
 pub mod signer;
 pub mod stand;
+pub mod tls;
 pub mod unix_relay;
 
 pub use backend::{Backend, Behaviour, Reply};
@@ -57,4 +58,5 @@ pub use replica::Replica;
 pub use scripted::Scripted;
 pub use signer::Signer;
 pub use stand::Stand;
+pub use tls::TlsClient;
 pub use unix_relay::UnixRelay;

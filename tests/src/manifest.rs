@@ -24,6 +24,19 @@ pub fn backend(name: &str, pool: &str, address: impl Display, more: &str) -> Str
     document("Backend", name, &format!("pool: {pool}, address: \"{address}\", {more}"))
 }
 
+/// A Secret with these texts, by key.
+///
+/// # Panics
+/// Never: texts have a form in JSON, which is YAML.
+#[must_use]
+pub fn secret(name: &str, texts: &[(&str, &str)]) -> String {
+    let texts: std::collections::BTreeMap<_, _> = texts.iter().copied().collect();
+    let texts = serde_json::to_string(&texts).expect("texts");
+    format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {NAMESPACE}}}\nstringData: {texts}\n"
+    )
+}
+
 /// A Pool `web` of these backends, which are called `web-1`, `web-2` and so on.
 #[must_use]
 pub fn web(spec: &str, addresses: &[SocketAddr]) -> String {

@@ -55,6 +55,8 @@ mod it {
     mod stop;
     mod tcp;
     mod tcp_bytes;
+    mod tls;
+    mod tls_clients;
     mod uploads;
     mod upstream;
 }

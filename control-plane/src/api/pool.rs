@@ -13,6 +13,7 @@ use super::health::HealthSpec;
 use super::plugin_type::BuiltInType;
 use super::schema::{any, duration, free_map, size, statuses};
 use super::status::PoolStatus;
+use super::tls::TlsSpec;
 
 /// Match rules and policy for a named set of backends.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -114,6 +115,9 @@ pub struct PoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_map")]
     pub config: Option<Map<String, Value>>,
+    /// TLS with clients, on listeners that speak it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
 }
 
 impl Fill for PoolSpec {
@@ -139,6 +143,7 @@ impl Fill for PoolSpec {
             debug_headers,
             max_body_size,
             config,
+            tls,
         } = self;
         enabled.fill(&base.enabled);
         protocol.fill(&base.protocol);
@@ -159,6 +164,7 @@ impl Fill for PoolSpec {
         debug_headers.fill(&base.debug_headers);
         max_body_size.fill(&base.max_body_size);
         config.fill(&base.config);
+        tls.fill(&base.tls);
     }
 }
 

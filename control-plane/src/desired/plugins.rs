@@ -11,7 +11,7 @@ use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::uses::Needs;
-use super::{Desired, Outcome, Refusal};
+use super::{Desired, Outcome, Refusal, certificates};
 use crate::api::pool::PluginUse;
 use crate::api::{PluginSpec, PoolSpec};
 use crate::contents::{ContentKey, ContentKind, Told};
@@ -100,9 +100,10 @@ impl Desired {
     /// The last good version of a refused Pool follows its Plugins and what they name: a password that is not
     /// valid any more must not stay valid for a mistake somewhere else.
     pub(super) fn renew_pool(&self, key: &Key, outcome: &mut Outcome) {
-        let Some(spec) = self.pools.get(&key.name).filter(|spec| spec.plugins.is_some()) else { return };
-        let uses = self.judge_uses(&key.name, spec, Version::LastGood).ok();
-        let body = uses.and_then(|uses| translate::pool(key, spec, uses).ok());
+        let names_others = |spec: &&Arc<PoolSpec>| spec.plugins.is_some() || spec.tls.is_some();
+        let Some(spec) = self.pools.get(&key.name).filter(names_others) else { return };
+        let body = self.pool_body(key, spec, Version::LastGood).ok();
+        let body = body.filter(|body| certificates::check_expiry(translate::claim(key, body).as_ref()).is_ok());
         outcome.patch.upserts.extend(body.map(|body| (key.clone(), body)));
     }
 
@@ -115,6 +116,7 @@ impl Desired {
 
     fn pool_needs(&self, pool: &ResourceName, spec: &PoolSpec) -> Needs {
         let mut needs = Needs::default();
+        needs.contents.extend(translate::tls_wants(spec).iter().filter_map(|want| content_key(pool, want).ok()));
         for plugin_use in spec.plugins.iter().flatten() {
             let name = plugin_use.name.as_ref().and_then(|name| pool.sibling(name).ok());
             let plugin = name.as_ref().and_then(|name| self.plugins.get(name));
@@ -186,7 +188,7 @@ impl Desired {
     }
 
     /// The contents of all that is named, from a resource of this name.
-    fn files(&self, from: &ResourceName, wants: &[Want]) -> Result<Files, Refusal> {
+    pub(super) fn files(&self, from: &ResourceName, wants: &[Want]) -> Result<Files, Refusal> {
         let mut files = BTreeMap::new();
         for want in wants {
             let key = content_key(from, want)?;

@@ -31,13 +31,13 @@ pub fn in_force(spec: &PoolSpec) -> InForce {
     InForce::Pool { method: method.unwrap_or_default(), priority: spec.priority.unwrap_or_default() }
 }
 
-/// The message of a Pool whose `inherit` is already merged in, with its plugins.
+/// The message of a Pool whose `inherit` is already merged in, with its plugins and its certificates.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn pool(key: &Key, spec: &PoolSpec, plugins: Vec<pb::PluginUse>) -> Result<Body, Invalid> {
+pub fn pool(key: &Key, spec: &PoolSpec, plugins: Vec<pb::PluginUse>, tls: Option<pb::Tls>) -> Result<Body, Invalid> {
     let message = protocol::check_pool(spec).and_then(|()| message(key, spec.clone())).map_err(|e| e.under("spec"))?;
-    checked(key, Body::Pool(pb::Pool { plugins, ..message }))
+    checked(key, Body::Pool(pb::Pool { plugins, tls, ..message }))
 }
 
 fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
@@ -62,6 +62,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         debug_headers,
         max_body_size,
         config,
+        tls: _, // as plugins
     } = spec;
     let default = model::Pool::new(key.name.clone());
     Ok(pb::Pool {
@@ -83,6 +84,7 @@ fn message(key: &Key, spec: PoolSpec) -> Result<pb::Pool, Invalid> {
         queue: Some(queue_message(queue.unwrap_or_default()).map_err(|e| e.under("queue"))?),
         direct: direct.map(direct_message),
         protocol: protocol_message(protocol.unwrap_or_default()).into(),
+        tls: None,
         max_body_size: match max_body_size {
             Some(text) => Some(parse_size(&text).map_err(|e| Invalid::new("maxBodySize", e))?),
             None => None,

@@ -58,6 +58,7 @@ fn http_only(spec: &PoolSpec) -> Vec<(&'static str, bool)> {
         inherit: _,
         balance: _,
         plugins: _,
+        tls: _,
     } = spec;
     let mut fields = vec![
         ("retryAfter", retry_after.is_some()),

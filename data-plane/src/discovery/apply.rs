@@ -18,6 +18,7 @@ use crate::pool::runtime::Environment;
 use crate::pool::{Pool, PoolRuntime};
 use crate::table::build::{self, Changed};
 use crate::table::{Pools, TableHandle};
+use crate::tls::CertificateStore;
 
 /// A resource that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Applier {
     backends: Backends,
     plugins: Store,
     modules: Modules,
+    certificates: CertificateStore,
     listeners: Arc<[Served]>,
     table: TableHandle,
     environment: Environment,
@@ -63,15 +65,22 @@ struct Touched {
 
 impl Applier {
     /// Holds nothing; `listeners` are those of this process, in order. Components of Plugins are in
-    /// `modules` before they are applied.
+    /// `modules` before they are applied; certificates go to `certificates`.
     #[must_use]
-    pub fn new(listeners: Arc<[Served]>, table: TableHandle, environment: Environment, modules: Modules) -> Self {
+    pub fn new(
+        listeners: Arc<[Served]>,
+        table: TableHandle,
+        environment: Environment,
+        modules: Modules,
+        certificates: CertificateStore,
+    ) -> Self {
         Self {
             versions: BTreeMap::new(),
             pools: Pools::default(),
             backends: Backends::default(),
             plugins: Store::new(environment.workers, modules.clone()),
             modules,
+            certificates,
             listeners,
             table,
             environment,
@@ -161,6 +170,7 @@ impl Applier {
         let name = config.name.clone();
         let previous = self.pools.get(&name);
         let plugins = self.plugins.chain(&config, previous.and_then(|pool| pool.plugins.as_deref()))?;
+        self.certificates.put_pool(&config)?;
         touched.pools.entry(name.clone()).or_insert_with(|| previous.cloned());
         let runtime = match previous {
             Some(previous) => {
@@ -220,6 +230,7 @@ impl Applier {
         self.versions.remove(key);
         match key.kind {
             Kind::Pool => {
+                self.certificates.remove_pool(&key.name);
                 if let Some(pool) = self.pools.remove(&key.name) {
                     touched.pools.entry(key.name.clone()).or_insert(Some(pool));
                 }
@@ -233,6 +244,7 @@ impl Applier {
     /// What pools gain goes first: a pool in the new table never lacks the endpoints that came with it. What
     /// they lose goes last: until the swap, nobody else may have it.
     fn go_live(&self, touched: &Touched) {
+        self.certificates.publish();
         let live = self.table.load();
         let pools = touched.members.iter().filter_map(|name| self.pools.get(name));
         let targets = |pool: &Arc<Pool>| self.backends.targets(&pool.config.name);

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -144,7 +145,8 @@ fn replace(folder: &Path, table: &pb::Delta) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let unfinished = folder.join(UNFINISHED_FILE);
     let table = table.encode_to_vec();
-    let mut file = File::create(&unfinished)?;
+    // It holds the keys of certificates.
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
     file.write_all(MAGIC)?;
     file.write_all(Version::of_parts([table.as_slice()]).as_bytes())?;
     file.write_all(&table)?;
@@ -156,7 +158,7 @@ fn replace(folder: &Path, table: &pb::Delta) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;
 
@@ -210,6 +212,14 @@ mod tests {
         }
         fs::write(&file, &good).unwrap();
         assert!(cache.load().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_certificates_are_readable_to_the_owner_only() {
+        let folder = TempDir::new().unwrap();
+        write(&mut cache(folder.path()), table(&["a"])).await;
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[tokio::test]

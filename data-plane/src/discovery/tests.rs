@@ -22,6 +22,7 @@ use crate::health::{HealthClock, TransitionSink};
 use crate::pool::{InFlight, PoolRuntime};
 use crate::reason::Reason;
 use crate::table::Table;
+use crate::tls::CertificateStore;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -170,10 +171,11 @@ impl Node {
         tokio::spawn(clock_task.run());
         let readiness = Readiness::default();
         let stats = Arc::new(ProcessStats::new(&["http".to_owned()], 1));
-        let listener = Served { name: "http".into(), protocol: PoolProtocol::Http };
+        let listener = Served { name: "http".into(), protocol: PoolProtocol::Http, tls: false };
         let context = Context {
             listeners: Arc::new([listener]),
             table: table.clone(),
+            certificates: CertificateStore::default(),
             environment: Environment { clock, transitions, ..Environment::without_tasks(1) },
             transitions: seen,
             readiness: readiness.clone(),

@@ -12,6 +12,7 @@ use super::headers::Downstream;
 use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
+use crate::tls::Secured;
 use crate::worker::Worker;
 
 /// One accepted connection. Lives as long as anything of it does: its requests, a tunnel that it became,
@@ -32,6 +33,8 @@ pub struct ClientConnection {
     pub number: ConnectionNumber,
     /// What the worker sees of it.
     pub handle: Rc<Handle>,
+    /// What TLS says of it; empty without TLS, and before the handshake is done.
+    pub secured: OnceCell<Rc<Secured>>,
     /// Ends waits for upstreams.
     pub alarm: Alarm,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
@@ -72,13 +75,14 @@ impl ClientConnection {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
-            downstream: Downstream::new(peer.ip(), false),
+            downstream: Downstream::new(peer.ip(), worker.shared.listeners[listener].tls),
             number: worker.shared.numbers.take(),
             worker,
             listener,
             local,
             peer,
             handle,
+            secured: OnceCell::new(),
             requests: Cell::new(0),
             alarm: Alarm::default(),
             is_copy: false,
@@ -99,6 +103,7 @@ impl ClientConnection {
             downstream: self.downstream.clone(),
             number: self.number.copy(),
             handle: Rc::new(Handle::new(&self.worker)),
+            secured: self.secured.clone(),
             requests: Cell::new(0),
             alarm: Alarm::default(),
             is_copy: true,

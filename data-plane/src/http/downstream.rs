@@ -11,7 +11,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::activity::Activity;
@@ -21,8 +20,11 @@ use super::serve;
 use crate::gather;
 use crate::reason::Reason;
 
-/// Serves `stream` until it ends or is told to.
-pub async fn run(stream: TcpStream, connection: Rc<ClientConnection>) {
+/// Serves `stream`, over TLS or not, until it ends or is told to.
+pub async fn run<S>(stream: S, connection: Rc<ClientConnection>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let io = TokioIo::new(ClientIo::new(stream, connection.handle.activity.clone()));
     let service = service_fn(|request| serve::serve(connection.clone(), request));
     let mut server = http1::Builder::new();
@@ -61,14 +63,14 @@ fn note(connection: &ClientConnection, error: &hyper::Error) {
 
 /// A client's stream that watches request heads as they come in.
 #[derive(Debug)]
-struct ClientIo {
-    stream: TcpStream,
+struct ClientIo<S> {
+    stream: S,
     activity: Arc<Activity>,
     watch: HeadWatch,
 }
 
-impl ClientIo {
-    fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+impl<S> ClientIo<S> {
+    fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity, watch: HeadWatch::default() }
     }
 
@@ -92,7 +94,7 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -101,7 +103,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_write(written)

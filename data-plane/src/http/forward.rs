@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ use crate::reason::Reason;
 use crate::table::Chain;
 
 mod direct;
+mod secure;
 mod wait;
 
 /// A request looking for an answer.
@@ -58,6 +59,8 @@ enum Last {
     Halted(Box<Halt>, usize),
     /// The pool of this number turned it away.
     TurnedAway(TurnedAway, usize),
+    /// The pool of this number sends its client elsewhere.
+    Redirected(HeaderValue, usize),
 }
 
 /// Why a pool gave a request to nobody, though it has somebody.
@@ -69,6 +72,8 @@ enum TurnedAway {
     QueueTimeout(StatusCode),
     /// Whom it asks for is not there; the reason says how.
     Directed(Reason),
+    /// It did not come by the connection that the pool asks for.
+    Misdirected,
 }
 
 impl TurnedAway {
@@ -81,6 +86,11 @@ impl TurnedAway {
             Self::Directed(reason) => {
                 (UNAVAILABLE, reason, "the backend that this request asks for is not available\n")
             }
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                Reason::Misdirected,
+                "this needs a connection over TLS that was made for this host, with a certificate\n",
+            ),
         }
     }
 }
@@ -157,7 +167,9 @@ impl Forward {
             self.exchange.enter_pool(number);
             self.keep_effects_of_answer();
             self.visit.enter();
-            if self.try_pool(pool, number).await == Search::Ends {
+            if pool.config.tls.as_ref().is_some_and(|tls| self.secure(tls, number) == Search::Ends)
+                || self.try_pool(pool, number).await == Search::Ends
+            {
                 return;
             }
         }
@@ -360,7 +372,7 @@ impl Forward {
     /// they cost no upstream anything, and passive health bounds them.
     fn may_try(&self, pool: &Pool) -> bool {
         let (reason, free) = match &self.last {
-            Last::None | Last::Halted(..) | Last::TurnedAway(..) => return true,
+            Last::None | Last::Halted(..) | Last::TurnedAway(..) | Last::Redirected(..) => return true,
             Last::Failed(failure) => (failure.reason(), failure.nothing_sent()),
             Last::Answered(..) => (Reason::BadResponse, false),
         };
@@ -441,6 +453,10 @@ impl Forward {
                 self.exchange.return_to_pool(number);
                 let (status, reason, text) = why.answer();
                 self.answer_here(status, reason, text)
+            }
+            Last::Redirected(location, number) => {
+                self.exchange.return_to_pool(number);
+                reply::redirect(self.exchange, location)
             }
             Last::None => self.unavailable(),
         }

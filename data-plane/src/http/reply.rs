@@ -1,7 +1,7 @@
 //! Answers that Weir makes itself.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::exchange::Exchange;
@@ -36,6 +36,17 @@ pub fn local(
         }
         debug_headers(headers, &pool, None, attempts);
     }
+    response
+}
+
+/// Sends the client elsewhere, with its method and body.
+#[must_use]
+pub fn redirect(mut exchange: Box<Exchange>, location: HeaderValue) -> Response<ReplyBody> {
+    let status = StatusCode::PERMANENT_REDIRECT;
+    exchange.answered_here(status, None);
+    let mut response = Response::new(ReplyBody::local(Bytes::new(), exchange));
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
     response
 }
 

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn listener() -> ListenerStats {
-        ListenerStats::new("http")
+        ListenerStats::new("http", 1)
     }
 
     #[test]

@@ -72,7 +72,7 @@ const fn is_legal(byte: u8) -> bool {
 
 /// Values by host pattern; `None` is every host. A copy shares the texts.
 #[derive(Debug, Clone)]
-pub(super) struct HostMap<T> {
+pub(crate) struct HostMap<T> {
     exact: HashMap<Arc<str>, T>,
     /// By the suffix after `*.`.
     wildcard: HashMap<Arc<str>, T>,
@@ -86,7 +86,7 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T> HostMap<T> {
-    pub(super) fn insert(&mut self, host: Option<&HostPattern>, value: T) {
+    pub(crate) fn insert(&mut self, host: Option<&HostPattern>, value: T) {
         match host {
             Some(HostPattern::Exact(host)) => drop(self.exact.insert(host.as_str().into(), value)),
             Some(HostPattern::Wildcard(suffix)) => drop(self.wildcard.insert(suffix.as_str().into(), value)),
@@ -103,7 +103,7 @@ impl<T> HostMap<T> {
     }
 
     /// The value of this very pattern.
-    pub(super) fn get(&self, host: Option<&HostPattern>) -> Option<&T> {
+    pub(crate) fn get(&self, host: Option<&HostPattern>) -> Option<&T> {
         match host {
             Some(HostPattern::Exact(host)) => self.exact.get(host.as_str()),
             Some(HostPattern::Wildcard(suffix)) => self.wildcard.get(suffix.as_str()),
@@ -112,7 +112,7 @@ impl<T> HostMap<T> {
     }
 
     /// The values whose patterns hold for `host`: exact, longer wildcards, any (M6).
-    pub(super) fn levels(&self, host: &str) -> impl Iterator<Item = &T> {
+    pub(crate) fn levels(&self, host: &str) -> impl Iterator<Item = &T> {
         let suffixes = if self.wildcard.is_empty() { "" } else { host };
         let wildcards = parents(suffixes).filter_map(|suffix| self.wildcard.get(suffix));
         self.exact.get(host).into_iter().chain(wildcards).chain(&self.any)

@@ -40,6 +40,7 @@ use crate::pool::{Candidate, InFlight, Pool};
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{self, TableHandle};
+use crate::tls::{CertificateStore, CertificatesHandle};
 use crate::worker::{Shared, Worker};
 use witness::{Notes, Witness};
 
@@ -173,14 +174,14 @@ async fn apply(resources: Vec<pb::Resource>, table: &TableHandle) -> Result<(), 
     let environment = Environment::without_tasks(1);
     let modules = Modules::new(None);
     modules.prepare(&resources).await;
-    let mut applier = Applier::new(listeners(), table.clone(), environment, modules);
+    let mut applier = Applier::new(listeners(), table.clone(), environment, modules, CertificateStore::default());
     let rejected = applier.apply(resources, Vec::new()).rejected;
     if rejected.is_empty() { Ok(()) } else { Err(rejected) }
 }
 
 /// The only listener.
 fn listeners() -> Arc<[Served]> {
-    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http }])
+    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http, tls: false }])
 }
 
 /// A worker that serves no socket.
@@ -192,6 +193,7 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
         log: AccessLog::off(),
         numbers: ConnectionNumbers::default(),
         drain: Drain::default(),
+        certificates: CertificatesHandle::default(),
         limits: Limits::default(),
         crowd: Arc::default(),
     };

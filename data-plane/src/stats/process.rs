@@ -11,6 +11,7 @@ use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
 use crate::reason::Reason;
+use crate::tls::{CertificatesHandle, Handshakes};
 
 /// Counters of the process; shared by all threads.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct ProcessStats {
     pub listeners: Vec<ListenerStats>,
     /// The stream to the control plane.
     pub discovery: DiscoveryStats,
+    /// Certificates that clients are shown.
+    pub certificates: CertificatesHandle,
     /// Access log lines lost because the writer could not keep up.
     pub log_lines_dropped: AtomicU64,
 }
@@ -41,6 +44,8 @@ pub struct ListenerStats {
     pub name: String,
     /// Connections open now.
     pub connections: Gauge,
+    /// Handshakes of TLS.
+    pub handshakes: Sharded<Handshakes>,
     /// Connections closed at once, by [`Refused`].
     pub refused: [AtomicU64; Refused::ALL.len()],
 }
@@ -72,8 +77,9 @@ impl Refused {
 impl ListenerStats {
     /// All at zero.
     #[must_use]
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), connections: Gauge::default(), refused: Default::default() }
+    pub fn new(name: &str, workers: usize) -> Self {
+        let handshakes = Sharded::new(workers);
+        Self { name: name.to_owned(), connections: Gauge::default(), handshakes, refused: Default::default() }
     }
 
     /// A connection was closed at once.
@@ -125,8 +131,9 @@ impl ProcessStats {
     pub fn new(listeners: &[String], workers: usize) -> Self {
         Self {
             unrouted: Sharded::new(workers),
-            listeners: listeners.iter().map(|name| ListenerStats::new(name)).collect(),
+            listeners: listeners.iter().map(|name| ListenerStats::new(name, workers)).collect(),
             discovery: DiscoveryStats::default(),
+            certificates: CertificatesHandle::default(),
             log_lines_dropped: AtomicU64::new(0),
         }
     }

@@ -107,7 +107,7 @@ mod tests {
     use crate::pool::runtime::Environment;
 
     fn listeners() -> [Served; 3] {
-        let named = |(name, protocol): (&str, PoolProtocol)| Served { name: name.to_owned(), protocol };
+        let named = |(name, protocol): (&str, PoolProtocol)| Served { name: name.to_owned(), protocol, tls: false };
         [("http", PoolProtocol::Http), ("https", PoolProtocol::Http), ("redis", PoolProtocol::Tcp)].map(named)
     }
 

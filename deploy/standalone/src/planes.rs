@@ -29,16 +29,20 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where both planes listen, and what the proxy may use.
 #[derive(Debug, Args)]
 pub(crate) struct PlaneArgs {
-    /// Where requests are taken, or with ,tcp connections of any protocol; may be repeated (in the variable: separated
-    /// by spaces)
+    /// Where requests are taken, with ,tls over TLS, or with ,tcp connections of any protocol; may be repeated (in the
+    /// variable: separated by spaces)
     #[arg(
         long,
-        value_name = "NAME=ADDR[,tcp]",
+        value_name = "NAME=ADDR[,tls|,tcp]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=127.0.0.1:8080"
     )]
     listen: Vec<data_config::Listen>,
+    /// Certificates besides those of Pools: a folder with NAME.crt and NAME.key, shown for the hosts that they are for,
+    /// default.crt to all that ask for none with a certificate. Followed while it changes
+    #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
+    tls_dir: Option<PathBuf>,
     /// The proxy's metrics, probes and state
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN", default_value = "127.0.0.1:9900")]
     admin: SocketAddr,
@@ -65,6 +69,11 @@ pub(crate) struct PlaneArgs {
 }
 
 impl PlaneArgs {
+    /// How the URL of each listener begins.
+    pub(crate) fn schemes(&self) -> impl Iterator<Item = &'static str> {
+        self.listen.iter().map(data_config::Listen::scheme)
+    }
+
     fn control(&self, folder: &Path) -> control_config::Config {
         let mut config = control_config::Config::new(SourceConfig::Folder(folder.to_owned()), self.grpc, self.api);
         config.admin.flag = "--api";
@@ -72,11 +81,12 @@ impl PlaneArgs {
     }
 
     fn data(&self, grpc: SocketAddr) -> anyhow::Result<data_config::Config> {
-        data_config::check_names(&self.listen)?;
+        data_config::check_listeners(&self.listen, self.tls_dir.is_some())?;
         Ok(data_config::Config {
             control_planes: vec![format!("http://{}", reachable(grpc)).parse()?],
             control_plane_tls: None,
             listeners: self.listen.clone(),
+            tls_dir: self.tls_dir.clone(),
             admin: self.admin,
             workers: self.workers.unwrap_or_else(data_config::default_workers),
             cache_dir: self.cache_dir.clone(),
@@ -120,7 +130,7 @@ impl Planes {
         Ok(Self { listeners, admin, api, control, proxy })
     }
 
-    /// Name and address of each listener.
+    /// Name and address of each listener, in the order of their flags.
     pub(crate) fn listeners(&self) -> &[(String, SocketAddr)] {
         &self.listeners
     }

@@ -23,7 +23,7 @@ pub(crate) struct RunArgs {
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let told_to_stop = shutdown::on_signal()?;
     let mut planes = Planes::start(&args.folder, &args.planes, LineSink::log()).await?;
-    greet(&planes);
+    greet(&planes, &args.planes);
     tokio::select! {
         () = told_to_stop.cancelled() => {}
         error = planes.failed() => return Err(error),
@@ -33,9 +33,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Says where everything listens, with the ports that were chosen for port 0.
-fn greet(planes: &Planes) {
-    for (name, address) in planes.listeners() {
-        eprintln!("listener {name} at http://{address}");
+fn greet(planes: &Planes, args: &PlaneArgs) {
+    for ((name, address), scheme) in planes.listeners().iter().zip(args.schemes()) {
+        eprintln!("listener {name} at {scheme}://{address}");
     }
     eprintln!("proxy at http://{}, control plane at http://{}", planes.admin(), planes.api());
 }

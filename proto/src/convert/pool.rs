@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{at_most, health, list, plugin, required, strings, unknown};
+use super::{at_most, health, list, plugin, required, strings, tls, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
 use crate::model::plugin::param::Carrier;
 use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
@@ -35,6 +35,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         queue,
         direct,
         protocol,
+        tls,
         max_body_size,
     } = msg;
     let pool = Pool {
@@ -42,6 +43,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         config: decode_config(&config)?,
         queue: queue.map_or(Ok(Queue::default()), |queue| decode_queue(&queue)).map_err(|e| e.under("queue"))?,
         direct: direct.map(decode_direct).transpose().map_err(|e| e.under("direct"))?,
+        tls: tls.map(tls::decode).transpose().map_err(|e| e.under("tls"))?,
         name,
         enabled,
         protocol: decode_protocol(protocol)?,
@@ -60,6 +62,7 @@ pub(super) fn decode(name: ResourceName, msg: pb::Pool) -> Result<Pool, Invalid>
         max_body_size,
     };
     check_protocol(&pool)?;
+    tls::check_hosts(&pool).map_err(|e| e.under("tls"))?;
     Ok(pool)
 }
 
@@ -70,6 +73,7 @@ fn check_protocol(pool: &Pool) -> Result<(), Invalid> {
         ("match", !pool.rules.is_empty()),
         ("plugins", !pool.plugins.is_empty()),
         ("direct", pool.direct.is_some()),
+        ("tls", pool.tls.is_some()),
         ("maxBodySize", pool.max_body_size.is_some()),
         ("balance.hash.source", by_request),
     ];
@@ -100,6 +104,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         config,
         queue,
         direct,
+        tls,
         max_body_size,
     } = pool;
     pb::Pool {
@@ -125,6 +130,7 @@ pub(super) fn encode(pool: &Pool) -> pb::Pool {
         queue: Some(encode_queue(queue)),
         direct: direct.as_ref().map(encode_direct),
         protocol: encode_protocol(*protocol).into(),
+        tls: tls.as_ref().map(tls::encode),
         max_body_size: *max_body_size,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::plugin::param::Carrier;
-use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule};
+use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule, Tls};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Pool {
     pub queue: Queue,
     /// Where a request may name the backend that it goes to.
     pub direct: Option<Carrier>,
+    /// TLS with its clients.
+    pub tls: Option<Tls>,
     /// Most bytes of a request body, 0 = unlimited; `None` = what the proxy says.
     pub max_body_size: Option<u64>,
 }
@@ -80,6 +82,7 @@ impl Pool {
             config: Map::new(),
             queue: Queue::default(),
             direct: None,
+            tls: None,
             max_body_size: None,
         }
     }

@@ -15,11 +15,12 @@ use weir_proto::model::PoolProtocol;
 
 use crate::{eventually, get, within};
 
-/// A proxy with a listener `http`, and perhaps one `tcp`; ends when dropped.
+/// A proxy with a listener `http`, and perhaps `tcp` and `https`; ends when dropped.
 #[derive(Debug)]
 pub struct DataPlane {
     address: SocketAddr,
     tcp: Option<SocketAddr>,
+    https: Option<SocketAddr>,
     admin: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -32,6 +33,8 @@ pub struct Builder {
     tls: Option<PathBuf>,
     workers: usize,
     tcp: bool,
+    https: bool,
+    tls_dir: Option<PathBuf>,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
     access_log: Option<PathBuf>,
@@ -69,6 +72,18 @@ impl Builder {
     #[must_use]
     pub fn tcp(self) -> Self {
         Self { tcp: true, ..self }
+    }
+
+    /// With a listener `https` besides.
+    #[must_use]
+    pub fn https(self) -> Self {
+        Self { https: true, ..self }
+    }
+
+    /// With a listener `https` besides, and this folder of certificates.
+    #[must_use]
+    pub fn tls_dir(self, folder: &Path) -> Self {
+        Self { https: true, tls_dir: Some(folder.to_owned()), ..self }
     }
 
     /// With this DNS server.
@@ -128,18 +143,22 @@ impl Builder {
         let bound = app::bind(self.config()).expect("a proxy that binds");
         let stop = CancellationToken::new();
         let (address, admin) = (bound.listeners[0].1, bound.admin);
-        let tcp = bound.listeners.get(1).map(|(_, address)| *address);
-        DataPlane { address, tcp, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
+        let named = |name: &str| bound.listeners.iter().find(|(own, _)| own == name).map(|(_, address)| *address);
+        let (tcp, https) = (named("tcp"), named("https"));
+        DataPlane { address, tcp, https, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
     }
 
     fn config(self) -> Config {
         let any = ([127, 0, 0, 1], 0).into();
-        let listen = |name: &str, protocol| Listen { name: name.to_owned(), address: any, protocol };
-        let tcp = self.tcp.then(|| listen("tcp", PoolProtocol::Tcp));
+        let listen = |name: &str, protocol, tls| Listen { name: name.to_owned(), address: any, protocol, tls };
+        let tcp = self.tcp.then(|| listen("tcp", PoolProtocol::Tcp, false));
+        let https = self.https.then(|| listen("https", PoolProtocol::Http, true));
+        let http = listen("http", PoolProtocol::Http, false);
         Config {
             control_planes: self.control_planes.iter().map(|url| url.parse().expect("a URL")).collect(),
             control_plane_tls: self.tls,
-            listeners: [listen("http", PoolProtocol::Http)].into_iter().chain(tcp).collect(),
+            listeners: [http].into_iter().chain(tcp).chain(https).collect(),
+            tls_dir: self.tls_dir,
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,
@@ -162,6 +181,8 @@ impl DataPlane {
             tls: None,
             workers: 2,
             tcp: false,
+            https: false,
+            tls_dir: None,
             dns: None,
             cache: None,
             access_log: None,
@@ -182,6 +203,14 @@ impl DataPlane {
     /// If it has no listener for them.
     pub fn tcp_address(&self) -> SocketAddr {
         self.tcp.expect("a listener of TCP")
+    }
+
+    /// Where it takes requests over TLS.
+    ///
+    /// # Panics
+    /// If it has no listener for them.
+    pub fn https_address(&self) -> SocketAddr {
+        self.https.expect("a listener of TLS")
     }
 
     /// Its admin address.

@@ -53,8 +53,8 @@ const EXAMPLES: [Example; 4] = [
     },
 ];
 
-/// Examples whose servers are none of HTTP have tests of their own, and so have those of plugins.
-const ELSEWHERE: [&str; 3] = ["php", "plugins", "tcp"];
+/// Examples whose clients or servers speak no plain HTTP have tests of their own, and so have those of plugins.
+const ELSEWHERE: [&str; 4] = ["php", "plugins", "tcp", "tls"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the test cluster: tests/run starts it"]

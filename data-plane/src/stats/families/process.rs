@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use jiff::Timestamp;
 use weir_proto::model::Kind;
 
 use crate::reason::Reason;
 use crate::stats::ProcessStats;
-use crate::stats::process::{DiscoveryStats, Refused};
+use crate::stats::process::{DiscoveryStats, ListenerStats, Refused};
+use crate::tls::Failure;
 
 use super::pool::CLASSES;
 use super::sheet::{Metric, Sheet};
@@ -15,15 +17,35 @@ use super::sheet::{Metric, Sheet};
 pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     for listener in &stats.listeners {
         sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
+        handshakes(listener, sheet);
         for reason in Refused::ALL {
             let count = listener.refused[reason as usize].load(Relaxed);
             sheet.count(Metric::ConnectionsRefused, &[&listener.name, reason.as_str()], count);
         }
     }
+    certificates(stats, sheet);
     unrouted(stats, sheet);
     discovery(&stats.discovery, sheet);
     sheet.count(Metric::LogLinesDropped, &[], stats.log_lines_dropped.load(Relaxed));
     sheet.gauge(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+fn handshakes(listener: &ListenerStats, sheet: &mut Sheet) {
+    let ListenerStats { name, handshakes, .. } = listener;
+    sheet.count_if_any(Metric::TlsHandshakes, &[name, "full"], handshakes.sum(|shard| shard.full.get()));
+    sheet.count_if_any(Metric::TlsHandshakes, &[name, "resumed"], handshakes.sum(|shard| shard.resumed.get()));
+    for failure in Failure::ALL {
+        let count = handshakes.sum(|shard| shard.failed[failure as usize].get());
+        sheet.count_if_any(Metric::TlsHandshakeFailures, &[name, failure.as_str()], count);
+    }
+}
+
+fn certificates(stats: &ProcessStats, sheet: &mut Sheet) {
+    let now = Timestamp::now().as_second();
+    for (name, expires) in &stats.certificates.load().shown {
+        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+        sheet.gauge(Metric::TlsCertificateExpiry, &[name], (expires - now) as f64 / 3600.0);
+    }
 }
 
 /// Requests that no pool took have neither pool nor backend.

@@ -19,6 +19,9 @@ pub(super) enum Metric {
     QueueWait,
     ConnectionsActive,
     ConnectionsRefused,
+    TlsHandshakes,
+    TlsHandshakeFailures,
+    TlsCertificateExpiry,
     TcpConnections,
     TcpBytes,
     Dropped,
@@ -69,7 +72,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 34] = [
+const SPECS: [Spec; 37] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -92,6 +95,12 @@ const SPECS: [Spec; 34] = [
         "Client connections."),
     counter(Metric::ConnectionsRefused, "weir_connections_refused_total", &["listener", "reason"],
         "Client connections closed at once, as the listener or the client had as many as it may have."),
+    counter(Metric::TlsHandshakes, "weir_tls_handshakes_total", &["listener", "session"],
+        "Handshakes done, of new sessions and of resumed ones."),
+    counter(Metric::TlsHandshakeFailures, "weir_tls_handshake_failures_total", &["listener", "reason"],
+        "Handshakes that failed."),
+    gauge(Metric::TlsCertificateExpiry, "weir_tls_certificate_expiry_hours", &["certificate"],
+        "Hours until a certificate that clients are shown ends; below 0 if it is over."),
     counter(Metric::TcpConnections, "weir_tcp_connections_total", &["backend", "pool"],
         "Connections of TCP that a backend took."),
     counter(Metric::TcpBytes, "weir_tcp_bytes_total", &["backend", "direction", "pool"],

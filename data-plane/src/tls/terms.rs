@@ -1,0 +1,106 @@
+//! What handshakes for a host go by, made ready once.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
+use tracing::warn;
+use weir_proto::model::{Certificate, ClientCa, Invalid};
+
+/// What is spoken within TLS.
+const ALPN: &[u8] = b"http/1.1";
+
+/// What handshakes for a host go by.
+#[derive(Debug)]
+pub struct Terms {
+    /// Certificate, versions, who certifies clients.
+    pub config: Arc<ServerConfig>,
+    /// Whose certificates clients are asked for.
+    pub client_ca: Option<ClientCa>,
+}
+
+/// Makes [`Terms`]. All that one maker made take each other's tickets, on any worker, as long as it is about one host.
+#[derive(Debug)]
+pub struct TermsMaker {
+    provider: Arc<CryptoProvider>,
+    /// Without one, no session is resumed.
+    tickets: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl Default for TermsMaker {
+    fn default() -> Self {
+        let tickets = Ticketer::new().inspect_err(|error| warn!(%error, "sessions of TLS will not be resumed"));
+        Self { provider: Arc::new(default_provider()), tickets: tickets.ok() }
+    }
+}
+
+impl TermsMaker {
+    /// Terms with this certificate.
+    ///
+    /// # Errors
+    /// Names the field that the library refuses.
+    pub fn make(&self, certificate: &Certificate, client_ca: Option<&ClientCa>) -> Result<Terms, Invalid> {
+        let versions = ServerConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
+        let builder = self.asking(versions.map_err(|error| refused("secretName", &error))?, client_ca)?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key().clone())));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match self.tickets.as_ref().filter(|_| client_ca.is_none()) {
+            Some(tickets) => config.ticketer = tickets.clone(),
+            // A resumed session is not judged again: a client that nobody certifies any more would come in by it.
+            None => config.send_tls13_tickets = 0,
+        }
+        Ok(Terms { config: Arc::new(config), client_ca: client_ca.cloned() })
+    }
+
+    fn asking(
+        &self,
+        builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+        client_ca: Option<&ClientCa>,
+    ) -> Result<ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>, Invalid> {
+        let Some(ca) = client_ca else { return Ok(builder.with_no_client_auth()) };
+        let verifier = WebPkiClientVerifier::builder_with_provider(ca.authorities().clone(), self.provider.clone());
+        let verifier = if ca.required { verifier } else { verifier.allow_unauthenticated() };
+        let verifier = verifier.build().map_err(|error| refused("clientCa.secretName", &error))?;
+        Ok(builder.with_client_cert_verifier(verifier))
+    }
+}
+
+fn refused(field: &str, error: &impl ToString) -> Invalid {
+    Invalid::new(field, error.to_string()).under("spec.tls")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A certificate for this host.
+    pub(in crate::tls) fn certificate(host: &str) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Certificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    /// Terms with one.
+    pub(in crate::tls) fn terms(host: &str) -> Terms {
+        TermsMaker::default().make(&certificate(host), None).unwrap()
+    }
+
+    #[test]
+    fn who_is_asked_for_a_certificate_gets_no_ticket() {
+        let (maker, certificate) = (TermsMaker::default(), certificate("a"));
+        let ca = ClientCa::from_pem(certificate.pem(), false).unwrap();
+        let asked = maker.make(&certificate, Some(&ca)).unwrap().config;
+        assert!(asked.send_tls13_tickets == 0 && !asked.ticketer.enabled() && !asked.session_storage.can_cache());
+        let free = maker.make(&certificate, None).unwrap().config;
+        assert!(free.send_tls13_tickets > 0 && free.ticketer.enabled());
+        let again = maker.make(&certificate, None).unwrap().config;
+        let ticket = free.ticketer.encrypt(b"session").unwrap();
+        assert_eq!(again.ticketer.decrypt(&ticket).as_deref(), Some(&b"session"[..]), "they take each other's");
+    }
+}
