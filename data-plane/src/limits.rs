@@ -147,7 +147,7 @@ mod tests {
             ("--max-target-size", "65Ki", "at least 1 and at most 64Ki"),
             ("--max-header-size", "2Mi", "at least 1 and at most 1024Ki"),
             ("--max-headers", "101", "101 is not in 1..=100"),
-            ("--max-body-size", "1MB", "must be a size such as"),
+            ("--max-body-size", "1MB", "1MB"),
             ("--idle-timeout", "75", "75"),
             ("--tls-handshake-timeout", "0s", "more than 0s"),
         ] {

@@ -115,7 +115,9 @@ mod tests {
         let pool = pool("a/web", &[1, 1]);
         let families = families(vec![pool.clone()]);
         let before = lines(&families);
-        assert!(!before.iter().any(|line| line.contains("code=") || line.contains("reason=")), "{before:#?}");
+        let of_pool = |line: &&String| line.contains("a/web");
+        let counts = |line: &String| line.contains("code=") || line.contains("reason=");
+        assert!(!before.iter().filter(of_pool).any(counts), "{before:#?}");
         has(&families, r#"weir_requests_active{backend="b001",pool="a/web"} 0"#);
         has(&families, r#"weir_pool_panic{pool="a/web"} 0"#);
         pool.runtime.shards.of(0).dropped[Reason::NoBackend as usize].increment();
