@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use weir_tests::manifest::{NAMESPACE, backend, pool, repository};
+use weir_tests::authority::{Authority, YEAR};
+use weir_tests::manifest::{NAMESPACE, backend, pool, repository, secret};
 use weir_tests::port::free_address;
 use weir_tests::prometheus::promtool;
-use weir_tests::{Backend, DataPlane, Kube, Prometheus, Replica, Reply, Weir, eventually, get};
+use weir_tests::{Backend, DataPlane, Kube, Prometheus, Replica, Reply, TlsClient, Weir, eventually, get};
 
 use super::readme::described;
 
@@ -39,9 +40,10 @@ spec:
 const PLUGINS: &str = "plugins: [{name: busy}, {type: Mirror, param: {pool: web}}, {type: Mirror, param: {pool: off}}]";
 
 /// Both planes with everything that they can meet: backends that answer, fail, refuse connections and are disabled,
-/// a pool without any, another that waits for one, one of TCP, a plugin, requests of no pool, a proxy without certificate.
+/// a pool without any, another that waits for one, one of TCP, a plugin, requests of no pool, a proxy without certificate, clients with TLS and without where it is spoken.
 struct Busy {
     weir: Weir,
+    client: TlsClient,
     _servers: [Backend; 2],
     _stranger: DataPlane,
 }
@@ -50,6 +52,8 @@ impl Busy {
     async fn start() -> Self {
         let [good, failing] = Backend::start_many("web").await;
         failing.set(Reply::status(500));
+        let authority = Authority::new();
+        let shown = authority.site(&["secure.example.com"], YEAR);
         let flaky = "health: {passive: {maxFails: 1, failTimeout: 200ms}}";
         let manifest = [
             pool("web", &format!("match: [{{path: {{type: Prefix, value: /web}}}}], {flaky}")),
@@ -69,10 +73,12 @@ impl Busy {
             backend("plugged-1", "plugged", good.address(), ""),
             pool("bytes", "protocol: TCP"),
             backend("bytes-1", "bytes", good.address(), ""),
+            pool("secure", "match: [{hosts: [secure.example.com]}], tls: {secretName: secure}"),
+            secret("secure", &[("tls.crt", &shown.certificate), ("tls.key", &shown.key)]),
         ];
-        let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().tcp().start().await;
+        let weir = Weir::builder().file("web.yaml", &manifest.concat()).tls().tcp().https().start().await;
         let stranger = DataPlane::builder(weir.grpc()).start_unready();
-        Self { weir, _servers: [good, failing], _stranger: stranger }
+        Self { weir, client: TlsClient::trusting(&authority), _servers: [good, failing], _stranger: stranger }
     }
 
     /// Requests of each sort, and a change of configuration.
@@ -89,6 +95,9 @@ impl Busy {
             assert_eq!(self.weir.get(path).await.status, status, "{path}");
         }
         assert_eq!(get(self.weir.tcp_address(), "/").await.unwrap().status, 200);
+        let secure = self.weir.https_address();
+        self.client.connect(secure, "secure.example.com").await.unwrap();
+        assert_eq!(get(secure, "/").await.unwrap().status, 400);
         self.weir.write("more.yaml", "").await;
     }
 

@@ -91,8 +91,8 @@ async fn certificates_go_by_name_exact_before_wildcard_before_the_default() {
         client.connect(weir.https_address(), "a.example.com").await.unwrap().http("a.example.com").await.unwrap();
     let echo = http.get("/").await.unwrap().json();
     assert_eq!(received(&echo, "x-forwarded-proto"), ["https"]);
-    let hours = weir.sample("weir_tls_certificate_expiry_hours", "certificate=\"test/exact\"").await.unwrap();
-    assert!(hours > 24.0 * 365.0 * 50.0, "{hours} hours until {YEAR}");
+    let seconds = weir.sample("weir_tls_certificate_expiry_seconds", "certificate=\"test/exact\"").await.unwrap();
+    assert!(seconds > 3600.0 * 24.0 * 365.0 * 50.0, "{seconds} s until {YEAR}");
 }
 
 #[tokio::test]
@@ -350,10 +350,10 @@ async fn s5_a_folder_of_certificates_is_followed_while_it_changes() {
     write_pair(&folder, "default", &default);
     eventually("the default is shown", || shown("example.org", &default)).await;
     fs::write(folder.path().join("site.key"), "garbage").unwrap();
-    let expiry = async || weir.sample("weir_tls_certificate_expiry_hours", "certificate=\"site\"").await;
+    let expiry = async || weir.sample("weir_tls_certificate_expiry_seconds", "certificate=\"site\"").await;
     write_pair(&folder, "third", &authority.site(&["third.example.org"], YEAR));
     eventually("the folder was read again", async || {
-        weir.sample("weir_tls_certificate_expiry_hours", "certificate=\"third\"").await
+        weir.sample("weir_tls_certificate_expiry_seconds", "certificate=\"third\"").await
     })
     .await;
     shown("a.example.com", &second).await.expect("the last good one");

@@ -1,12 +1,17 @@
 //! U1 and U2: addresses of upstreams, and their kept-alive connections.
 
+use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use http::Request;
 use weir_tests::client::full;
 use weir_tests::load::bodies;
 use weir_tests::manifest::{backend, pool, web};
-use weir_tests::{Backend, Dns, Reply, UnixRelay, Weir, eventually};
+use weir_tests::port::free_address;
+use weir_tests::program::{Program, program};
+use weir_tests::{Backend, Dns, Reply, UnixRelay, Weir, eventually, get};
 
 #[tokio::test]
 async fn u1_backends_are_ipv4_and_ipv6() {
@@ -51,6 +56,32 @@ async fn u1_a_unix_socket_that_is_not_there_fails_over_like_a_refused_connection
     for bad in ["missing", "folder"] {
         assert_eq!(weir.backend("test/web", bad).await["lastFailure"]["reason"], "connect_failure", "{bad}");
     }
+}
+
+/// As a user that is not root finds it: one without rights beyond those of its files.
+#[tokio::test]
+async fn u1_a_unix_socket_that_is_not_permitted_fails_over_like_a_refused_connection() {
+    let (folder, sockets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Backend::start("web-1").await;
+    let path = sockets.path().join("closed.sock");
+    let _relay = UnixRelay::start(path.to_str().unwrap(), server.address());
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    let text = pool("web", "health: {passive: {maxFails: 0}}")
+        + &backend("closed", "web", format!("unix:{}", path.display()), "")
+        + &backend("good", "web", server.address(), "");
+    fs::write(folder.path().join("web.yaml"), text).unwrap();
+    let (listen, admin) = (free_address(), free_address());
+    let (weir, here) = (program("weir"), folder.path());
+    let any = ["--grpc=127.0.0.1:0", "--api=127.0.0.1:0"];
+    let own = [format!("--listen=http={listen}"), format!("--admin={admin}")];
+    let run = ["--bounding-set=-all", weir.to_str().unwrap(), "run", here.to_str().unwrap(), &own[0], &own[1]];
+    let _weir = Program::start_file(Path::new("setpriv"), &[&run[..], &any].concat());
+    eventually("it serves", async || (get(admin, "/readyz").await.ok()?.status == 200).then_some(())).await;
+    assert_eq!(bodies(listen, "/", 9, 1).await.unwrap()["web-1"], 9);
+    let state = get(admin, "/api/v1/pools/test/web").await.unwrap().json();
+    let backends = state["backends"].as_array().unwrap();
+    let closed = backends.iter().find(|backend| backend["name"] == "closed").unwrap();
+    assert_eq!(closed["lastFailure"]["reason"], "connect_failure", "{state}");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ fn certificates(stats: &ProcessStats, sheet: &mut Sheet) {
     let now = Timestamp::now().as_second();
     for (name, expires) in &stats.certificates.load().shown {
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-        sheet.gauge(Metric::TlsCertificateExpiry, &[name], (expires - now) as f64 / 3600.0);
+        sheet.gauge(Metric::TlsCertificateExpiry, &[name], (expires - now) as f64);
     }
 }
 
