@@ -123,11 +123,11 @@ impl Activity {
         !limit.is_zero() && Duration::from_secs(self.now().saturating_sub(since).into()) > limit
     }
 
-    /// Whether closing the connection now might cost a client its next request, which may be under way.
+    /// Whether closing the connection now might cost a client its next request, which may be under way, or here in part.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.now().saturating_sub(self.since.load(Relaxed));
-        self.phase.load(Relaxed) <= IDLE && age <= GRACE_SECONDS
+        self.phase.load(Relaxed) < BUSY && age <= GRACE_SECONDS
     }
 }
 
@@ -196,6 +196,9 @@ mod tests {
         f.activity.idle();
         assert!(f.activity.is_fresh());
         f.clock.store(104, Relaxed);
+        assert!(!f.activity.is_fresh());
+        assert!(f.activity.head_begins() && f.activity.is_fresh(), "hyper drops a head of which it has only a part");
+        f.clock.store(106, Relaxed);
         assert!(!f.activity.is_fresh());
     }
 }
