@@ -14,6 +14,7 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod conformance;
     mod directed;
     mod examples;
     mod failover;
