@@ -36,7 +36,7 @@ impl Secured {
     /// The client, if it was asked by these authorities.
     #[must_use]
     pub fn identity_by(&self, ca: &ClientCa) -> Option<&Identity> {
-        self.client_ca.as_ref().filter(|own| own.believes_as(ca))?;
+        self.client_ca.as_ref().filter(|own| own.authorities == ca.authorities)?;
         self.identity.as_ref()
     }
 }
@@ -106,6 +106,7 @@ fn escaped(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use weir_proto::model::Authorities;
 
     use super::*;
 
@@ -144,7 +145,8 @@ mod tests {
             CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap().pem()
         };
         let (mine, other) = (pem("a"), pem("b"));
-        let ca = |pem: &str, required| ClientCa::from_pem(pem.as_bytes(), required).unwrap();
+        let ca =
+            |pem: &str, required| ClientCa { authorities: Authorities::from_pem(pem.as_bytes()).unwrap(), required };
         let someone = identity(&[(DnType::CommonName, "alice")], Vec::new());
         let secured = Secured { client_ca: Some(ca(&mine, false)), identity: Some(someone.clone()) };
         assert_eq!(secured.identity_by(&ca(&mine, true)), Some(&someone));
