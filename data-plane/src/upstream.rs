@@ -1,4 +1,4 @@
-//! Connections to backends, per worker: made, reused, given up.
+//! Connections to backends, per worker: made, reused, given up. TCP passes through here, too.
 
 pub mod connect;
 pub mod fastcgi;
@@ -7,6 +7,8 @@ pub mod idle;
 pub mod incoming;
 pub mod io;
 pub mod stream;
+pub mod tls;
+pub mod transport;
 
 pub use connect::{ConnectError, Connection, Link, connect};
 pub use idle::IdlePool;

@@ -108,6 +108,7 @@ proptest! {
             capacity: weight,
             protocol,
             proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][usize::from(port % 3)],
+            tls: None,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));

@@ -38,7 +38,7 @@ pub mod stand;
 pub mod tls;
 pub mod unix_relay;
 
-pub use backend::{Backend, Behaviour, Reply};
+pub use backend::{Backend, Behaviour, Reply, Speech};
 pub use client::{Client, Response, get, send};
 pub use cluster::{DataPlane, Weir};
 pub use dns::Dns;

@@ -1,18 +1,19 @@
 //! Backends.
 
-use weir_proto::model::{Invalid, Key};
+use weir_proto::model::{Files, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
+use super::backend_tls::backend_tls;
 use super::checked;
 use crate::api::backend::{BackendRole, ProxyProtocol};
 use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 
-/// The message of a Backend.
+/// The message of a Backend, with the contents that it names.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
+pub fn backend(key: &Key, spec: &BackendSpec, files: &Files) -> Result<Body, Invalid> {
     let BackendSpec {
         pool,
         address,
@@ -26,6 +27,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
         protocol,
         fastcgi,
         proxy_protocol,
+        tls: _,
     } = spec.clone();
     let backend = pb::Backend {
         pool,
@@ -39,6 +41,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
         capacity,
         protocol: self::protocol(protocol, fastcgi),
         proxy_protocol: proxy_protocol.map(|version| proxy_protocol_message(version).into()),
+        tls: backend_tls(&key.name, spec, files),
     };
     checked(key, Body::Backend(backend))
 }

@@ -9,6 +9,7 @@ use weir_proto::model::RetryOn;
 use super::body::Source;
 use super::request::Refusal;
 use crate::reason::Reason;
+use crate::upstream::tls::Fault;
 use crate::upstream::{ConnectError, fastcgi};
 
 /// A try that gave no response head.
@@ -18,6 +19,13 @@ pub enum Failure {
     Connect,
     /// No connection was made in time.
     ConnectTimeout,
+    /// There was no TLS with the upstream, or it broke before the response head.
+    Tls {
+        /// What was wrong with it.
+        fault: Fault,
+        /// Whether the upstream cannot have seen any of the request.
+        nothing_sent: bool,
+    },
     /// The connection broke before the response head.
     Reset {
         /// Whether the upstream cannot have seen any of the request.
@@ -46,10 +54,14 @@ impl Failure {
         if error.is_parse() {
             return Self::BadResponse;
         }
-        if io_kind(error) == Some(io::ErrorKind::TimedOut) {
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return Self::Timeout;
         }
-        Self::Reset { nothing_sent }
+        match io.and_then(Fault::of) {
+            Some(fault) => Self::Tls { fault, nothing_sent },
+            None => Self::Reset { nothing_sent },
+        }
     }
 
     /// What a client's body that broke off is.
@@ -76,6 +88,7 @@ impl Failure {
         match self {
             Self::Connect | Self::Exhausted => Reason::ConnectFailure,
             Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::Tls { fault, .. } => fault.reason(),
             Self::Reset { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
@@ -89,7 +102,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Connect | Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Reset { .. } | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::Tls { .. } | Self::Reset { .. } | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
@@ -104,6 +117,7 @@ impl Failure {
         match self {
             Self::Connect => "no backend could be connected to\n",
             Self::ConnectTimeout => "no backend could be connected to in time\n",
+            Self::Tls { .. } => "no secure connection to a backend could be made\n",
             Self::Timeout => "the backend did not answer in time\n",
             Self::Reset { .. } => "the backend broke off before it answered\n",
             Self::Exhausted => "this proxy has no file descriptor or port left\n",
@@ -119,8 +133,10 @@ impl Failure {
     #[must_use]
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
-            Self::Connect | Self::ConnectTimeout => Some(RetryOn::ConnectFailure),
-            Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
+            Self::Connect | Self::ConnectTimeout | Self::Tls { nothing_sent: true, .. } => {
+                Some(RetryOn::ConnectFailure)
+            }
+            Self::Tls { .. } | Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
             Self::Timeout => Some(RetryOn::Timeout),
             Self::Client | Self::ClientStalled | Self::TooLarge | Self::Unfit(_) | Self::Exhausted => None,
         }
@@ -129,7 +145,13 @@ impl Failure {
     /// Whether the upstream cannot have seen any of the request.
     #[must_use]
     pub fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect | Self::ConnectTimeout | Self::Reset { nothing_sent: true })
+        matches!(
+            self,
+            Self::Connect
+                | Self::ConnectTimeout
+                | Self::Tls { nothing_sent: true, .. }
+                | Self::Reset { nothing_sent: true }
+        )
     }
 }
 
@@ -138,11 +160,8 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::Timeout => Self::ConnectTimeout,
             ConnectError::Exhausted(_) => Self::Exhausted,
+            ConnectError::Tls(fault) => Self::Tls { fault, nothing_sent: true },
             ConnectError::Io(_) => Self::Connect,
         }
     }
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    error.source()?.downcast_ref::<io::Error>().map(io::Error::kind)
 }

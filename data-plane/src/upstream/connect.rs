@@ -8,11 +8,12 @@ use std::time::Duration;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::fastcgi;
 use super::io::{UpstreamIo, WriteLimit};
-use super::stream::Stream;
+use super::tls::{Fault, Spoken, Terms};
 use crate::http::body::UpstreamBody;
 use crate::pool::Endpoint;
 
@@ -25,6 +26,9 @@ pub enum ConnectError {
     /// This process or machine has no file descriptor, port or memory left: nobody's fault upstream.
     #[error(transparent)]
     Exhausted(io::Error),
+    /// TLS came to nothing.
+    #[error(transparent)]
+    Tls(Fault),
     /// Refused, unreachable and the like.
     #[error(transparent)]
     Io(io::Error),
@@ -35,9 +39,11 @@ impl From<io::Error> for ConnectError {
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
         let is_ours = matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
         if is_ours || error.kind() == io::ErrorKind::AddrNotAvailable {
-            Self::Exhausted(error)
-        } else {
-            Self::Io(error)
+            return Self::Exhausted(error);
+        }
+        match Fault::of(&error) {
+            Some(fault) => Self::Tls(fault),
+            None => Self::Io(error),
         }
     }
 }
@@ -53,6 +59,8 @@ pub struct Connection {
     pub idle_since: Instant,
     /// Whether it served a request before.
     pub reused: bool,
+    /// What its TLS goes by, if it has that.
+    terms: Option<Arc<Terms>>,
     /// Counts it as open, also while it is a tunnel.
     _open: Rc<Open>,
 }
@@ -74,6 +82,12 @@ impl Connection {
             Link::Http(sender) => sender.is_ready(),
             Link::FastCgi(session) => session.is_idle(),
         }
+    }
+
+    /// Whether it was made as one to `endpoint` would be now.
+    #[must_use]
+    pub fn is_current(&self, endpoint: &Endpoint) -> bool {
+        self.terms.as_ref().is_none_or(|terms| endpoint.goes_by(terms))
     }
 
     /// Whether no request can be sent any more.
@@ -118,19 +132,36 @@ pub async fn connect(
     limit: Duration,
     now: Instant,
 ) -> Result<Connection, ConnectError> {
-    let stream = in_time(limit, Stream::connect(&endpoint.address)).await?;
     let write_limit = WriteLimit::default();
-    let io = UpstreamIo::new(stream, write_limit.clone());
-    let open = Rc::new(Open::new(endpoint.clone(), worker));
-    let link = match endpoint.fastcgi {
-        None => Link::Http(drive(io, open.clone()).await?),
-        Some(_) => Link::FastCgi(fastcgi::Shared::new(io)),
+    let connecting = UpstreamIo::connect(&endpoint.address, write_limit.clone());
+    let open = |endpoint: &Arc<Endpoint>| Rc::new(Open::new(endpoint.clone(), worker));
+    let terms = endpoint.terms();
+    let (link, open) = match &terms {
+        Some(terms) => {
+            let spoken = Spoken::Http1;
+            // Boxed, as few connections need it.
+            let io = Box::pin(in_time(limit, async { terms.connect(spoken, connecting.await?).await })).await?;
+            let open = open(endpoint);
+            (Link::Http(drive(io, open.clone()).await?), open)
+        }
+        None => {
+            let io = in_time(limit, connecting).await?;
+            let open = open(endpoint);
+            let link = match endpoint.fastcgi {
+                None => Link::Http(drive(io, open.clone()).await?),
+                Some(_) => Link::FastCgi(fastcgi::Shared::new(io)),
+            };
+            (link, open)
+        }
     };
-    Ok(Connection { link, write_limit, idle_since: now, reused: false, _open: open })
+    Ok(Connection { link, write_limit, idle_since: now, reused: false, terms, _open: open })
 }
 
 /// Starts the task that drives HTTP on a connection.
-async fn drive(io: UpstreamIo, open: Rc<Open>) -> io::Result<SendRequest<UpstreamBody>> {
+async fn drive<I>(io: I, open: Rc<Open>) -> io::Result<SendRequest<UpstreamBody>>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, driver) = http1::handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         // An error here is also given to the request that the connection served.

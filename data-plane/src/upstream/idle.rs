@@ -34,7 +34,7 @@ impl IdlePool {
             if !stack.is_fresh(&connection, now) || keepalive.max_idle == 0 {
                 // All below it are older still.
                 stack.connections.clear();
-            } else if connection.is_ready() {
+            } else if connection.is_ready() && connection.is_current(endpoint) {
                 return Some(connection);
             }
         }
@@ -77,7 +77,10 @@ impl IdlePool {
     pub fn sweep(&self, now: Instant) {
         self.0.borrow_mut().retain(|_, stack| {
             let mut connections = std::mem::take(&mut stack.connections);
-            connections.retain(|c| !stack.endpoint.is_retired() && !c.is_closed() && stack.is_fresh(c, now));
+            connections.retain(|c| !c.is_closed() && stack.is_fresh(c, now) && c.is_current(&stack.endpoint));
+            if stack.endpoint.is_retired() {
+                connections.clear();
+            }
             stack.connections = connections;
             !stack.connections.is_empty()
         });

@@ -1,6 +1,6 @@
 //! `pb::Backend` and `model::Backend`.
 
-use super::{at_most, unknown};
+use super::{at_most, backend_tls, unknown};
 use crate::model::backend::MAX_CAPACITY;
 use crate::model::fastcgi::Script;
 use crate::model::pool::MAX_WEIGHT;
@@ -20,8 +20,9 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         capacity,
         protocol,
         proxy_protocol,
+        tls,
     } = msg;
-    Ok(Backend {
+    let backend = Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
         weight: at_most("weight", weight, MAX_WEIGHT)?,
@@ -33,7 +34,14 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
         protocol: protocol.map_or(Ok(Protocol::Http), decode_protocol)?,
         proxy_protocol: proxy_protocol.map(decode_proxy_protocol).transpose()?,
-    })
+        tls: tls.map(backend_tls::decode).transpose().map_err(|e| e.under("tls"))?,
+    };
+    match backend {
+        Backend { protocol: Protocol::FastCgi(_), tls: Some(_), .. } => {
+            Err(Invalid::new("tls", "does not go with protocol FastCGI"))
+        }
+        backend => Ok(backend),
+    }
 }
 
 fn decode_role(number: i32) -> Result<Role, Invalid> {
@@ -95,8 +103,20 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol, proxy_protocol } =
-        backend;
+    let Backend {
+        name: _,
+        pool,
+        address,
+        weight,
+        enabled,
+        labels,
+        score,
+        role,
+        capacity,
+        protocol,
+        proxy_protocol,
+        tls,
+    } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -112,5 +132,6 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         capacity: *capacity,
         protocol: encode_protocol(protocol),
         proxy_protocol: proxy_protocol.map(|version| encode_proxy_protocol(version).into()),
+        tls: tls.as_ref().map(backend_tls::encode),
     }
 }

@@ -10,6 +10,8 @@ pub struct Counts {
     answered: AtomicU64,
     ended: AtomicU64,
     most: AtomicU64,
+    handshakes: AtomicU64,
+    resumed: AtomicU64,
 }
 
 impl Counts {
@@ -36,6 +38,21 @@ impl Counts {
     /// Requests whose connection went away before they were answered.
     pub fn aborted(&self) -> u64 {
         self.ended.load(SeqCst).saturating_sub(self.answered.load(SeqCst))
+    }
+
+    /// Handshakes of TLS that came to their end.
+    pub fn handshakes(&self) -> u64 {
+        self.handshakes.load(SeqCst)
+    }
+
+    /// Those among them whose session began on another connection.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(SeqCst)
+    }
+
+    pub(super) fn handshake(&self, is_resumed: bool) {
+        self.handshakes.fetch_add(1, SeqCst);
+        self.resumed.fetch_add(is_resumed.into(), SeqCst);
     }
 
     pub(super) fn connection(&self) {

@@ -13,6 +13,7 @@ use weir_proto::model::{HttpProbe, StatusMask};
 
 use super::{AGENT, ProbeTarget, connect};
 use crate::http::failure::Failure;
+use crate::upstream::tls::Spoken;
 
 /// A connection is used again if no more than this has to be read away.
 const MOST_BODY: usize = 64 << 10;
@@ -48,7 +49,7 @@ impl HttpProber {
                 outcome => return outcome,
             }
         }
-        let stream = connect(&target.address, deadline).await?;
+        let stream = connect(target, Spoken::Http1, deadline).await?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failure::of(&e, true))?;
         spawn_local(driver);
         self.ask(sender, deadline).await
