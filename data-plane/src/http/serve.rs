@@ -31,7 +31,8 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let (worker, is_last) = (connection.worker.clone(), connection.count_request());
-    let mut response = answer(Exchange::begin(connection), request).await;
+    let origin = connection.origin(request.headers());
+    let mut response = answer(Exchange::begin(connection, origin), request).await;
     if (is_last || worker.shared.drain.is_leaving()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -77,7 +78,19 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let Parts { method, uri, version, headers, .. } = parts;
-    (Template { method, uri, version, headers, body, id: exchange.id, began: exchange.began }, client)
+    (
+        Template {
+            method,
+            uri,
+            version,
+            headers,
+            body,
+            id: exchange.id,
+            origin: exchange.origin,
+            began: exchange.began,
+        },
+        client,
+    )
 }
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.
