@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use weir_proto::model::PoolProtocol;
 
 use crate::drain::Drain;
-use crate::http::connection::{ClientConnection, Handle, Order};
+use crate::http::connection::{ClientConnection, Handle};
 use crate::http::downstream;
 use crate::http::request_id::RequestId;
 use crate::limits::Limits;
@@ -190,8 +190,7 @@ impl Worker {
     /// next sweeps, as its next request may be on the way.
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
-        let old = connections.iter().filter(|c| c.order() == Order::Serve && !c.activity.is_fresh());
-        old.for_each(|connection| connection.tell(Order::Finish));
+        connections.iter().filter(|c| !c.activity.is_fresh()).for_each(|connection| connection.finish());
     }
 
     async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
@@ -278,7 +277,7 @@ impl Worker {
 
     fn abort_silent_connections(&self) {
         let connections = self.connections.borrow();
-        connections.iter().filter(|c| c.activity.is_overdue(&self.shared.limits)).for_each(|c| c.tell(Order::Abort));
+        connections.iter().filter(|c| c.activity.is_overdue(&self.shared.limits)).for_each(|c| c.give_up());
     }
 
     /// Closes idle connections that are in the way of a request; see [`backlog`].

@@ -134,6 +134,14 @@ impl Secure {
     pub async fn http(self, host: &str) -> anyhow::Result<Client> {
         Client::over(self.stream, host).await
     }
+
+    /// Speaks HTTP/2 from now on, with this authority.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub async fn http2(self, host: &str) -> anyhow::Result<Client> {
+        Client::over_http2(self.stream, host).await
+    }
 }
 
 fn certificate(pem: &str) -> CertificateDer<'static> {

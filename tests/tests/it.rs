@@ -21,6 +21,8 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod http2;
+    mod http2_floods;
     mod images;
     mod issue;
     mod kubelet;

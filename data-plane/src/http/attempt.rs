@@ -249,7 +249,7 @@ impl Attempt {
                 return Ok(sending.await);
             };
             let progress = self.body_progress();
-            if let Some(done) = self.connection.alarm.before(end, sending.as_mut()).await {
+            if let Some(done) = self.connection.alarms.before(end, sending.as_mut()).await {
                 return Ok(done);
             }
             waits_since = Instant::now();

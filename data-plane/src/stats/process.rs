@@ -10,6 +10,7 @@ use weir_proto::model::Kind;
 use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
+use crate::http::downstream::Fault;
 use crate::reason::Reason;
 use crate::tls::{CertificatesHandle, Handshakes};
 
@@ -48,6 +49,8 @@ pub struct ListenerStats {
     pub handshakes: Sharded<Handshakes>,
     /// Connections closed at once, by [`Refused`].
     pub refused: [AtomicU64; Refused::ALL.len()],
+    /// Connections of HTTP/2 ended for what their clients did, by [`Fault`].
+    pub faults: [AtomicU64; Fault::ALL.len()],
 }
 
 /// Why a connection was not taken.
@@ -112,7 +115,13 @@ impl ListenerStats {
     #[must_use]
     pub fn new(name: &str, workers: usize) -> Self {
         let handshakes = Sharded::new(workers);
-        Self { name: name.to_owned(), connections: Gauge::default(), handshakes, refused: Default::default() }
+        Self {
+            name: name.to_owned(),
+            connections: Gauge::default(),
+            handshakes,
+            refused: Default::default(),
+            faults: Default::default(),
+        }
     }
 
     /// A connection was closed at once.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 use weir_proto::model::Kind;
 
+use crate::http::downstream::Fault;
 use crate::reason::Reason;
 use crate::stats::ProcessStats;
 use crate::stats::process::{DiscoveryStats, ListenerStats, Refused};
@@ -19,6 +20,10 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
         sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
         handshakes(listener, sheet);
         refused(listener, sheet);
+        for fault in Fault::ALL {
+            let count = listener.faults[fault as usize].load(Relaxed);
+            sheet.count_if_any(Metric::Http2Faults, &[&listener.name, fault.as_str()], count);
+        }
     }
     certificates(stats, sheet);
     unrouted(stats, sheet);
