@@ -22,6 +22,7 @@ pub mod key;
 pub mod lease;
 pub mod limit;
 pub mod mirror;
+pub mod origin;
 pub mod path;
 pub(crate) mod percent;
 pub mod query;

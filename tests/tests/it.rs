@@ -47,6 +47,7 @@ mod it {
     mod plugin_mirror;
     mod plugin_wasm;
     mod plugins;
+    mod proxy_protocol;
     mod readme;
     mod redis;
     mod replicas;

@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::framing;
 use super::lease::{self, Lease};
 use super::limit::{left, shorter};
+use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::pool::{InFlight, Pool};
 use crate::upstream::{self, Connection, Incoming, Link};
@@ -40,6 +41,8 @@ pub struct Template {
     pub body: Option<Source>,
     /// Names the request in logs.
     pub id: RequestId,
+    /// Who it is from.
+    pub origin: Origin,
     /// When the request came.
     pub began: Instant,
 }

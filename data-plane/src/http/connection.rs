@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use http::HeaderMap;
+
 use super::activity::Activity;
 use super::alarm::Alarms;
 use super::headers::Downstream;
+use super::origin::Origin;
 use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
 use crate::tls::Secured;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// One accepted connection. Lives as long as anything of it does: its requests, a tunnel that it became,
 /// an upstream request that outlives its client. The worker waits for it when it leaves.
@@ -25,7 +28,7 @@ pub struct ClientConnection {
     pub listener: usize,
     /// Our end of it.
     pub local: SocketAddr,
-    /// The client.
+    /// The client, or the last proxy of trust between it and this one.
     pub peer: SocketAddr,
     /// What its requests add to their headers.
     pub downstream: Downstream,
@@ -77,7 +80,7 @@ impl ClientConnection {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
-            downstream: Downstream::new(peer.ip(), worker.shared.listeners[listener].tls),
+            downstream: downstream(&worker, listener, peer),
             number: worker.shared.numbers.take(),
             worker,
             listener,
@@ -113,6 +116,13 @@ impl ClientConnection {
         })
     }
 
+    /// Who a request with these headers is from.
+    #[must_use]
+    pub fn origin(&self, headers: &HeaderMap) -> Origin {
+        let origin = Origin { client: self.peer, scheme: self.downstream.scheme() };
+        if self.downstream.is_trusted() { origin.behind(headers, &self.worker.shared.trusted) } else { origin }
+    }
+
     /// Whether a request for this host came by a connection that was made for another one, which has its own
     /// certificate: clients may send requests for any host of a certificate on one connection of HTTP/2 (RFC 9113, 9.1.2).
     #[must_use]
@@ -138,6 +148,11 @@ impl ClientConnection {
     pub fn listener_name(&self) -> &str {
         &self.listener_stats().name
     }
+}
+
+fn downstream(worker: &Worker, listener: usize, peer: SocketAddr) -> Downstream {
+    let Shared { listeners, trusted, .. } = &*worker.shared;
+    Downstream::new(peer.ip(), listeners[listener].tls, trusted.has(peer.ip()))
 }
 
 impl Drop for ClientConnection {

@@ -24,7 +24,8 @@ use crate::table::Routes;
 
 /// Answers one request. Each failure is an answer.
 pub async fn serve(connection: Rc<ClientConnection>, request: Request<Incoming>) -> Response<ReplyBody> {
-    let mut exchange = Exchange::begin(connection);
+    let origin = connection.origin(request.headers());
+    let mut exchange = Exchange::begin(connection, origin);
     let (mut parts, body) = request.into_parts();
     exchange.log_request(&parts);
     let websocket = match request::admit(&mut parts, !body.is_end_stream(), &exchange.connection) {
@@ -77,7 +78,19 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let Parts { method, uri, version, headers, .. } = parts;
-    (Template { method, uri, version, headers, body, id: exchange.id, began: exchange.began }, client)
+    (
+        Template {
+            method,
+            uri,
+            version,
+            headers,
+            body,
+            id: exchange.id,
+            origin: exchange.origin,
+            began: exchange.began,
+        },
+        client,
+    )
 }
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.

@@ -61,11 +61,38 @@ pub enum Refused {
     Listener,
     /// Its client has.
     Client,
+    /// It is to begin with the PROXY protocol, and does not come from a trusted proxy.
+    Untrusted,
+    /// It begins with something else than the PROXY protocol.
+    HeaderMissing,
+    /// Its header of the PROXY protocol is malformed.
+    HeaderMalformed,
+    /// The checksum in that header is wrong.
+    HeaderChecksum,
+    /// The connection ended before that header did.
+    HeaderIncomplete,
+    /// That header did not come in time.
+    HeaderTimeout,
 }
 
 impl Refused {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Listener, Self::Client];
+    pub const ALL: [Self; 8] = [
+        Self::Listener,
+        Self::Client,
+        Self::Untrusted,
+        Self::HeaderMissing,
+        Self::HeaderMalformed,
+        Self::HeaderChecksum,
+        Self::HeaderIncomplete,
+        Self::HeaderTimeout,
+    ];
+
+    /// Whether it is about the PROXY protocol.
+    #[must_use]
+    pub fn is_of_proxy_protocol(self) -> bool {
+        !matches!(self, Self::Listener | Self::Client)
+    }
 
     /// The word in metrics.
     #[must_use]
@@ -73,6 +100,12 @@ impl Refused {
         match self {
             Self::Listener => "listener",
             Self::Client => "client",
+            Self::Untrusted => "proxy_untrusted",
+            Self::HeaderMissing => "proxy_missing",
+            Self::HeaderMalformed => "proxy_malformed",
+            Self::HeaderChecksum => "proxy_checksum",
+            Self::HeaderIncomplete => "proxy_incomplete",
+            Self::HeaderTimeout => "proxy_timeout",
         }
     }
 }
