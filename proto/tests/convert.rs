@@ -82,7 +82,7 @@ fn protocols() -> impl Strategy<Value = Protocol> {
     let fastcgi = |(root, index, script): (&str, &str, &str)| FastCgi::new(root, index, script).unwrap();
     let fastcgi = [("", "", ""), ("/srv", "", ""), ("/srv", "app.py", ""), ("/srv", "", "/a.php"), ("", "", "/a.php")]
         .map(|texts| Protocol::FastCgi(fastcgi(texts)));
-    prop::sample::select([vec![Protocol::Http], fastcgi.to_vec()].concat())
+    prop::sample::select([vec![Protocol::Http, Protocol::Http2], fastcgi.to_vec()].concat())
 }
 
 proptest! {

@@ -17,6 +17,7 @@ pub mod fastcgi;
 pub mod figures;
 pub mod flock;
 pub mod full;
+pub mod http2;
 pub mod image;
 pub mod kube;
 pub mod kubelet;

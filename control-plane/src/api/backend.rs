@@ -137,6 +137,8 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "HTTP")]
     Http,
+    /// HTTP/2: with prior knowledge (h2c), within TLS by ALPN.
+    H2,
     /// FastCGI, as an application in the role of a responder, such as php-fpm.
     #[serde(rename = "FastCGI")]
     FastCgi,

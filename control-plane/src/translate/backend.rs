@@ -50,6 +50,7 @@ pub fn backend(key: &Key, spec: &BackendSpec, files: &Files) -> Result<Body, Inv
 fn protocol(protocol: Protocol, fastcgi: Option<FastCgiSpec>) -> Option<pb::backend::Protocol> {
     match protocol {
         Protocol::Http => None,
+        Protocol::H2 => Some(pb::backend::Protocol::Http2(pb::Http2 {})),
         Protocol::FastCgi => {
             let FastCgiSpec { document_root, index, script_filename } = fastcgi.unwrap_or_default();
             Some(pb::backend::Protocol::Fastcgi(pb::FastCgi {

@@ -3,13 +3,14 @@
 mod fastcgi;
 mod grpc;
 mod http;
+mod sender;
 
 use std::io;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
-use weir_proto::model::{ActiveHealth, Address, EndpointAddress, Probe, ResourceName};
+use weir_proto::model::{ActiveHealth, Address, EndpointAddress, Probe, Protocol, ResourceName};
 
 use self::fastcgi::FastCgiProber;
 use self::grpc::GrpcProber;
@@ -32,6 +33,8 @@ pub struct ProbeTarget {
     pub host: HeaderValue,
     /// What TLS with it goes by, if it speaks that.
     pub tls: Option<Arc<Terms>>,
+    /// Whether it speaks HTTP/2.
+    pub http2: bool,
     /// The settings.
     pub active: Arc<ActiveHealth>,
 }
@@ -46,7 +49,8 @@ impl ProbeTarget {
             (_, EndpointAddress::Unix(_)) => "localhost".to_owned(),
         };
         let host = HeaderValue::try_from(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-        Self { address: address.clone(), host, tls: origin.tls.clone(), active: active.clone() }
+        let http2 = origin.backend.protocol == Protocol::Http2;
+        Self { address: address.clone(), host, tls: origin.tls.clone(), http2, active: active.clone() }
     }
 }
 

@@ -31,6 +31,11 @@ pub enum Failure {
         /// Whether the upstream cannot have seen any of the request.
         nothing_sent: bool,
     },
+    /// The upstream says that it has not looked at the request, and that another connection may have it: nobody's fault.
+    Unprocessed {
+        /// Whether its body is there once more.
+        repeatable: bool,
+    },
     /// This process has no file descriptor or port left: nobody's fault upstream.
     Exhausted,
     /// The answer is none that its protocol has.
@@ -64,6 +69,23 @@ impl Failure {
         }
     }
 
+    /// Classifies an error of hyper's client connection of HTTP/2.
+    #[must_use]
+    pub fn of_http2(error: &hyper::Error, nothing_sent: bool) -> Self {
+        let Some(cause) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
+            return Self::Reset { nothing_sent };
+        };
+        let io = cause.get_io().map(io::Error::kind);
+        match cause.reason() {
+            _ if io == Some(io::ErrorKind::TimedOut) => Self::Timeout,
+            Some(h2::Reason::REFUSED_STREAM) if cause.is_remote() => Self::Unprocessed { repeatable: false },
+            // Those that the peer still works on are not told (RFC 9113, 6.8).
+            Some(_) if cause.is_remote() && cause.is_go_away() => Self::Unprocessed { repeatable: false },
+            Some(_) if cause.is_library() => Self::BadResponse,
+            _ => Self::Reset { nothing_sent },
+        }
+    }
+
     /// What a client's body that broke off is.
     #[must_use]
     pub fn of_client(body: &Source) -> Self {
@@ -89,7 +111,7 @@ impl Failure {
             Self::Connect | Self::Exhausted => Reason::ConnectFailure,
             Self::ConnectTimeout => Reason::ConnectTimeout,
             Self::Tls { fault, .. } => fault.reason(),
-            Self::Reset { .. } => Reason::Reset,
+            Self::Reset { .. } | Self::Unprocessed { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
             Self::Client | Self::ClientStalled | Self::Unfit(_) => Reason::BadRequest,
@@ -103,7 +125,7 @@ impl Failure {
         match self {
             Self::Connect | Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Tls { .. } | Self::Reset { .. } | Self::BadResponse => StatusCode::BAD_GATEWAY,
-            Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Exhausted | Self::Unprocessed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client => StatusCode::BAD_REQUEST,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -120,6 +142,7 @@ impl Failure {
             Self::Tls { .. } => "no secure connection to a backend could be made\n",
             Self::Timeout => "the backend did not answer in time\n",
             Self::Reset { .. } => "the backend broke off before it answered\n",
+            Self::Unprocessed { .. } => "the backend takes no more requests\n",
             Self::Exhausted => "this proxy has no file descriptor or port left\n",
             Self::BadResponse => "the backend's answer is malformed\n",
             Self::Unfit(refusal) => refusal.text,
@@ -136,13 +159,21 @@ impl Failure {
             Self::Connect | Self::ConnectTimeout | Self::Tls { nothing_sent: true, .. } => {
                 Some(RetryOn::ConnectFailure)
             }
-            Self::Tls { .. } | Self::Reset { .. } | Self::BadResponse => Some(RetryOn::Reset),
+            Self::Tls { .. } | Self::Reset { .. } | Self::Unprocessed { .. } | Self::BadResponse => {
+                Some(RetryOn::Reset)
+            }
             Self::Timeout => Some(RetryOn::Timeout),
             Self::Client | Self::ClientStalled | Self::TooLarge | Self::Unfit(_) | Self::Exhausted => None,
         }
     }
 
-    /// Whether the upstream cannot have seen any of the request.
+    /// Whether it counts against the upstream.
+    #[must_use]
+    pub fn is_of_upstream(&self) -> bool {
+        self.retry_cause().is_some() && !matches!(self, Self::Unprocessed { .. })
+    }
+
+    /// Whether the upstream has done nothing with the request, and another may have it.
     #[must_use]
     pub fn nothing_sent(&self) -> bool {
         matches!(
@@ -151,13 +182,20 @@ impl Failure {
                 | Self::ConnectTimeout
                 | Self::Tls { nothing_sent: true, .. }
                 | Self::Reset { nothing_sent: true }
+                | Self::Unprocessed { repeatable: true }
         )
     }
 }
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        match error {
+        Self::from(&error)
+    }
+}
+
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        match *error {
             ConnectError::Timeout => Self::ConnectTimeout,
             ConnectError::Exhausted(_) => Self::Exhausted,
             ConnectError::Tls(fault) => Self::Tls { fault, nothing_sent: true },

@@ -16,7 +16,7 @@ use crate::balance::ewma::PeakEwma;
 use crate::health::Health;
 use crate::reason::Reason;
 use crate::stats::{Counter, Sharded};
-use crate::upstream::fastcgi::Application;
+use crate::upstream::Speaks;
 use crate::upstream::tls::Terms;
 
 /// Identifies an endpoint for as long as the process lives; never used twice.
@@ -60,8 +60,8 @@ pub struct Endpoint {
     pub health: Mutex<Health>,
     /// When it came into a pool that had others, or last came up.
     pub came_up: Mutex<Option<Instant>>,
-    /// The application behind it, if it speaks FastCGI.
-    pub fastcgi: Option<Application>,
+    /// What it speaks.
+    pub speaks: Speaks,
     /// What TLS with it goes by, if it speaks that.
     tls: Option<ArcSwap<Terms>>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
@@ -117,7 +117,7 @@ impl Endpoint {
             shards: Sharded::new(workers),
             health: Mutex::new(Health::default()),
             came_up: Mutex::new(None),
-            fastcgi: None,
+            speaks: Speaks::Http1,
             tls: None,
             retired: AtomicBool::new(false),
             told_up: AtomicBool::new(true),
@@ -129,12 +129,12 @@ impl Endpoint {
     #[must_use]
     pub fn speaking(self, origin: &Origin) -> Self {
         let tls = origin.tls.clone().map(ArcSwap::new);
-        Self { fastcgi: Application::of(&origin.backend.protocol, &self.address), tls, ..self }
+        Self { speaks: Speaks::of(&origin.backend.protocol, &self.address), tls, ..self }
     }
 
     /// Takes another version of its origin, which speaks the same.
     pub fn configure(&self, origin: &Origin) {
-        if let Some(application) = &self.fastcgi {
+        if let Some(application) = self.speaks.fastcgi() {
             application.configure(&origin.backend.protocol);
         }
         if let (Some(before), Some(terms)) = (&self.tls, &origin.tls) {
@@ -158,7 +158,7 @@ impl Endpoint {
     /// be closed.
     #[must_use]
     pub fn wants_room(&self) -> bool {
-        self.fastcgi.as_ref().is_some_and(|application| application.backlog.takes_one())
+        self.speaks.fastcgi().is_some_and(|application| application.backlog.takes_one())
     }
 
     /// Says that the endpoint left its pool, or came back.

@@ -112,15 +112,23 @@ fn identity(origin: &Origin, address: &EndpointAddress) -> (ResourceName, Endpoi
     (origin.backend.name.clone(), address.clone(), speech(origin))
 }
 
-/// What an endpoint speaks.
+/// What an endpoint speaks, and whether within TLS.
+type Speech = (Spoken, bool);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Speech {
-    fastcgi: bool,
-    tls: bool,
+enum Spoken {
+    Http1,
+    Http2,
+    FastCgi,
 }
 
 fn speech(origin: &Origin) -> Speech {
-    Speech { fastcgi: matches!(origin.backend.protocol, Protocol::FastCgi(_)), tls: origin.tls.is_some() }
+    let spoken = match origin.backend.protocol {
+        Protocol::Http => Spoken::Http1,
+        Protocol::Http2 => Spoken::Http2,
+        Protocol::FastCgi(_) => Spoken::FastCgi,
+    };
+    (spoken, origin.tls.is_some())
 }
 
 fn new(origin: Origin, address: EndpointAddress, workers: usize, gate: &Arc<Gate<EndpointId>>) -> Member {
@@ -212,10 +220,10 @@ mod tests {
         let http = members.active[0].endpoint.clone();
         members.replace(vec![fastcgi("/one")], &Health::default(), 1);
         let endpoint = members.active[0].endpoint.clone();
-        assert!(http.is_retired() && http.fastcgi.is_none());
+        assert!(http.is_retired() && http.speaks.fastcgi().is_none());
         members.replace(vec![fastcgi("/two")], &Health::default(), 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &endpoint));
-        let root = endpoint.fastcgi.as_ref().unwrap().config.load().document_root.clone();
+        let root = endpoint.speaks.fastcgi().unwrap().config.load().document_root.clone();
         assert_eq!(root.as_deref(), Some("/two"));
     }
 

@@ -1,6 +1,7 @@
 //! From a listener to an endpoint: along the chain of its pools, and within each pool from endpoint to endpoint, until
 //! one takes the connection or nothing is left (F1, F5).
 
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
 
@@ -188,7 +189,7 @@ impl<'a> Search<'a> {
             let ends = Ends::new(connection.peer, connection.local);
             stream.write_all(&ends.header(version)).await?;
         }
-        Transport::within(stream, candidate.endpoint.terms().as_deref(), Spoken::Bytes).await
+        Transport::within(ready(Ok(stream)), candidate.endpoint.terms().as_deref(), Spoken::Bytes).await
     }
 
     /// Why nothing was found. A connection that no pool took counts in the disabled one that it would have got.

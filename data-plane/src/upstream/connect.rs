@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::fastcgi;
 use super::io::{UpstreamIo, WriteLimit};
 use super::tls::{Fault, Spoken, Terms};
+use super::transport::Transport;
+use super::{Speaks, fastcgi, h2};
 use crate::http::body::UpstreamBody;
 use crate::pool::Endpoint;
 
@@ -61,8 +62,8 @@ pub struct Connection {
     pub reused: bool,
     /// What its TLS goes by, if it has that.
     terms: Option<Arc<Terms>>,
-    /// Counts it as open, also while it is a tunnel.
-    _open: Rc<Open>,
+    /// Counts it as open, also while it is a tunnel; one that is shared counts itself.
+    _open: Option<Rc<Open>>,
 }
 
 /// What is spoken on a connection.
@@ -72,15 +73,25 @@ pub enum Link {
     Http(SendRequest<UpstreamBody>),
     /// FastCGI, driven by who waits for its answer.
     FastCgi(fastcgi::Shared),
+    /// A stream of HTTP/2, whose connection others use, too.
+    Http2(h2::Slot),
 }
 
 impl Connection {
+    /// The stream of a request on a shared connection.
+    #[must_use]
+    pub fn stream(slot: h2::Slot) -> Self {
+        let (write_limit, reused) = (slot.write_limit().clone(), slot.reused);
+        Self { link: Link::Http2(slot), write_limit, idle_since: Instant::now(), reused, terms: None, _open: None }
+    }
+
     /// Whether a request can be sent now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match &self.link {
             Link::Http(sender) => sender.is_ready(),
             Link::FastCgi(session) => session.is_idle(),
+            Link::Http2(_) => false,
         }
     }
 
@@ -96,6 +107,8 @@ impl Connection {
         match &self.link {
             Link::Http(sender) => sender.is_closed(),
             Link::FastCgi(session) => session.is_over(),
+            // It was for one request.
+            Link::Http2(_) => true,
         }
     }
 }
@@ -132,29 +145,16 @@ pub async fn connect(
     limit: Duration,
     now: Instant,
 ) -> Result<Connection, ConnectError> {
-    let write_limit = WriteLimit::default();
+    let (write_limit, terms) = (WriteLimit::default(), endpoint.terms());
     let connecting = UpstreamIo::connect(&endpoint.address, write_limit.clone());
-    let open = |endpoint: &Arc<Endpoint>| Rc::new(Open::new(endpoint.clone(), worker));
-    let terms = endpoint.terms();
-    let (link, open) = match &terms {
-        Some(terms) => {
-            let spoken = Spoken::Http1;
-            // Boxed, as few connections need it.
-            let io = Box::pin(in_time(limit, async { terms.connect(spoken, connecting.await?).await })).await?;
-            let open = open(endpoint);
-            (Link::Http(drive(io, open.clone()).await?), open)
-        }
-        None => {
-            let io = in_time(limit, connecting).await?;
-            let open = open(endpoint);
-            let link = match endpoint.fastcgi {
-                None => Link::Http(drive(io, open.clone()).await?),
-                Some(_) => Link::FastCgi(fastcgi::Shared::new(io)),
-            };
-            (link, open)
-        }
+    let io = in_time(limit, Transport::within(connecting, terms.as_deref(), Spoken::Http1)).await?;
+    let open = Rc::new(Open::new(endpoint.clone(), worker));
+    let link = match (io, &endpoint.speaks) {
+        (Transport::Plain(io), Speaks::FastCgi(_)) => Link::FastCgi(fastcgi::Shared::new(io)),
+        (Transport::Plain(io), _) => Link::Http(drive(io, open.clone()).await?),
+        (Transport::Tls(io), _) => Link::Http(drive(io, open.clone()).await?),
     };
-    Ok(Connection { link, write_limit, idle_since: now, reused: false, terms, _open: open })
+    Ok(Connection { link, write_limit, idle_since: now, reused: false, terms, _open: Some(open) })
 }
 
 /// Starts the task that drives HTTP on a connection.

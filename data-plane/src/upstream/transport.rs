@@ -11,13 +11,13 @@ use weir_proto::model::EndpointAddress;
 use super::stream::Stream;
 use super::tls::{Spoken, Terms};
 
-/// A connection to an endpoint.
+/// A connection to an endpoint, over what the kernel has of it.
 #[derive(Debug)]
-pub enum Transport {
+pub enum Transport<S = Stream> {
     /// As it is.
-    Plain(Stream),
+    Plain(S),
     /// Within TLS.
-    Tls(Box<TlsStream<Stream>>),
+    Tls(Box<TlsStream<S>>),
 }
 
 impl Transport {
@@ -26,19 +26,7 @@ impl Transport {
     /// # Errors
     /// As the operating system and TLS say.
     pub async fn connect(address: &EndpointAddress, tls: Option<&Terms>, spoken: Spoken) -> io::Result<Self> {
-        Self::within(Stream::connect(address).await?, tls, spoken).await
-    }
-
-    /// The same on a connection that is there.
-    ///
-    /// # Errors
-    /// As TLS says.
-    pub async fn within(stream: Stream, tls: Option<&Terms>, spoken: Spoken) -> io::Result<Self> {
-        match tls {
-            None => Ok(Self::Plain(stream)),
-            // Boxed, as few connections need it.
-            Some(terms) => Ok(Self::Tls(Box::new(Box::pin(terms.connect(spoken, stream)).await?))),
-        }
+        Self::within(Stream::connect(address), tls, spoken).await
     }
 
     /// The socket.
@@ -51,7 +39,26 @@ impl Transport {
     }
 }
 
-impl AsyncRead for Transport {
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    /// On the connection that is being made, within TLS if there are terms.
+    ///
+    /// # Errors
+    /// As `connecting` and TLS say.
+    pub async fn within(
+        connecting: impl Future<Output = io::Result<S>>,
+        tls: Option<&Terms>,
+        spoken: Spoken,
+    ) -> io::Result<Self> {
+        let stream = connecting.await?;
+        match tls {
+            None => Ok(Self::Plain(stream)),
+            // Boxed, as few connections need it.
+            Some(terms) => Ok(Self::Tls(Box::new(Box::pin(terms.connect(spoken, stream)).await?))),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -60,11 +67,29 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

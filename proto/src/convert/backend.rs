@@ -63,13 +63,20 @@ fn encode_role(role: Role) -> pb::Role {
 }
 
 fn decode_protocol(msg: pb::backend::Protocol) -> Result<Protocol, Invalid> {
-    let pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }) = msg;
+    let pb::FastCgi { document_root, index, script_filename } = match msg {
+        pb::backend::Protocol::Http2(pb::Http2 {}) => return Ok(Protocol::Http2),
+        pb::backend::Protocol::Fastcgi(msg) => msg,
+    };
     let fastcgi = FastCgi::new(&document_root, &index, &script_filename).map_err(|e| e.under("fastcgi"))?;
     Ok(Protocol::FastCgi(fastcgi))
 }
 
 fn encode_protocol(protocol: &Protocol) -> Option<pb::backend::Protocol> {
-    let Protocol::FastCgi(FastCgi { document_root, script }) = protocol else { return None };
+    let FastCgi { document_root, script } = match protocol {
+        Protocol::Http => return None,
+        Protocol::Http2 => return Some(pb::backend::Protocol::Http2(pb::Http2 {})),
+        Protocol::FastCgi(fastcgi) => fastcgi,
+    };
     let (index, script_filename) = match script {
         Script::None => (String::new(), String::new()),
         Script::ByPath { index } => (index.clone(), String::new()),

@@ -69,6 +69,8 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http,
+    /// HTTP/2: with prior knowledge, within TLS by ALPN.
+    Http2,
     /// FastCGI, in the role of a responder.
     FastCgi(FastCgi),
 }

@@ -12,6 +12,7 @@ pub struct Counts {
     most: AtomicU64,
     handshakes: AtomicU64,
     resumed: AtomicU64,
+    open: AtomicU64,
 }
 
 impl Counts {
@@ -40,6 +41,17 @@ impl Counts {
         self.ended.load(SeqCst).saturating_sub(self.answered.load(SeqCst))
     }
 
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        self.open.load(SeqCst)
+    }
+
+    /// Counts a connection as open until it is dropped.
+    pub(super) fn open_connection(&self) -> Open<'_> {
+        self.open.fetch_add(1, SeqCst);
+        Open(self)
+    }
+
     /// Handshakes of TLS that came to their end.
     pub fn handshakes(&self) -> u64 {
         self.handshakes.load(SeqCst)
@@ -63,6 +75,16 @@ impl Counts {
         let number = self.requests.fetch_add(1, SeqCst) + 1;
         self.most.fetch_max(number.saturating_sub(self.ended.load(SeqCst)), SeqCst);
         InFlight { counts: self, number }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Open<'a>(&'a Counts);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
     }
 }
 

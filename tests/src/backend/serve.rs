@@ -53,29 +53,31 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Its errors are the proxy's doing or part of the test: counted by `Counts`, not reported.
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let Speech { tls, http2 } = shared.speech.lock().clone();
-    let Some(tls) = tls else { return spoken(stream, http2, shared).await };
+    let _open = shared.counts.open_connection();
+    let speech = shared.speech.lock().clone();
+    let Some(tls) = speech.tls.clone() else { return spoken(stream, &speech, shared.clone()).await };
     let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
     shared.counts.handshake(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
-    spoken(stream, http2, shared).await;
+    spoken(stream, &speech, shared.clone()).await;
 }
 
-async fn spoken(stream: impl Io, http2: bool, shared: Arc<Shared>) {
+async fn spoken(stream: impl Io, speech: &Speech, shared: Arc<Shared>) {
     match shared.behaviour() {
         Behaviour::Raw(bytes) => drop(raw(stream, &bytes, &shared).await),
         Behaviour::Hangup => {}
-        _ => http(stream, http2, shared).await,
+        _ => http(stream, speech, shared).await,
     }
 }
 
-async fn http(stream: impl Io, http2: bool, shared: Arc<Shared>) {
+async fn http(stream: impl Io, speech: &Speech, shared: Arc<Shared>) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { answer(request, &shared).await }
     });
     let (io, timer) = (TokioIo::new(stream), TokioTimer::new());
-    let _ = if http2 {
-        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).timer(timer).serve_connection(io, service).await
+    let _ = if speech.http2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder.timer(timer).max_concurrent_streams(speech.streams.or(Some(200))).serve_connection(io, service).await
     } else {
         hyper::server::conn::http1::Builder::new().timer(timer).serve_connection(io, service).with_upgrades().await
     };

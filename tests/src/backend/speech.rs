@@ -18,13 +18,21 @@ pub struct Speech {
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Whether it is HTTP/2, and nothing else.
     pub(super) http2: bool,
+    /// Streams of HTTP/2 that it takes at once on a connection.
+    pub(super) streams: Option<u32>,
 }
 
 impl Speech {
     /// HTTP/2 with prior knowledge.
     #[must_use]
     pub fn http2() -> Self {
-        Self { tls: None, http2: true }
+        Self { http2: true, ..Self::default() }
+    }
+
+    /// The same, taking so many streams of HTTP/2 at once on a connection.
+    #[must_use]
+    pub fn with_streams(self, most: u32) -> Self {
+        Self { streams: Some(most), ..self }
     }
 
     /// HTTP/1.1 within TLS, with this certificate.
@@ -52,13 +60,13 @@ impl Speech {
     #[must_use]
     pub fn in_old_tls(pair: &Pair) -> Self {
         let config = config(pair, None, &VERSIONS[..1]);
-        Self { tls: Some(Arc::new(config)), http2: false }
+        Self { tls: Some(Arc::new(config)), ..Self::default() }
     }
 
     fn with(pair: &Pair, protocols: &[&str], clients: Option<&Authority>, http2: bool) -> Self {
         let mut config = config(pair, clients, &VERSIONS);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        Self { tls: Some(Arc::new(config)), http2 }
+        Self { tls: Some(Arc::new(config)), http2, streams: None }
     }
 }
 
