@@ -48,6 +48,7 @@ mod it {
     mod plugin_mirror;
     mod plugin_wasm;
     mod plugins;
+    mod protocols;
     mod proxy_protocol;
     mod readme;
     mod redis;
