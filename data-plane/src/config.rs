@@ -95,6 +95,9 @@ pub struct Args {
     /// After that: time for running requests to finish
     #[arg(long, value_name = "TIME", env = "WEIR_DRAIN_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
+    /// File for the number of this process; one that takes its place writes its own
+    #[arg(long, value_name = "PATH", env = "WEIR_PID_FILE")]
+    pub pid_file: Option<PathBuf>,
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
@@ -145,6 +148,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Time for running requests to finish.
     pub drain_timeout: Duration,
+    /// File for the number of the process.
+    pub pid_file: Option<PathBuf>,
     /// Name of this proxy at the control plane.
     pub node_id: String,
     /// What clients may ask of it.
@@ -191,6 +196,7 @@ impl TryFrom<Args> for Config {
             access_log: args.access_log,
             drain_delay: args.drain_delay,
             drain_timeout: args.drain_timeout,
+            pid_file: args.pid_file,
             node_id: args.node_id.unwrap_or_else(default_node_id),
             limits: args.limits,
         })

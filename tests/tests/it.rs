@@ -60,6 +60,7 @@ mod it {
     mod tcp_bytes;
     mod tls;
     mod tls_clients;
+    mod upgrade;
     mod uploads;
     mod upstream;
 }
