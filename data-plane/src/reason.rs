@@ -27,6 +27,8 @@ pub enum Reason {
     BadRequest,
     /// Its target, its headers or its body are larger than they may be.
     TooLarge,
+    /// Its body does not come, or comes too slowly.
+    TooSlow,
     /// A plugin answered it, or failed.
     Plugin,
     /// Every backend was full, and the queue too.
@@ -39,7 +41,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -51,6 +53,7 @@ impl Reason {
         Self::ClientAbort,
         Self::BadRequest,
         Self::TooLarge,
+        Self::TooSlow,
         Self::Plugin,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -72,6 +75,7 @@ impl Reason {
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::Plugin => "plugin",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
