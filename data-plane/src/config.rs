@@ -29,7 +29,11 @@ Examples:
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen redis=0.0.0.0:6379,tcp
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls
   weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
-  weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
+  weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout
+
+Signals:
+  TERM, INT  finish running requests, then end; a second one ends at once
+  USR2       upgrade in place: the program at the same path, with the same arguments, takes over";
 
 /// What the proxy may be told; can be flattened into another command.
 #[derive(Debug, Clone, ClapArgs)]

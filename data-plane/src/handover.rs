@@ -36,6 +36,20 @@ use crate::readiness::Readiness;
 /// Name of the admin server's socket: no listener can have it.
 pub const ADMIN: &str = "weir.admin";
 
+/// Why a proxy cannot start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody could ask for an upgrade.
+    #[error("cannot listen to SIGUSR2: {0}")]
+    Signal(io::Error),
+    /// The sockets that it was given are none, or do not come.
+    #[error("cannot take over sockets: {0}")]
+    Inherit(io::Error),
+    /// The proxy itself.
+    #[error(transparent)]
+    App(#[from] app::Error),
+}
+
 /// The sockets of this process, each with the name of its listener, until it stops listening; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Sockets(Arc<Mutex<Vec<(String, TcpListener)>>>);
@@ -65,19 +79,20 @@ impl Sockets {
 ///
 /// # Errors
 /// If it cannot start, or ends by itself.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut asked = signal(SignalKind::user_defined2())?;
-    let predecessor = Predecessor::from_environment()?;
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    let mut asked = signal(SignalKind::user_defined2()).map_err(Error::Signal)?;
+    let predecessor = Predecessor::from_environment().map_err(Error::Inherit)?;
     let inherited = match &predecessor {
-        Some(predecessor) => predecessor.sockets()?,
-        None => Inherited::from_systemd()?,
+        Some(predecessor) => predecessor.sockets(),
+        None => Inherited::from_systemd(),
     };
+    let inherited = inherited.map_err(Error::Inherit)?;
     let pid_file = config.pid_file.clone().map(PidFile::new);
     let bound = app::bind_with(config, inherited)?;
     let (sockets, notice) = (bound.sockets.clone(), Notice { stop, ..Notice::default() });
     let replaced = notice.replaced.clone();
     tokio::spawn(begin(bound.readiness.clone(), predecessor, pid_file.clone()));
-    tokio::spawn(async move { while asked.recv().await.is_some() && !is_replaced(&sockets, &replaced).await {} });
+    tokio::spawn(async move { while asked.recv().await.is_some() && !replace(&sockets, &replaced).await {} });
     let ended = bound.run_until(notice).await;
     if let Some(pid_file) = pid_file {
         pid_file.remove();
@@ -85,8 +100,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     Ok(ended?)
 }
 
-/// Lets a new process take over, if it can.
-async fn is_replaced(sockets: &Sockets, replaced: &CancellationToken) -> bool {
+/// Lets a new process take over; false if it cannot.
+async fn replace(sockets: &Sockets, replaced: &CancellationToken) -> bool {
     match successor::start(sockets).await {
         Ok(pid) => {
             info!(pid, "a new process has taken over");

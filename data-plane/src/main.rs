@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     let config = Config::try_from(cli.args).unwrap_or_else(|error| wrong_usage(&error));
     telemetry::init(cli.telemetry.log_format)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async { handover::run(config, shutdown::on_signal()?).await })
+    runtime.block_on(async { Ok(handover::run(config, shutdown::on_signal()?).await?) })
 }
 
 /// Ends as clap does for what it finds by itself: usage, and exit status 2.

@@ -93,7 +93,8 @@ pub struct Worker {
     requests: Cell<u64>,
     connections: RefCell<Vec<Rc<Handle>>>,
     arriving: Cell<usize>,
-    rounds: Cell<u64>,
+    /// Sweeps in which idle connections are still to be told; `None` while the proxy serves.
+    rounds: Cell<Option<usize>>,
     last_closed: Notify,
 }
 
@@ -131,7 +132,7 @@ impl Worker {
             requests: Cell::new(0),
             connections: RefCell::default(),
             arriving: Cell::new(0),
-            rounds: Cell::new(0),
+            rounds: Cell::new(None),
             last_closed: Notify::new(),
             shared,
         })
@@ -168,7 +169,6 @@ impl Worker {
             // Ends when the proxy closes. A panic in it ends the worker, and with it the process.
             accepting.await.map_err(io::Error::other)?;
         }
-        self.rounds.set(self.shared.drain.spread().as_secs());
         self.finish_connections();
         tokio::select! {
             () = self.all_closed() => {}
@@ -195,8 +195,9 @@ impl Worker {
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
         let untold = || connections.iter().filter(|connection| connection.order() == Order::Serve);
-        let share = untold().count().div_ceil(usize::try_from(self.rounds.get()).unwrap_or(1).max(1));
-        self.rounds.update(|rounds| rounds.saturating_sub(1));
+        let rounds = self.rounds.get().unwrap_or_else(|| whole_sweeps(self.shared.drain.spread()));
+        let share = untold().count().div_ceil(rounds.max(1));
+        self.rounds.set(Some(rounds.saturating_sub(1)));
         untold().filter(|connection| !connection.activity.is_fresh()).take(share).for_each(|one| one.finish());
     }
 
@@ -314,4 +315,9 @@ impl Worker {
             drop(self.table());
         }
     }
+}
+
+/// How many sweeps there are in a time.
+fn whole_sweeps(time: Duration) -> usize {
+    usize::try_from(time.as_secs() / SWEEP.as_secs()).unwrap_or(usize::MAX)
 }

@@ -27,6 +27,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// Why there is no new process.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
+    #[error("this process is about to end")]
+    Leaving,
     #[error("the new process cannot be started: {0}")]
     Start(#[source] io::Error),
     #[error("it does not take the sockets: {0}")]
@@ -41,6 +43,9 @@ pub(super) enum Error {
 /// serves. Gives its number.
 pub(super) async fn start(sockets: &Sockets) -> Result<u32, Error> {
     let sockets = sockets.copies().map_err(Error::Start)?;
+    if sockets.is_empty() {
+        return Err(Error::Leaving);
+    }
     let (here, there) = pair().map_err(Error::Start)?;
     let mut child = spawn(there).map_err(Error::Start)?;
     info!(pid = child.id(), "a new process is to take over");

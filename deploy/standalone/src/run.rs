@@ -22,7 +22,7 @@ pub(crate) struct RunArgs {
     planes: PlaneArgs,
 }
 
-/// Runs until ctrl-c or SIGTERM, then lets running requests finish. An upgrade in place (SIGUSR2) is for weir-data-plane
+/// Runs until ctrl-c or SIGTERM, then lets running requests finish.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let told_to_stop = shutdown::on_signal()?;
     refuse_upgrades()?;
