@@ -4,6 +4,7 @@
 //! Nothing here knows the wire or does I/O.
 
 pub mod backend;
+pub mod backend_tls;
 pub mod condition;
 mod fill;
 pub mod health;

@@ -1,6 +1,7 @@
 //! What proxies should have, and what to say about each resource: index and translation put together, with
 //! the last good version of whatever is refused. Pure: no async, no locks.
 
+mod backends;
 mod certificates;
 mod order;
 mod plugins;
@@ -13,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
+use backends::InForceBackend;
 use certificates::Certificates;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use plugins::Version;
-use target::{Target, Targets};
+use target::Targets;
 use uses::Uses;
 use weir_proto::model::{Invalid, Key, Kind, ResourceName};
 use weir_proto::pb::resource::Body;
@@ -26,7 +28,7 @@ use crate::api::pool::PoolProtocol;
 use crate::api::{PluginSpec, PoolSpec};
 use crate::contents::{Contents, Wanted};
 use crate::finding::Finding;
-use crate::index::{Index, reference};
+use crate::index::Index;
 use crate::keep::Keep;
 use crate::services::Services;
 use crate::snapshot::Patch;
@@ -41,8 +43,8 @@ pub struct Desired {
     /// The Pools in force, with what they inherit merged in: what others inherit from them. One that inherits
     /// nothing is that of the index.
     pools: BTreeMap<ResourceName, Arc<PoolSpec>>,
-    /// The Backends in force, each with its Pool.
-    backends: BTreeMap<ResourceName, ResourceName>,
+    /// The Backends in force.
+    backends: BTreeMap<ResourceName, InForceBackend>,
     /// The Plugins in force. One that is deleted is so as long as it is used.
     plugins: BTreeMap<ResourceName, Arc<PluginSpec>>,
     /// Refused resources without a version in force: the last good one, if there is one, is with the proxies.
@@ -169,6 +171,8 @@ impl Desired {
         for key in backends {
             self.settle_backend(&key, &mut outcome);
         }
+        // Backends name none but Secrets and ConfigMaps.
+        self.settle_uses(&mut outcome);
         for backend in self.targets.take_stale(&changed.endpoints) {
             self.settle_endpoints(&backend, &mut outcome);
         }
@@ -242,7 +246,7 @@ impl Desired {
         let key = Key::pool(name.clone());
         let body = self.pool_body(&key, &merged, Version::Newest)?;
         let claim = translate::claim(&key, &body);
-        certificates::check_expiry(claim.as_ref())?;
+        certificates::check_claim(claim.as_ref())?;
         Ok(GoodPool { merged, body, claim })
     }
 
@@ -291,38 +295,6 @@ impl Desired {
         self.pronounce(&key, refusal, in_force, outcome);
     }
 
-    fn settle_backend(&mut self, key: &Key, outcome: &mut Outcome) {
-        let result = self.index.object(key).map(|object| self.judge_backend(object));
-        let refusal = match result {
-            None => {
-                self.backends.remove(&key.name);
-                self.orphans.remove(&key.name);
-                None
-            }
-            Some(Ok((pool, target, body))) => {
-                self.backends.insert(key.name.clone(), pool);
-                self.targets.set(&key.name, target);
-                self.orphans.remove(&key.name);
-                outcome.patch.upserts.push((key.clone(), body));
-                None
-            }
-            Some(Err(refusal)) => {
-                // The last good version stays, unless its own Pool is gone.
-                if self.backends.get(&key.name).is_some_and(|pool| !self.pools.contains_key(pool)) {
-                    self.backends.remove(&key.name);
-                    self.orphans.insert(key.name.clone());
-                }
-                Some(refusal)
-            }
-        };
-        let in_force = self.backends.get(&key.name).map(|pool| InForce::Backend { pool: pool.clone() });
-        if in_force.is_none() {
-            self.targets.set(&key.name, None);
-            outcome.patch.removed.push(key.clone());
-        }
-        self.pronounce(key, refusal, in_force, outcome);
-    }
-
     fn settle_endpoints(&self, backend: &ResourceName, outcome: &mut Outcome) {
         let key = Key::endpoints(backend.clone());
         let (Some(target), Some(services)) = (self.targets.get(backend), &self.services) else {
@@ -342,32 +314,6 @@ impl Desired {
         } else {
             self.refused.remove(key);
         }
-    }
-
-    fn judge_backend(&self, object: &Object) -> Result<(ResourceName, Option<Target>, Body), Refusal> {
-        let Spec::Backend(spec) = &object.spec else {
-            return Err(Invalid::new("kind", "is no Backend").into());
-        };
-        let body = translate::backend(&object.key, spec)?;
-        let pool = Key::pool(reference(object).ok_or_else(|| Invalid::new("spec.pool", "is no name"))?);
-        let Some(of_pool) = self.pools.get(&pool.name) else {
-            return Err(self.absent(&pool, "spec.pool", RefProblem::PoolNotFound, RefProblem::PoolRefused));
-        };
-        translate::check_backend(spec, of_pool)?;
-        let service = spec.service.as_ref();
-        let target = service.map(|wanted| target::resolve(self.services.as_ref(), &object.key.name, wanted));
-        Ok((pool.name, target.transpose()?, body))
-    }
-
-    /// Backends whose standing may change with that of these Pools: those that name one, and those whose last
-    /// good version does.
-    fn members(&self, pools: &BTreeSet<ResourceName>) -> Vec<Key> {
-        if pools.is_empty() {
-            return Vec::new();
-        }
-        let naming = pools.iter().flat_map(|pool| self.index.users(pool)).filter(|key| key.kind == Kind::Backend);
-        let holding = self.backends.iter().filter(|(_, pool)| pools.contains(*pool));
-        naming.cloned().chain(holding.map(|(name, _)| Key::backend(name.clone()))).collect()
     }
 
     /// Says what a resource is judged to be, unless that has to wait.

@@ -9,7 +9,7 @@ use weir_proto::model::{Key, Kind, ResourceName};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
-use crate::api::PoolSpec;
+use crate::api::{BackendSpec, PoolSpec};
 use crate::manifest::{self, Manifest};
 use crate::services::{Port, Service, Slice, SliceEndpoint};
 use crate::snapshot::{Patch, Snapshot};
@@ -24,6 +24,14 @@ pub(crate) fn pool(name: &str, spec: &str) -> Given {
 pub(crate) fn pool_spec(spec: &str) -> PoolSpec {
     match pool("any", spec) {
         Given::Object(Object { spec: Spec::Pool(spec), .. }) => Arc::unwrap_or_clone(spec),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a Backend with this spec is.
+pub(crate) fn backend_spec(spec: &str) -> BackendSpec {
+    match backend("any", spec) {
+        Given::Object(Object { spec: Spec::Backend(spec), .. }) => Arc::unwrap_or_clone(spec),
         other => panic!("{other:?}"),
     }
 }

@@ -5,6 +5,7 @@
 //! proxy would: what can be wrong with a value is known in one place only, `weir_proto::convert`.
 
 mod backend;
+mod backend_tls;
 mod endpoints;
 mod health;
 mod plugin;
@@ -13,6 +14,7 @@ mod protocol;
 mod tls;
 
 pub use backend::backend;
+pub use backend_tls::{backend_wants, client_certificate};
 pub use endpoints::endpoints;
 pub use plugin::{Want, metric, plugin, plugin_pools, plugin_use, plugin_wants, use_pools, use_wants};
 pub use pool::{in_force, merged, pool};
@@ -69,7 +71,7 @@ mod tests {
         match &object.spec {
             Spec::Pool(spec) => pool(&object.key, spec, Vec::new(), None),
             Spec::Plugin(spec) => plugin(&object.key, spec, &Files::default()),
-            Spec::Backend(spec) => backend(&object.key, spec),
+            Spec::Backend(spec) => backend(&object.key, spec, &Files::default()),
         }
         .map_err(|e| e.to_string())
     }

@@ -103,6 +103,7 @@ fn backend(number: u32) -> pb::Resource {
         labels: Default::default(),
         score: 0,
         proxy_protocol: None,
+        tls: None,
         role: model::Role::default(),
         capacity: 0,
         protocol: Default::default(),

@@ -36,6 +36,7 @@ fn backend(pool: &ResourceName, number: u16) -> Arc<model::Backend> {
         capacity: 0,
         protocol: Default::default(),
         proxy_protocol: None,
+        tls: None,
     })
 }
 

@@ -37,11 +37,25 @@ pub enum Reason {
     QueueTimeout,
     /// It came by a connection that does not do for its pool.
     Misdirected,
+    /// The upstream's certificate is over, or its time has not come.
+    TlsExpired,
+    /// The upstream's certificate is for somebody else.
+    TlsWrongName,
+    /// Nobody who is believed certifies the upstream.
+    TlsUnknownIssuer,
+    /// The upstream's certificate is bad in another way.
+    TlsBadCertificate,
+    /// The upstream refuses TLS with this proxy: most likely it wants another client certificate.
+    TlsRefused,
+    /// There is no version, cipher or protocol of TLS that the upstream speaks, too.
+    TlsNoOverlap,
+    /// The upstream does not speak TLS.
+    TlsNotSpoken,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 23] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -58,6 +72,13 @@ impl Reason {
         Self::QueueFull,
         Self::QueueTimeout,
         Self::Misdirected,
+        Self::TlsExpired,
+        Self::TlsWrongName,
+        Self::TlsUnknownIssuer,
+        Self::TlsBadCertificate,
+        Self::TlsRefused,
+        Self::TlsNoOverlap,
+        Self::TlsNotSpoken,
     ];
 
     /// The word.
@@ -80,6 +101,13 @@ impl Reason {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
             Self::Misdirected => "misdirected",
+            Self::TlsExpired => "tls_expired",
+            Self::TlsWrongName => "tls_wrong_name",
+            Self::TlsUnknownIssuer => "tls_unknown_issuer",
+            Self::TlsBadCertificate => "tls_bad_certificate",
+            Self::TlsRefused => "tls_refused",
+            Self::TlsNoOverlap => "tls_no_overlap",
+            Self::TlsNotSpoken => "tls_not_spoken",
         }
     }
 }

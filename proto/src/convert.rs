@@ -4,6 +4,7 @@
 //! decides about it. Errors name the field as users write it (`spec.match[0].path.value`).
 
 mod backend;
+mod backend_tls;
 mod endpoints;
 mod health;
 mod plugin;

@@ -4,7 +4,9 @@
 //! Nothing here does I/O or knows the wire; `convert` translates to and from messages.
 
 pub mod address;
+pub mod authorities;
 pub mod backend;
+pub mod backend_tls;
 pub mod balance;
 pub mod certificate;
 pub mod endpoints;
@@ -20,7 +22,9 @@ pub mod tls;
 pub mod units;
 
 pub use address::{Address, EndpointAddress, UnixName};
+pub use authorities::Authorities;
 pub use backend::{Backend, Protocol, Role};
+pub use backend_tls::{BackendTls, TlsVersion, Trust};
 pub use balance::{Balance, HashKey};
 pub use certificate::{BadCertificate, Certificate};
 pub use endpoints::{Endpoints, ServiceEndpoint};

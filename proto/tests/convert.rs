@@ -82,7 +82,7 @@ fn protocols() -> impl Strategy<Value = Protocol> {
     let fastcgi = |(root, index, script): (&str, &str, &str)| FastCgi::new(root, index, script).unwrap();
     let fastcgi = [("", "", ""), ("/srv", "", ""), ("/srv", "app.py", ""), ("/srv", "", "/a.php"), ("", "", "/a.php")]
         .map(|texts| Protocol::FastCgi(fastcgi(texts)));
-    prop::sample::select([vec![Protocol::Http], fastcgi.to_vec()].concat())
+    prop::sample::select([vec![Protocol::Http, Protocol::Http2], fastcgi.to_vec()].concat())
 }
 
 proptest! {
@@ -108,6 +108,7 @@ proptest! {
             capacity: weight,
             protocol,
             proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][usize::from(port % 3)],
+            tls: None,
         };
         let key = Key::backend(backend.name.clone());
         prop_assert_eq!(decode(&key, (&backend).into()).unwrap(), Decoded::Backend(Box::new(backend)));

@@ -41,7 +41,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// A control plane's certificate for 127.0.0.1, good until a year.
+    /// The certificate of a server at 127.0.0.1, good until a year.
     #[must_use]
     pub fn server(&self, until: i32) -> Pair {
         let address = SanType::IpAddress([127, 0, 0, 1].into());

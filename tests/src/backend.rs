@@ -1,4 +1,4 @@
-//! A mock upstream server: speaks real HTTP/1.1 on a port of its own, does as it is told, counts what it got.
+//! A mock upstream server: speaks real HTTP on a port of its own, within TLS or not, does as it is told, counts what it got.
 //!
 //! LIFECYCLE: `start` -> (`stop` -> `restart`)*. A socket that never listens holds the port all the time, so that a
 //! stopped backend refuses connects and nobody else gets its port.
@@ -7,6 +7,7 @@ mod answer;
 mod behaviour;
 mod count;
 mod serve;
+mod speech;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use count::Counts;
 
 use crate::port;
 use serve::Shared;
+pub use speech::Speech;
 
 /// A mock upstream server.
 #[derive(Debug)]
@@ -47,11 +49,20 @@ impl Backend {
     /// # Panics
     /// If the address is not free.
     pub async fn start_on(address: &str, name: &str) -> Self {
+        Self::start_speaking(address, name, Speech::default()).await
+    }
+
+    /// As [`Backend::start_on`], speaking this.
+    ///
+    /// # Panics
+    /// If the address is not free.
+    pub async fn start_speaking(address: &str, name: &str, speech: Speech) -> Self {
         let address: SocketAddr = address.parse().expect("an IP address and port");
         let port = port::bind(address).expect("a free port");
         let address = port.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::Reply(Reply::text(name))),
+            speech: Mutex::new(speech),
             gate: watch::Sender::new(true),
             counts: Counts::default(),
         });
@@ -87,6 +98,11 @@ impl Backend {
     /// Changes what it does from the next request on.
     pub fn set(&self, behaviour: impl Into<Behaviour>) {
         *self.shared.behaviour.lock() = behaviour.into();
+    }
+
+    /// Speaks this on connections that come from now on.
+    pub fn speak(&self, speech: Speech) {
+        *self.shared.speech.lock() = speech;
     }
 
     /// From now on requests are taken but answered only after [`Backend::release`].

@@ -17,6 +17,7 @@ pub mod fastcgi;
 pub mod figures;
 pub mod flock;
 pub mod full;
+pub mod http2;
 pub mod image;
 pub mod kube;
 pub mod kubelet;
@@ -38,7 +39,7 @@ pub mod stand;
 pub mod tls;
 pub mod unix_relay;
 
-pub use backend::{Backend, Behaviour, Reply};
+pub use backend::{Backend, Behaviour, Reply, Speech};
 pub use client::{Client, Response, get, send};
 pub use cluster::{DataPlane, Weir};
 pub use dns::Dns;

@@ -37,12 +37,10 @@ impl TlsClient {
     /// If one is none.
     #[must_use]
     pub fn believing(pem: &str, versions: &[&'static SupportedProtocolVersion], own: Option<&Pair>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate(pem)).expect("an authority");
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(versions)
             .expect("versions")
-            .with_root_certificates(roots);
+            .with_root_certificates(roots(pem));
         Self(Arc::new(match own {
             None => builder.with_no_client_auth(),
             Some(Pair { certificate: pem, key }) => {
@@ -146,4 +144,11 @@ impl Secure {
 
 fn certificate(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
+}
+
+/// What believes this certificate, in PEM, and no other.
+pub(crate) fn roots(pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(pem)).expect("an authority");
+    roots
 }

@@ -5,6 +5,8 @@
 mod it {
     mod active_health;
     mod admission;
+    mod backend_h2;
+    mod backend_tls;
     mod bad_requests;
     mod bad_resources;
     mod balance;
@@ -14,6 +16,7 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod conformance;
     mod directed;
     mod examples;
     mod failover;

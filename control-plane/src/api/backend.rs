@@ -9,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::backend_tls::BackendTlsSpec;
 use super::status::BackendStatus;
 
 /// One destination of a Pool.
@@ -43,7 +44,8 @@ use super::status::BackendStatus;
 #[x_kube(
     validation = Rule::new("has(self.address) || has(self.service)").message("one of address and service must be there"),
     validation = Rule::new("!has(self.address) || !has(self.service)").field_path(".service").message("does not go with address: write one of them"),
-    validation = Rule::new("!has(self.fastcgi) || (has(self.protocol) && self.protocol == 'FastCGI')").field_path(".fastcgi").message("goes with protocol FastCGI only")
+    validation = Rule::new("!has(self.fastcgi) || (has(self.protocol) && self.protocol == 'FastCGI')").field_path(".fastcgi").message("goes with protocol FastCGI only"),
+    validation = Rule::new("!has(self.tls) || !has(self.protocol) || self.protocol != 'FastCGI'").field_path(".tls").message("does not go with protocol FastCGI")
 )]
 pub struct BackendSpec {
     /// The Pool it belongs to, of the same namespace.
@@ -90,6 +92,9 @@ pub struct BackendSpec {
     /// protocol. Default: it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Its endpoints are spoken to within TLS. Default: without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BackendTlsSpec>,
 }
 
 /// Versions of the PROXY protocol: V1: a line of text; V2: binary.
@@ -132,6 +137,8 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "HTTP")]
     Http,
+    /// HTTP/2: with prior knowledge (h2c), within TLS by ALPN.
+    H2,
     /// FastCGI, as an application in the role of a responder, such as php-fpm.
     #[serde(rename = "FastCGI")]
     FastCgi,

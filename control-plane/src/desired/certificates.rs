@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use jiff::Timestamp;
-use weir_proto::model::{Invalid, Key, ResourceName};
+use weir_proto::model::{Certificate, Invalid, Key, ResourceName};
 
 use super::{Desired, GoodPool, Outcome, Refusal};
 use crate::status::RefProblem;
@@ -79,14 +79,20 @@ impl Claim {
     }
 }
 
-/// Refuses a certificate that is over. One that ends while it is in use stays until there is another.
-pub(super) fn check_expiry(claim: Option<&Claim>) -> Result<(), Invalid> {
-    let Some(expires) = claim.map(|claim| claim.certificate.expires()) else { return Ok(()) };
+/// Refuses a certificate that is over, at the field that names it. One that ends while it is in use stays until there is
+/// another.
+pub(super) fn check_expiry(certificate: Option<&Certificate>, field: &str) -> Result<(), Invalid> {
+    let Some(expires) = certificate.map(Certificate::expires) else { return Ok(()) };
     if expires > Timestamp::now().as_second() {
         return Ok(());
     }
     let when = Timestamp::from_second(expires).map_or_else(|_| expires.to_string(), |when| when.to_string());
-    Err(Invalid::new("spec.tls.secretName", format!("the certificate is over since {when}")))
+    Err(Invalid::new(field, format!("the certificate is over since {when}")))
+}
+
+/// The same of the certificate that a Pool brings.
+pub(super) fn check_claim(claim: Option<&Claim>) -> Result<(), Invalid> {
+    check_expiry(claim.map(|claim| &claim.certificate), "spec.tls.secretName")
 }
 
 impl Desired {
@@ -113,11 +119,9 @@ impl Desired {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair};
-    use weir_proto::model::Certificate;
-
     use super::*;
     use crate::testing::name;
+    use rcgen::{CertificateParams, KeyPair};
 
     fn certificate() -> Certificate {
         let key = KeyPair::generate().unwrap();

@@ -103,7 +103,7 @@ impl Desired {
         let names_others = |spec: &&Arc<PoolSpec>| spec.plugins.is_some() || spec.tls.is_some();
         let Some(spec) = self.pools.get(&key.name).filter(names_others) else { return };
         let body = self.pool_body(key, spec, Version::LastGood).ok();
-        let body = body.filter(|body| certificates::check_expiry(translate::claim(key, body).as_ref()).is_ok());
+        let body = body.filter(|body| certificates::check_claim(translate::claim(key, body).as_ref()).is_ok());
         outcome.patch.upserts.extend(body.map(|body| (key.clone(), body)));
     }
 
@@ -115,13 +115,12 @@ impl Desired {
     }
 
     fn pool_needs(&self, pool: &ResourceName, spec: &PoolSpec) -> Needs {
-        let mut needs = Needs::default();
-        needs.contents.extend(translate::tls_wants(spec).iter().filter_map(|want| content_key(pool, want).ok()));
+        let mut needs = Needs::of(pool, &translate::tls_wants(spec));
         for plugin_use in spec.plugins.iter().flatten() {
             let name = plugin_use.name.as_ref().and_then(|name| pool.sibling(name).ok());
             let plugin = name.as_ref().and_then(|name| self.plugins.get(name));
             let wants = translate::use_wants(plugin.map(Arc::as_ref), plugin_use);
-            needs.contents.extend(wants.iter().filter_map(|want| content_key(pool, want).ok()));
+            needs.contents.extend(Needs::of(pool, &wants).contents);
             let pools = translate::use_pools(plugin.map(Arc::as_ref), plugin_use);
             needs.pools.extend(pools.iter().filter_map(|name| pool.sibling(name).ok()));
             needs.plugins.extend(name);
@@ -209,10 +208,16 @@ impl Desired {
 }
 
 fn plugin_needs(name: &ResourceName, spec: &PluginSpec) -> Needs {
-    let wants = translate::plugin_wants(spec);
-    let contents = wants.iter().filter_map(|want| content_key(name, want).ok()).collect();
     let pools = translate::plugin_pools(spec).iter().filter_map(|pool| name.sibling(pool).ok()).collect();
-    Needs { contents, pools, ..Needs::default() }
+    Needs { pools, ..Needs::of(name, &translate::plugin_wants(spec)) }
+}
+
+impl Needs {
+    /// The Secrets and ConfigMaps that a resource of this name wants.
+    pub(super) fn of(name: &ResourceName, wants: &[Want]) -> Self {
+        let contents = wants.iter().filter_map(|want| content_key(name, want).ok()).collect();
+        Self { contents, ..Self::default() }
+    }
 }
 
 fn content_key(from: &ResourceName, want: &Want) -> Result<ContentKey, Invalid> {

@@ -1,18 +1,19 @@
 //! Backends.
 
-use weir_proto::model::{Invalid, Key};
+use weir_proto::model::{Files, Invalid, Key};
 use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
+use super::backend_tls::backend_tls;
 use super::checked;
 use crate::api::backend::{BackendRole, ProxyProtocol};
 use crate::api::{BackendSpec, FastCgiSpec, Protocol};
 
-/// The message of a Backend.
+/// The message of a Backend, with the contents that it names.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
+pub fn backend(key: &Key, spec: &BackendSpec, files: &Files) -> Result<Body, Invalid> {
     let BackendSpec {
         pool,
         address,
@@ -26,6 +27,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
         protocol,
         fastcgi,
         proxy_protocol,
+        tls: _,
     } = spec.clone();
     let backend = pb::Backend {
         pool,
@@ -39,6 +41,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
         capacity,
         protocol: self::protocol(protocol, fastcgi),
         proxy_protocol: proxy_protocol.map(|version| proxy_protocol_message(version).into()),
+        tls: backend_tls(&key.name, spec, files),
     };
     checked(key, Body::Backend(backend))
 }
@@ -47,6 +50,7 @@ pub fn backend(key: &Key, spec: &BackendSpec) -> Result<Body, Invalid> {
 fn protocol(protocol: Protocol, fastcgi: Option<FastCgiSpec>) -> Option<pb::backend::Protocol> {
     match protocol {
         Protocol::Http => None,
+        Protocol::H2 => Some(pb::backend::Protocol::Http2(pb::Http2 {})),
         Protocol::FastCgi => {
             let FastCgiSpec { document_root, index, script_filename } = fastcgi.unwrap_or_default();
             Some(pb::backend::Protocol::Fastcgi(pb::FastCgi {

@@ -14,7 +14,7 @@ use crate::contents::ContentKind;
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
-const AUTHORITIES: &str = "ca.crt";
+pub(super) const AUTHORITIES: &str = "ca.crt";
 
 /// For which hosts a Pool brings a certificate, and whom it asks for theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,32 +31,41 @@ pub struct Claim {
 #[must_use]
 pub fn tls_wants(spec: &PoolSpec) -> Vec<Want> {
     let Some(TlsSpec { secret_name, client_ca, default: _, redirect: _ }) = &spec.tls else { return Vec::new() };
-    let want = |name: &String, key: &str, field: &str| Want {
-        kind: ContentKind::Secret,
-        name: name.clone(),
-        key: Some(key.to_owned()),
-        field: field.to_owned(),
-    };
-    let pair = secret_name.iter().flat_map(|name| [CERTIFICATE, KEY].map(|key| want(name, key, "spec.tls.secretName")));
+    let pair = secret_name.iter().flat_map(|name| pair_wants(name, "spec.tls.secretName"));
     let ca = client_ca.iter().map(|ca| want(&ca.secret_name, AUTHORITIES, "spec.tls.clientCa.secretName"));
     pair.chain(ca).collect()
+}
+
+fn want(name: &str, key: &str, field: &str) -> Want {
+    Want { kind: ContentKind::Secret, name: name.to_owned(), key: Some(key.to_owned()), field: field.to_owned() }
+}
+
+/// Both parts of a certificate out of a Secret.
+pub(super) fn pair_wants(name: &str, field: &str) -> [Want; 2] {
+    [CERTIFICATE, KEY].map(|key| want(name, key, field))
+}
+
+/// Both parts of a certificate out of a Secret.
+pub(super) fn key_pair(files: &Files, name: &str) -> pb::KeyPair {
+    let part = |key| file(files, ContentKind::Secret, name, key);
+    pb::KeyPair { certificate: part(CERTIFICATE), key: part(KEY) }
+}
+
+/// One part of a Secret or `ConfigMap`.
+pub(super) fn file(files: &Files, kind: ContentKind, name: &str, key: &str) -> Vec<u8> {
+    files.0.get(&format!("{}/{name}/{key}", kind.prefix())).cloned().unwrap_or_default()
 }
 
 /// The message of the `tls` of a Pool, with the contents that it names.
 #[must_use]
 pub fn tls(spec: &PoolSpec, files: &Files) -> Option<pb::Tls> {
     let TlsSpec { secret_name, default, client_ca, redirect } = spec.tls.clone()?;
-    let file = |name: &str, key: &str| {
-        let path = format!("{}/{name}/{key}", ContentKind::Secret.prefix());
-        files.0.get(&path).cloned().unwrap_or_default()
-    };
-    let pair = |name: String| pb::KeyPair { certificate: file(&name, CERTIFICATE), key: file(&name, KEY) };
     let ca = |ClientCaSpec { secret_name, mode }: ClientCaSpec| pb::ClientCa {
-        authorities: file(&secret_name, AUTHORITIES),
+        authorities: file(files, ContentKind::Secret, &secret_name, AUTHORITIES),
         required: mode.unwrap_or_default() == ClientCaMode::Required,
     };
     Some(pb::Tls {
-        certificate: secret_name.map(pair),
+        certificate: secret_name.map(|name| key_pair(files, &name)),
         default: default.unwrap_or_default(),
         client_ca: client_ca.map(ca),
         redirect: redirect.unwrap_or_default(),

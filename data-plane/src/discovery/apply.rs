@@ -158,7 +158,9 @@ impl Applier {
         match convert::decode(&key, body).map_err(|e| reject(e.to_string()))? {
             Decoded::Pool(pool) => self.put_pool(Arc::new(*pool), touched).map_err(|e| reject(e.to_string()))?,
             Decoded::Plugin(plugin) => self.put_plugin(*plugin, touched).map_err(|e| reject(e.to_string()))?,
-            Decoded::Backend(backend) => self.backends.put(Arc::new(*backend), &mut touched.members),
+            Decoded::Backend(backend) => {
+                self.backends.put(Arc::new(*backend), &mut touched.members).map_err(|e| reject(e.to_string()))?;
+            }
             Decoded::Endpoints(endpoints) => self.backends.put_endpoints(*endpoints, &mut touched.members),
         }
         self.versions.insert(key, held);

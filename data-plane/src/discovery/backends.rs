@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use weir_proto::model::{Address, Backend, Endpoints, ResourceName, ServiceEndpoint};
+use weir_proto::model::{Address, Backend, Endpoints, Invalid, ResourceName, ServiceEndpoint};
 
 use crate::pool::Target;
+use crate::upstream::tls::Terms;
 
 /// What pools get their endpoints from.
 #[derive(Debug, Default)]
 pub(super) struct Backends {
     all: BTreeMap<ResourceName, Arc<Backend>>,
+    /// Of those that speak TLS.
+    terms: HashMap<ResourceName, Arc<Terms>>,
     /// Backends of each pool that is named by one, whether the pool exists or not.
     by_pool: HashMap<ResourceName, BTreeSet<ResourceName>>,
     /// By the name of the Backend, whether it exists or not.
@@ -32,7 +35,11 @@ struct Name {
 
 impl Backends {
     /// Takes a Backend, or another version of it.
-    pub(super) fn put(&mut self, backend: Arc<Backend>, pools: &mut BTreeSet<ResourceName>) {
+    ///
+    /// # Errors
+    /// Names the field that the library of TLS refuses; the version before stays.
+    pub(super) fn put(&mut self, backend: Arc<Backend>, pools: &mut BTreeSet<ResourceName>) -> Result<(), Invalid> {
+        self.put_terms(&backend)?;
         let name = backend.name.clone();
         let previous = self.all.insert(name.clone(), backend.clone());
         // The new links first: what both versions use stays known.
@@ -42,10 +49,24 @@ impl Backends {
             pools.insert(previous.pool.clone());
         }
         pools.insert(backend.pool.clone());
+        Ok(())
+    }
+
+    /// Terms stay the same as long as what they are made of does: connections that go by them are good, then.
+    fn put_terms(&mut self, backend: &Backend) -> Result<(), Invalid> {
+        let Some(tls) = &backend.tls else {
+            self.terms.remove(&backend.name);
+            return Ok(());
+        };
+        if self.terms.get(&backend.name).is_none_or(|terms| terms.settings() != tls) {
+            self.terms.insert(backend.name.clone(), Arc::new(Terms::new(tls.clone())?));
+        }
+        Ok(())
     }
 
     /// Forgets a Backend.
     pub(super) fn remove(&mut self, name: &ResourceName, pools: &mut BTreeSet<ResourceName>) {
+        self.terms.remove(name);
         if let Some(backend) = self.all.remove(name) {
             self.unlink(&backend, None);
             pools.insert(backend.pool.clone());
@@ -96,7 +117,12 @@ impl Backends {
     /// What a pool shall have.
     pub(super) fn targets(&self, pool: &ResourceName) -> Vec<Target> {
         let names = self.by_pool.get(pool).into_iter().flatten();
-        names.filter_map(|name| self.all.get(name)).flat_map(|backend| self.targets_of(backend)).collect()
+        names
+            .filter_map(|name| self.all.get(name))
+            .flat_map(|backend| {
+                self.targets_of(backend).into_iter().map(|target| target.within(self.terms.get(&backend.name)))
+            })
+            .collect()
     }
 
     fn targets_of(&self, backend: &Arc<Backend>) -> Vec<Target> {
@@ -181,6 +207,7 @@ mod tests {
             capacity: 0,
             protocol: Default::default(),
             proxy_protocol: None,
+            tls: None,
         })
     }
 
@@ -212,7 +239,7 @@ mod tests {
     fn u1_endpoints_may_come_before_their_backend_and_after_it() {
         let mut backends = Backends::default();
         assert!(concerned(|pools| backends.put_endpoints(endpoints(&[1, 2]), pools)).is_empty());
-        assert_eq!(concerned(|pools| backends.put(backend("a/web", Address::Service), pools)), ["a/web"]);
+        assert_eq!(concerned(|pools| backends.put(backend("a/web", Address::Service), pools).unwrap()), ["a/web"]);
         assert_eq!(ports(&backends, "a/web"), [1, 2]);
         assert_eq!(concerned(|pools| backends.put_endpoints(endpoints(&[3]), pools)), ["a/web"]);
         assert_eq!(ports(&backends, "a/web"), [3]);
@@ -222,11 +249,11 @@ mod tests {
     #[test]
     fn u1_either_may_go_first_and_come_back() {
         let mut backends = Backends::default();
-        concerned(|pools| backends.put(backend("a/web", Address::Service), pools));
+        concerned(|pools| backends.put(backend("a/web", Address::Service), pools).unwrap());
         concerned(|pools| backends.put_endpoints(endpoints(&[1]), pools));
         assert_eq!(concerned(|pools| backends.remove(&name("a/x"), pools)), ["a/web"]);
         assert!(ports(&backends, "a/web").is_empty());
-        concerned(|pools| backends.put(backend("a/web", Address::Service), pools));
+        concerned(|pools| backends.put(backend("a/web", Address::Service), pools).unwrap());
         assert_eq!(ports(&backends, "a/web"), [1]);
         assert_eq!(concerned(|pools| backends.remove_endpoints(&name("a/x"), pools)), ["a/web"]);
         assert!(ports(&backends, "a/web").is_empty());
@@ -238,7 +265,7 @@ mod tests {
         let mut backends = Backends::default();
         concerned(|pools| backends.put_endpoints(endpoints(&[1]), pools));
         concerned(|pools| {
-            backends.put(backend("a/web", Address::Fixed(SocketAddr::from(([10, 0, 0, 1], 9)).into())), pools)
+            backends.put(backend("a/web", Address::Fixed(SocketAddr::from(([10, 0, 0, 1], 9)).into())), pools).unwrap();
         });
         assert_eq!(ports(&backends, "a/web"), [9]);
     }
@@ -247,8 +274,11 @@ mod tests {
     fn a_backend_that_moves_concerns_both_pools() {
         let mut backends = Backends::default();
         concerned(|pools| backends.put_endpoints(endpoints(&[1]), pools));
-        concerned(|pools| backends.put(backend("a/old", Address::Service), pools));
-        assert_eq!(concerned(|pools| backends.put(backend("a/new", Address::Service), pools)), ["a/new", "a/old"]);
+        concerned(|pools| backends.put(backend("a/old", Address::Service), pools).unwrap());
+        assert_eq!(
+            concerned(|pools| backends.put(backend("a/new", Address::Service), pools).unwrap()),
+            ["a/new", "a/old"]
+        );
         assert_eq!((ports(&backends, "a/old"), ports(&backends, "a/new")), (vec![], vec![1]));
     }
 
@@ -256,13 +286,13 @@ mod tests {
     fn u1_a_name_is_known_as_long_as_a_backend_uses_it() {
         let mut backends = Backends::default();
         assert_eq!((backends.new_names(), backends.new_names()), (Some(BTreeSet::new()), None));
-        concerned(|pools| backends.put(at("web.internal"), pools));
+        concerned(|pools| backends.put(at("web.internal"), pools).unwrap());
         assert_eq!(backends.new_names(), Some(["web.internal".to_owned()].into()));
         assert_eq!(backends.resolve("web.internal", vec![[10, 0, 0, 1].into()]).len(), 1);
         assert!(backends.resolve("web.internal", vec![[10, 0, 0, 1].into()]).is_empty(), "the same again");
-        concerned(|pools| backends.put(at("web.internal"), pools));
+        concerned(|pools| backends.put(at("web.internal"), pools).unwrap());
         assert_eq!((backends.new_names(), ports(&backends, "a/web")), (None, vec![80]));
-        concerned(|pools| backends.put(at("other.internal"), pools));
+        concerned(|pools| backends.put(at("other.internal"), pools).unwrap());
         assert_eq!(backends.new_names(), Some(["other.internal".to_owned()].into()));
         assert!(backends.resolve("web.internal", vec![[10, 0, 0, 2].into()]).is_empty(), "nobody uses it");
         concerned(|pools| backends.remove(&name("a/x"), pools));

@@ -229,6 +229,7 @@ fn backend(name: &str, pool: &str, address: &str) -> pb::Resource {
         capacity: 0,
         protocol: Default::default(),
         proxy_protocol: None,
+        tls: None,
     };
     resource(Key::backend(config.name.clone()), (&config).into())
 }

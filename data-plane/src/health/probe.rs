@@ -3,19 +3,23 @@
 mod fastcgi;
 mod grpc;
 mod http;
+mod sender;
 
+use std::io;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
-use weir_proto::model::{ActiveHealth, Address, Backend, EndpointAddress, Probe, ResourceName};
+use weir_proto::model::{ActiveHealth, Address, EndpointAddress, Probe, Protocol, ResourceName};
 
 use self::fastcgi::FastCgiProber;
 use self::grpc::GrpcProber;
 use self::http::HttpProber;
 use crate::http::failure::Failure;
+use crate::pool::Origin;
 use crate::upstream::ConnectError;
-use crate::upstream::stream::Stream;
+use crate::upstream::tls::{Spoken, Terms};
+use crate::upstream::transport::Transport;
 
 /// Value of `user-agent`, if the settings have no other.
 const AGENT: HeaderValue = HeaderValue::from_static("weir-health-check");
@@ -27,21 +31,26 @@ pub struct ProbeTarget {
     pub address: EndpointAddress,
     /// What it is asked for, if the settings name no host.
     pub host: HeaderValue,
+    /// What TLS with it goes by, if it speaks that.
+    pub tls: Option<Arc<Terms>>,
+    /// Whether it speaks HTTP/2.
+    pub http2: bool,
     /// The settings.
     pub active: Arc<ActiveHealth>,
 }
 
 impl ProbeTarget {
-    /// An endpoint of `backend`.
+    /// An endpoint of this origin.
     #[must_use]
-    pub fn new(backend: &Backend, address: &EndpointAddress, active: &Arc<ActiveHealth>) -> Self {
-        let host = match (&backend.address, address) {
+    pub fn new(origin: &Origin, address: &EndpointAddress, active: &Arc<ActiveHealth>) -> Self {
+        let host = match (&origin.backend.address, address) {
             (Address::Name(name, port), _) => format!("{name}:{port}"),
             (_, EndpointAddress::Ip(address)) => address.to_string(),
             (_, EndpointAddress::Unix(_)) => "localhost".to_owned(),
         };
         let host = HeaderValue::try_from(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-        Self { address: address.clone(), host, active: active.clone() }
+        let http2 = origin.backend.protocol == Protocol::Http2;
+        Self { address: address.clone(), host, tls: origin.tls.clone(), http2, active: active.clone() }
     }
 }
 
@@ -72,7 +81,7 @@ impl Prober {
     pub(super) async fn run(&mut self, target: &ProbeTarget, deadline: Instant) -> Result<(), Failure> {
         match self {
             Self::Http(prober) => prober.run(target, deadline).await,
-            Self::Tcp => connect(&target.address, deadline).await.map(drop),
+            Self::Tcp => connect(target, Spoken::Bytes, deadline).await.map(drop),
             Self::Grpc(prober) => prober.run(deadline).await,
             Self::FastCgi(prober) => prober.run(target, deadline).await,
         }
@@ -80,10 +89,13 @@ impl Prober {
 }
 
 /// A new connection.
-async fn connect(address: &EndpointAddress, deadline: Instant) -> Result<Stream, Failure> {
-    match timeout_at(deadline, Stream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(ConnectError::Io(error).into()),
+async fn connect(target: &ProbeTarget, spoken: Spoken, deadline: Instant) -> Result<Transport, Failure> {
+    in_time(deadline, Transport::connect(&target.address, target.tls.as_deref(), spoken)).await
+}
+
+async fn in_time<T>(deadline: Instant, connecting: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
+    match timeout_at(deadline, connecting).await {
+        Ok(connected) => connected.map_err(|error| ConnectError::from(error).into()),
         Err(_) => Err(Failure::ConnectTimeout),
     }
 }

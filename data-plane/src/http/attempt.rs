@@ -1,6 +1,7 @@
 //! One try: one request to one endpoint, until the head of its response.
 
 mod fastcgi;
+mod http2;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ use super::limit::{left, shorter};
 use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::pool::{InFlight, Pool};
-use crate::upstream::{self, Connection, Incoming, Link};
+use crate::upstream::{self, Connection, Incoming, Link, Speaks};
 
 /// What every try of a request sends; plugins may change it for one pool or one try.
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ pub struct Failed {
 impl Failed {
     /// Counts the failure, if it is the upstream's.
     pub fn count(&self, pool: &Pool) {
-        if self.failure.retry_cause().is_some() {
+        if self.failure.is_of_upstream() {
             pool.runtime.fail(self.in_flight.endpoint(), self.failure.reason());
         }
     }
@@ -148,9 +149,11 @@ impl Attempt {
 
     async fn send(&self) -> Result<(Response<Incoming>, Connection), Failure> {
         let (idle, endpoint) = (&self.connection.worker.idle, self.in_flight.endpoint());
-        let environment = match &endpoint.fastcgi {
-            Some(application) => self.environment(application)?,
-            None => Bytes::new(),
+        let environment = match &endpoint.speaks {
+            Speaks::Http1 => Bytes::new(),
+            Speaks::FastCgi(application) => self.environment(application)?,
+            // Boxed, as the future of every request would grow.
+            Speaks::Http2 => return Box::pin(self.send_http2()).await,
         };
         let mut connection = match idle.take(endpoint, &self.pool.config.keepalive, self.began) {
             Some(connection) => connection,
@@ -188,6 +191,10 @@ impl Attempt {
                 let sent = self.head_in_time(began, sending).await;
                 sent.map(|sent| sent.map(|response| response.map(Incoming::FastCgi)))
             }
+            Link::Http2(slot) => {
+                let sent = self.head_in_time(began, Box::pin(self.send_stream(slot))).await;
+                sent.map(|sent| sent.map(|response| response.map(Incoming::Http)))
+            }
         };
         sent.unwrap_or_else(|failure| Err(Unsent { failure, replaceable: false }))
     }
@@ -212,14 +219,20 @@ impl Attempt {
     }
 
     fn request(&self) -> Request<UpstreamBody> {
+        let mut request = self.bare_request();
+        if let Some(gate) = self.template.body.as_ref().and_then(Source::gate) {
+            gate.open_on_continue(&mut request);
+        }
+        request
+    }
+
+    /// The request, whose body nobody has asked for yet.
+    fn bare_request(&self) -> Request<UpstreamBody> {
         let Template { method, uri, headers, body, .. } = &*self.template;
         let mut request = Request::new(body.as_ref().map_or(UpstreamBody::Empty, Source::stream));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();
-        if let Some(gate) = body.as_ref().and_then(Source::gate) {
-            gate.open_on_continue(&mut request);
-        }
         request
     }
 

@@ -8,6 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::response::ReplyBody;
+use crate::reason::Reason;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -34,21 +35,21 @@ pub fn translate(response: &mut Response<ReplyBody>) {
     if is_asked(response.headers()) {
         return;
     }
-    let ReplyBody::Local { text, .. } = response.body_mut() else { return };
-    let message = text.take().and_then(|text| escape(&text));
+    let ReplyBody::Local { text, exchange } = response.body_mut() else { return };
+    let (message, reason) = (text.take().and_then(|text| escape(&text)), exchange.reason);
     let status = std::mem::replace(response.status_mut(), StatusCode::OK);
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(TYPE));
-    headers.insert(STATUS, HeaderValue::from(meaning(status)));
+    headers.insert(STATUS, HeaderValue::from(meaning(status, reason)));
     if let Some(message) = message {
         headers.insert(MESSAGE, message);
     }
 }
 
 /// What a status of HTTP that was answered here means to a call. Unlike the table for clients that are answered by
-/// somebody who knows nothing of gRPC, we know why: 504 is a deadline, and 413, 429 and 431 a limit.
-fn meaning(status: StatusCode) -> u16 {
+/// somebody who knows nothing of gRPC, we know why: 504 may be a deadline, and 413, 429 and 431 are limits.
+fn meaning(status: StatusCode, reason: Option<Reason>) -> u16 {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;
     const PERMISSION_DENIED: u16 = 7;
@@ -63,8 +64,8 @@ fn meaning(status: StatusCode) -> u16 {
         403 => PERMISSION_DENIED,
         404 | 405 | 501 => UNIMPLEMENTED,
         413 | 414 | 429 | 431 => RESOURCE_EXHAUSTED,
-        504 => DEADLINE_EXCEEDED,
-        502 | 503 => UNAVAILABLE,
+        504 if reason == Some(Reason::Timeout) => DEADLINE_EXCEEDED,
+        502..=504 => UNAVAILABLE,
         _ => UNKNOWN,
     }
 }

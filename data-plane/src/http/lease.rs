@@ -46,6 +46,7 @@ impl Lease {
     async fn finished(&mut self, pool: &Pool) -> bool {
         match &mut self.connection.link {
             Link::Http(sender) => sender.ready().await.is_ok(),
+            Link::Http2(_) => false,
             Link::FastCgi(session) => {
                 let read = pool.config.timeouts.read;
                 let ended =

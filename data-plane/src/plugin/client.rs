@@ -8,7 +8,9 @@ use http_body_util::Empty;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+
+use crate::upstream::tls::roots;
 
 /// How long a connection is kept without a request.
 const IDLE: Duration = Duration::from_secs(60);
@@ -19,11 +21,8 @@ const MOST_IDLE: usize = 64;
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// Trusts the system's certificate authorities, read once.
-static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
-});
+static TLS: LazyLock<ClientConfig> =
+    LazyLock::new(|| ClientConfig::builder().with_root_certificates(roots::of_system()).with_no_client_auth());
 
 /// Reads the certificate authorities, if nobody has yet: files, for which no request should wait.
 pub fn prepare() {
@@ -57,8 +56,8 @@ mod tests {
     use http::Uri;
     use http_body_util::BodyExt;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use rustls::ServerConfig;
     use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+    use rustls::{RootCertStore, ServerConfig};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use weir_proto::model::{EndpointAddress, Protocol, ResourceName};
+use weir_proto::model::{EndpointAddress, ResourceName};
 
+use super::Origin;
 use super::admission::{Gate, Held, Slots};
 use crate::balance::ewma::PeakEwma;
 use crate::health::Health;
 use crate::reason::Reason;
 use crate::stats::{Counter, Sharded};
-use crate::upstream::fastcgi::Application;
+use crate::upstream::Speaks;
+use crate::upstream::tls::Terms;
 
 /// Identifies an endpoint for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,8 +60,10 @@ pub struct Endpoint {
     pub health: Mutex<Health>,
     /// When it came into a pool that had others, or last came up.
     pub came_up: Mutex<Option<Instant>>,
-    /// The application behind it, if it speaks FastCGI.
-    pub fastcgi: Option<Application>,
+    /// What it speaks.
+    pub speaks: Speaks,
+    /// What TLS with it goes by, if it speaks that.
+    tls: Option<ArcSwap<Terms>>,
     /// Set when the endpoint left its pool: workers drop its idle connections.
     retired: AtomicBool,
     /// Whether it is up as far as anybody was told.
@@ -112,24 +117,48 @@ impl Endpoint {
             shards: Sharded::new(workers),
             health: Mutex::new(Health::default()),
             came_up: Mutex::new(None),
-            fastcgi: None,
+            speaks: Speaks::Http1,
+            tls: None,
             retired: AtomicBool::new(false),
             told_up: AtomicBool::new(true),
             since_ms: AtomicI64::new(Timestamp::now().as_millisecond()),
         }
     }
 
-    /// The same as one that speaks `protocol`, for as long as it is there.
+    /// The same as one that speaks what its origin says, for as long as it is there.
     #[must_use]
-    pub fn speaking(self, protocol: &Protocol) -> Self {
-        Self { fastcgi: Application::of(protocol, &self.address), ..self }
+    pub fn speaking(self, origin: &Origin) -> Self {
+        let tls = origin.tls.clone().map(ArcSwap::new);
+        Self { speaks: Speaks::of(&origin.backend.protocol, &self.address), tls, ..self }
+    }
+
+    /// Takes another version of its origin, which speaks the same.
+    pub fn configure(&self, origin: &Origin) {
+        if let Some(application) = self.speaks.fastcgi() {
+            application.configure(&origin.backend.protocol);
+        }
+        if let (Some(before), Some(terms)) = (&self.tls, &origin.tls) {
+            before.store(terms.clone());
+        }
+    }
+
+    /// What new connections to it go by, if they are within TLS.
+    #[must_use]
+    pub fn terms(&self) -> Option<Arc<Terms>> {
+        self.tls.as_ref().map(ArcSwap::load_full)
+    }
+
+    /// Whether they go by these.
+    #[must_use]
+    pub fn goes_by(&self, terms: &Arc<Terms>) -> bool {
+        self.tls.as_ref().is_some_and(|own| Arc::ptr_eq(&own.load(), terms))
     }
 
     /// Whether an idle connection to it is to be closed, as it may be in the way of a request. One that is told so must
     /// be closed.
     #[must_use]
     pub fn wants_room(&self) -> bool {
-        self.fastcgi.as_ref().is_some_and(|application| application.backlog.takes_one())
+        self.speaks.fastcgi().is_some_and(|application| application.backlog.takes_one())
     }
 
     /// Says that the endpoint left its pool, or came back.

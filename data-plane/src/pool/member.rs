@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_proto::model::{Backend, EndpointAddress, ServiceEndpoint};
 
 use super::Endpoint;
+use crate::upstream::tls::Terms;
 
 /// Where an endpoint comes from. Configuration; swapped.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Origin {
     pub backend: Arc<Backend>,
     /// What the Service says of this endpoint alone, if the Backend names one.
     pub service: Option<Arc<ServiceEndpoint>>,
+    /// What TLS with it goes by, if it speaks that.
+    pub tls: Option<Arc<Terms>>,
 }
 
 /// An endpoint of a pool.
@@ -80,13 +83,20 @@ impl Target {
     /// An address of the Backend itself.
     #[must_use]
     pub fn new(backend: Arc<Backend>, address: EndpointAddress) -> Self {
-        Self { origin: Origin { backend, service: None }, address }
+        Self { origin: Origin { backend, service: None, tls: None }, address }
+    }
+
+    /// The same, spoken to by these terms if there are any.
+    #[must_use]
+    pub fn within(mut self, tls: Option<&Arc<Terms>>) -> Self {
+        self.origin.tls = tls.cloned();
+        self
     }
 
     /// One of the endpoints of the Service that the Backend names.
     #[must_use]
     pub fn of_service(backend: Arc<Backend>, endpoint: Arc<ServiceEndpoint>) -> Self {
-        Self { address: endpoint.address.into(), origin: Origin { backend, service: Some(endpoint) } }
+        Self { address: endpoint.address.into(), origin: Origin { backend, service: Some(endpoint), tls: None } }
     }
 }
 

@@ -102,23 +102,38 @@ pub struct Returned {
     pub why: &'static str,
 }
 
-fn place(target: &Target) -> (&ResourceName, &EndpointAddress, bool) {
+fn place(target: &Target) -> (&ResourceName, &EndpointAddress, Speech) {
     let Target { origin, address } = target;
-    (&origin.backend.name, address, speaks_fastcgi(origin))
+    (&origin.backend.name, address, speech(origin))
 }
 
 /// What makes two endpoints the same. Connections and health of one protocol say nothing about another.
-fn identity(origin: &Origin, address: &EndpointAddress) -> (ResourceName, EndpointAddress, bool) {
-    (origin.backend.name.clone(), address.clone(), speaks_fastcgi(origin))
+fn identity(origin: &Origin, address: &EndpointAddress) -> (ResourceName, EndpointAddress, Speech) {
+    (origin.backend.name.clone(), address.clone(), speech(origin))
 }
 
-fn speaks_fastcgi(origin: &Origin) -> bool {
-    matches!(origin.backend.protocol, Protocol::FastCgi(_))
+/// What an endpoint speaks, and whether within TLS.
+type Speech = (Spoken, bool);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Spoken {
+    Http1,
+    Http2,
+    FastCgi,
+}
+
+fn speech(origin: &Origin) -> Speech {
+    let spoken = match origin.backend.protocol {
+        Protocol::Http => Spoken::Http1,
+        Protocol::Http2 => Spoken::Http2,
+        Protocol::FastCgi(_) => Spoken::FastCgi,
+    };
+    (spoken, origin.tls.is_some())
 }
 
 fn new(origin: Origin, address: EndpointAddress, workers: usize, gate: &Arc<Gate<EndpointId>>) -> Member {
     let endpoint = Endpoint::new(origin.backend.name.clone(), address, workers, gate.clone());
-    let endpoint = endpoint.speaking(&origin.backend.protocol);
+    let endpoint = endpoint.speaking(&origin);
     Member { endpoint: Arc::new(endpoint), origin }
 }
 
@@ -149,9 +164,7 @@ fn keep(old: Member, origin: Origin, health: &Health) -> (Member, Option<&'stati
     if words(&origin) != words(&before) {
         endpoint.changed_state();
     }
-    if let Some(application) = &endpoint.fastcgi {
-        application.configure(&origin.backend.protocol);
-    }
+    endpoint.configure(&origin);
     endpoint.set_retired(false);
     (Member { origin, endpoint }, why)
 }
@@ -162,6 +175,7 @@ mod tests {
 
     use super::super::member::tests::of_service;
     use super::*;
+    use crate::upstream::tls::Terms;
 
     fn target(name: &str, port: u16) -> Target {
         let address = EndpointAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
@@ -177,6 +191,7 @@ mod tests {
             capacity: 0,
             protocol: Default::default(),
             proxy_protocol: None,
+            tls: None,
         };
         Target::new(Arc::new(backend), address)
     }
@@ -205,11 +220,33 @@ mod tests {
         let http = members.active[0].endpoint.clone();
         members.replace(vec![fastcgi("/one")], &Health::default(), 1);
         let endpoint = members.active[0].endpoint.clone();
-        assert!(http.is_retired() && http.fastcgi.is_none());
+        assert!(http.is_retired() && http.speaks.fastcgi().is_none());
         members.replace(vec![fastcgi("/two")], &Health::default(), 1);
         assert!(Arc::ptr_eq(&members.active[0].endpoint, &endpoint));
-        let root = endpoint.fastcgi.as_ref().unwrap().config.load().document_root.clone();
+        let root = endpoint.speaks.fastcgi().unwrap().config.load().document_root.clone();
         assert_eq!(root.as_deref(), Some("/two"));
+    }
+
+    #[test]
+    fn c5_an_endpoint_within_tls_is_another_and_by_other_terms_the_same() {
+        let terms = |name: &'static str| {
+            let settings = model::BackendTls {
+                server_name: name.try_into().unwrap(),
+                trust: model::Trust::Anyone,
+                certificate: None,
+                minimum_version: model::TlsVersion::default(),
+            };
+            Arc::new(Terms::new(settings).unwrap())
+        };
+        let (one, other, mut members) = (terms("one"), terms("other"), Members::default());
+        members.replace(vec![target("a", 1)], &Health::default(), 1);
+        let plain = members.active[0].endpoint.clone();
+        members.replace(vec![target("a", 1).within(Some(&one))], &Health::default(), 1);
+        let endpoint = members.active[0].endpoint.clone();
+        assert!(plain.is_retired() && plain.terms().is_none() && endpoint.goes_by(&one));
+        members.replace(vec![target("a", 1).within(Some(&other))], &Health::default(), 1);
+        assert!(Arc::ptr_eq(&members.active[0].endpoint, &endpoint));
+        assert!(endpoint.goes_by(&other) && !endpoint.goes_by(&one));
     }
 
     #[test]

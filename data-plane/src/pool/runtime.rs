@@ -215,7 +215,7 @@ impl PoolRuntime {
             return;
         };
         let target = |Member { origin, endpoint }: &Member| {
-            (ProbeTarget::new(&origin.backend, &endpoint.address, &active), endpoint.clone())
+            (ProbeTarget::new(origin, &endpoint.address, &active), endpoint.clone())
         };
         let targets = state.members.active.iter().map(target).collect();
         self.environment.probers.set(self.me.clone(), targets);
@@ -316,6 +316,7 @@ pub(crate) mod tests {
                 capacity: 0,
                 protocol: Default::default(),
                 proxy_protocol: None,
+                tls: None,
             };
             Target::new(Arc::new(backend), address)
         };

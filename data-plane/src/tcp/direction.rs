@@ -68,8 +68,9 @@ impl Direction<'_> {
     /// # Errors
     /// If one of the sockets fails.
     pub async fn run(mut self) -> Result<(), Fault> {
+        let can_splice = self.from.can_splice() && self.to.can_splice();
         loop {
-            let moved = if self.pace.is_bulk() { self.splice().await? } else { self.copy().await? };
+            let moved = if self.pace.is_bulk() && can_splice { self.splice().await? } else { self.copy().await? };
             if moved == 0 {
                 return self.to.shutdown().await.map_err(Fault::To);
             }

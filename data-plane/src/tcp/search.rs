@@ -1,6 +1,7 @@
 //! From a listener to an endpoint: along the chain of its pools, and within each pool from endpoint to endpoint, until
 //! one takes the connection or nothing is left (F1, F5).
 
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
 
@@ -17,12 +18,14 @@ use crate::table::Chain;
 use crate::upstream::ConnectError;
 use crate::upstream::connect::{Open, in_time};
 use crate::upstream::stream::Stream;
+use crate::upstream::tls::Spoken;
+use crate::upstream::transport::Transport;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
 pub struct Upstream {
     /// Its bytes.
-    pub stream: Stream,
+    pub stream: Transport,
     /// Counts it among what the endpoint does.
     pub in_flight: InFlight,
     /// Counts it as open.
@@ -156,6 +159,7 @@ impl<'a> Search<'a> {
     fn fail(&mut self, pool: &Pool, endpoint: &Arc<Endpoint>, error: &ConnectError) -> Found {
         let reason = match error {
             ConnectError::Timeout => Reason::ConnectTimeout,
+            ConnectError::Tls(fault) => fault.reason(),
             ConnectError::Exhausted(_) | ConnectError::Io(_) => Reason::ConnectFailure,
         };
         (self.failed, self.reason) = (Some(reason), Some(reason));
@@ -167,7 +171,7 @@ impl<'a> Search<'a> {
     }
 
     /// For `PeakEwma` a connection is as slow as it is to make.
-    async fn connect_in_time(&self, pool: &Pool, candidate: &Candidate) -> Result<Stream, ConnectError> {
+    async fn connect_in_time(&self, pool: &Pool, candidate: &Candidate) -> Result<Transport, ConnectError> {
         let began = Instant::now();
         let connected = in_time(pool.config.timeouts.connect, self.connect(candidate)).await;
         if pool.policy.tracks_latency && matches!(connected, Ok(_) | Err(ConnectError::Timeout)) {
@@ -178,14 +182,14 @@ impl<'a> Search<'a> {
     }
 
     /// A new connection, with what it begins with if the Backend wants that.
-    async fn connect(&self, candidate: &Candidate) -> io::Result<Stream> {
+    async fn connect(&self, candidate: &Candidate) -> io::Result<Transport> {
         let mut stream = Stream::connect(&candidate.endpoint.address).await?;
         if let Some(version) = candidate.origin.backend.proxy_protocol {
             let connection = &self.session.connection;
             let ends = Ends::new(connection.peer, connection.local);
             stream.write_all(&ends.header(version)).await?;
         }
-        Ok(stream)
+        Transport::within(ready(Ok(stream)), candidate.endpoint.terms().as_deref(), Spoken::Bytes).await
     }
 
     /// Why nothing was found. A connection that no pool took counts in the disabled one that it would have got.

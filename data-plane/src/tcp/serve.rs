@@ -16,6 +16,7 @@ use crate::http::connection::ClientConnection;
 use crate::reason::Reason;
 use crate::tunnel::{self, Broken, Movement};
 use crate::upstream::stream::Stream;
+use crate::upstream::transport::Transport;
 
 /// Serves a client's connection until it ends.
 pub async fn serve(client: TcpStream, connection: Rc<ClientConnection>) {
@@ -23,7 +24,7 @@ pub async fn serve(client: TcpStream, connection: Rc<ClientConnection>) {
     match Search::new(&mut session, &client).run().await {
         Ok(mut upstream) => {
             session.join(upstream.in_flight.endpoint().clone());
-            let mut client = Stream::Tcp(client);
+            let mut client = Transport::Plain(Stream::Tcp(client));
             let ended = pass(&session, &mut client, &mut upstream).await;
             session.reason = end(ended, &client, &upstream.stream);
         }
@@ -43,7 +44,7 @@ enum Cut {
 
 /// Ends both sides, and says why if it is no proper end. A stream that broke off must not look complete to the other
 /// side: it is closed with a reset.
-fn end(ended: Result<Option<Reason>, Broken<Cut>>, client: &Stream, upstream: &Stream) -> Option<Reason> {
+fn end(ended: Result<Option<Reason>, Broken<Cut>>, client: &Transport, upstream: &Transport) -> Option<Reason> {
     match ended {
         Ok(reason) => reason,
         Err(Broken::Silent) => Some(Reason::Timeout),
@@ -53,7 +54,7 @@ fn end(ended: Result<Option<Reason>, Broken<Cut>>, client: &Stream, upstream: &S
                 Cut::Client(_) => (upstream, Reason::ClientAbort),
                 Cut::Upstream(_) => (client, Reason::Reset),
             };
-            if let Stream::Tcp(stream) = other {
+            if let Stream::Tcp(stream) = other.socket() {
                 // Of a socket that is gone already there is nothing to reset.
                 let _ = stream.set_zero_linger();
             }
@@ -63,7 +64,11 @@ fn end(ended: Result<Option<Reason>, Broken<Cut>>, client: &Stream, upstream: &S
 }
 
 /// Passes bytes both ways; gives the reason if one side took no more.
-async fn pass(session: &Session, client: &mut Stream, upstream: &mut Upstream) -> Result<Option<Reason>, Broken<Cut>> {
+async fn pass(
+    session: &Session,
+    client: &mut Transport,
+    upstream: &mut Upstream,
+) -> Result<Option<Reason>, Broken<Cut>> {
     let endpoint = upstream.in_flight.endpoint().clone();
     let shard = endpoint.shards.of(session.worker());
     let (movement, refused) = (Movement::default(), Cell::new(None));

@@ -62,7 +62,7 @@ impl Secured {
     /// The client, if it was asked by these authorities.
     #[must_use]
     pub fn identity_by(&self, ca: &ClientCa) -> Option<&Identity> {
-        self.terms.client_ca.as_ref().filter(|own| own.believes_as(ca))?;
+        self.terms.client_ca.as_ref().filter(|own| own.authorities == ca.authorities)?;
         self.identity.as_ref()
     }
 }
@@ -137,6 +137,7 @@ fn escaped(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use weir_proto::model::Authorities;
 
     use super::*;
     use crate::tls::TermsMaker;
@@ -178,7 +179,8 @@ mod tests {
             CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap().pem()
         };
         let (mine, other) = (pem("a"), pem("b"));
-        let ca = |pem: &str, required| ClientCa::from_pem(pem.as_bytes(), required).unwrap();
+        let ca =
+            |pem: &str, required| ClientCa { authorities: Authorities::from_pem(pem.as_bytes()).unwrap(), required };
         let someone = identity(&[(DnType::CommonName, "alice")], Vec::new());
         let terms =
             |ca: Option<&ClientCa>| Arc::new(TermsMaker::default().make(&certificate("shop.example.com"), ca).unwrap());

@@ -66,7 +66,8 @@ impl TermsMaker {
         client_ca: Option<&ClientCa>,
     ) -> Result<ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>, Invalid> {
         let Some(ca) = client_ca else { return Ok(builder.with_no_client_auth()) };
-        let verifier = WebPkiClientVerifier::builder_with_provider(ca.authorities().clone(), self.provider.clone());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(ca.authorities.store().clone(), self.provider.clone());
         let verifier = if ca.required { verifier } else { verifier.allow_unauthenticated() };
         let verifier = verifier.build().map_err(|error| refused("clientCa.secretName", &error))?;
         Ok(builder.with_client_cert_verifier(verifier))
@@ -80,6 +81,7 @@ fn refused(field: &str, error: &impl ToString) -> Invalid {
 #[cfg(test)]
 pub(super) mod tests {
     use rcgen::{CertificateParams, KeyPair};
+    use weir_proto::model::Authorities;
 
     use super::*;
 
@@ -98,7 +100,7 @@ pub(super) mod tests {
     #[test]
     fn who_is_asked_for_a_certificate_gets_no_ticket() {
         let (maker, certificate) = (TermsMaker::default(), certificate("a"));
-        let ca = ClientCa::from_pem(certificate.pem(), false).unwrap();
+        let ca = ClientCa { authorities: Authorities::from_pem(certificate.pem()).unwrap(), required: false };
         let asked = maker.make(&certificate, Some(&ca)).unwrap().config;
         assert!(asked.send_tls13_tickets == 0 && !asked.ticketer.enabled() && !asked.session_storage.can_cache());
         let free = maker.make(&certificate, None).unwrap().config;

@@ -1,4 +1,4 @@
-//! Both directions of a [`Stream`], used at the same time, and the kernel's own way to move bytes from one socket to
+//! Both directions of a [`Transport`], used at the same time, and the kernel's own way to move bytes from one socket to
 //! another, through a pipe.
 
 use std::io;
@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::pipe::{SpliceFlags, splice};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio_rustls::client::TlsStream;
 
 use super::stream::Stream;
+use super::transport::Transport;
 
 /// What comes from the peer.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub enum Reader<'a> {
     Tcp(tcp::ReadHalf<'a>),
     /// From a Unix socket.
     Unix(unix::ReadHalf<'a>),
+    /// Within TLS.
+    Tls(ReadHalf<&'a mut TlsStream<Stream>>),
 }
 
 /// What goes to the peer.
@@ -28,30 +32,43 @@ pub enum Writer<'a> {
     Tcp(tcp::WriteHalf<'a>),
     /// To a Unix socket.
     Unix(unix::WriteHalf<'a>),
+    /// Within TLS.
+    Tls(WriteHalf<&'a mut TlsStream<Stream>>),
 }
 
-impl Stream {
+impl Transport {
     /// Both directions.
     pub fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
         match self {
-            Self::Tcp(stream) => {
+            Self::Plain(Stream::Tcp(stream)) => {
                 let (reader, writer) = stream.split();
                 (Reader::Tcp(reader), Writer::Tcp(writer))
             }
-            Self::Unix(stream) => {
+            Self::Plain(Stream::Unix(stream)) => {
                 let (reader, writer) = stream.split();
                 (Reader::Unix(reader), Writer::Unix(writer))
+            }
+            Self::Tls(stream) => {
+                let (reader, writer) = tokio::io::split(&mut **stream);
+                (Reader::Tls(reader), Writer::Tls(writer))
             }
         }
     }
 }
 
 impl Reader<'_> {
+    /// Whether what comes in can be moved on by the kernel: within TLS it is not what goes out.
+    #[must_use]
+    pub fn can_splice(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
     /// Waits until there is something to read, be it the end.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
             Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            Self::Tls(_) => Poll::Ready(Err(no_splice())),
         }
     }
 
@@ -64,11 +81,18 @@ impl Reader<'_> {
         match self {
             Self::Tcp(half) => on_tcp(half.as_ref(), Interest::READABLE, via),
             Self::Unix(half) => on_unix(half.as_ref(), Interest::READABLE, via),
+            Self::Tls(_) => Err(no_splice()),
         }
     }
 }
 
 impl Writer<'_> {
+    /// Whether the kernel can move bytes out by it.
+    #[must_use]
+    pub fn can_splice(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
     /// Moves bytes out of `pipe`, which has at least `most`, when the peer takes some.
     pub fn poll_splice(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
         loop {
@@ -84,6 +108,7 @@ impl Writer<'_> {
         match self {
             Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
             Self::Unix(half) => half.as_ref().poll_write_ready(cx),
+            Self::Tls(_) => Poll::Ready(Err(no_splice())),
         }
     }
 
@@ -92,8 +117,14 @@ impl Writer<'_> {
         match self {
             Self::Tcp(half) => on_tcp(half.as_ref(), Interest::WRITABLE, via),
             Self::Unix(half) => on_unix(half.as_ref(), Interest::WRITABLE, via),
+            Self::Tls(_) => Err(no_splice()),
         }
     }
+}
+
+/// To move bytes by the kernel is nobody's wish who asked whether it can be done.
+fn no_splice() -> io::Error {
+    io::ErrorKind::Unsupported.into()
 }
 
 fn on_tcp(
@@ -122,6 +153,7 @@ impl AsyncRead for Reader<'_> {
         match self.get_mut() {
             Self::Tcp(half) => Pin::new(half).poll_read(cx, buf),
             Self::Unix(half) => Pin::new(half).poll_read(cx, buf),
+            Self::Tls(half) => Pin::new(half).poll_read(cx, buf),
         }
     }
 }
@@ -131,6 +163,7 @@ impl AsyncWrite for Writer<'_> {
         match self.get_mut() {
             Self::Tcp(half) => Pin::new(half).poll_write(cx, buf),
             Self::Unix(half) => Pin::new(half).poll_write(cx, buf),
+            Self::Tls(half) => Pin::new(half).poll_write(cx, buf),
         }
     }
 
@@ -138,6 +171,7 @@ impl AsyncWrite for Writer<'_> {
         match self.get_mut() {
             Self::Tcp(half) => Pin::new(half).poll_flush(cx),
             Self::Unix(half) => Pin::new(half).poll_flush(cx),
+            Self::Tls(half) => Pin::new(half).poll_flush(cx),
         }
     }
 
@@ -145,6 +179,7 @@ impl AsyncWrite for Writer<'_> {
         match self.get_mut() {
             Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
             Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Tls(half) => Pin::new(half).poll_shutdown(cx),
         }
     }
 }

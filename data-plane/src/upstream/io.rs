@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use weir_proto::model::EndpointAddress;
 
 use super::stream::Stream;
 use crate::gather;
@@ -50,6 +51,14 @@ impl UpstreamIo {
     #[must_use]
     pub fn new(stream: Stream, limit: WriteLimit) -> Self {
         Self { stream, limit, waiting: None, peer_closed: false }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub async fn connect(address: &EndpointAddress, limit: WriteLimit) -> io::Result<Self> {
+        Ok(Self::new(Stream::connect(address).await?, limit))
     }
 
     /// Whether the peer neither closed nor said anything.

@@ -1,6 +1,6 @@
 //! `pb::Backend` and `model::Backend`.
 
-use super::{at_most, unknown};
+use super::{at_most, backend_tls, unknown};
 use crate::model::backend::MAX_CAPACITY;
 use crate::model::fastcgi::Script;
 use crate::model::pool::MAX_WEIGHT;
@@ -20,8 +20,9 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         capacity,
         protocol,
         proxy_protocol,
+        tls,
     } = msg;
-    Ok(Backend {
+    let backend = Backend {
         pool: name.sibling(&pool).map_err(|e| Invalid::new("pool", e))?,
         address: decode_address(&address, from_service).map_err(|e| Invalid::new("address", e))?,
         weight: at_most("weight", weight, MAX_WEIGHT)?,
@@ -33,7 +34,14 @@ pub(super) fn decode(name: ResourceName, msg: pb::Backend) -> Result<Backend, In
         capacity: at_most("capacity", capacity, MAX_CAPACITY)?,
         protocol: protocol.map_or(Ok(Protocol::Http), decode_protocol)?,
         proxy_protocol: proxy_protocol.map(decode_proxy_protocol).transpose()?,
-    })
+        tls: tls.map(backend_tls::decode).transpose().map_err(|e| e.under("tls"))?,
+    };
+    match backend {
+        Backend { protocol: Protocol::FastCgi(_), tls: Some(_), .. } => {
+            Err(Invalid::new("tls", "does not go with protocol FastCGI"))
+        }
+        backend => Ok(backend),
+    }
 }
 
 fn decode_role(number: i32) -> Result<Role, Invalid> {
@@ -55,13 +63,20 @@ fn encode_role(role: Role) -> pb::Role {
 }
 
 fn decode_protocol(msg: pb::backend::Protocol) -> Result<Protocol, Invalid> {
-    let pb::backend::Protocol::Fastcgi(pb::FastCgi { document_root, index, script_filename }) = msg;
+    let pb::FastCgi { document_root, index, script_filename } = match msg {
+        pb::backend::Protocol::Http2(pb::Http2 {}) => return Ok(Protocol::Http2),
+        pb::backend::Protocol::Fastcgi(msg) => msg,
+    };
     let fastcgi = FastCgi::new(&document_root, &index, &script_filename).map_err(|e| e.under("fastcgi"))?;
     Ok(Protocol::FastCgi(fastcgi))
 }
 
 fn encode_protocol(protocol: &Protocol) -> Option<pb::backend::Protocol> {
-    let Protocol::FastCgi(FastCgi { document_root, script }) = protocol else { return None };
+    let FastCgi { document_root, script } = match protocol {
+        Protocol::Http => return None,
+        Protocol::Http2 => return Some(pb::backend::Protocol::Http2(pb::Http2 {})),
+        Protocol::FastCgi(fastcgi) => fastcgi,
+    };
     let (index, script_filename) = match script {
         Script::None => (String::new(), String::new()),
         Script::ByPath { index } => (index.clone(), String::new()),
@@ -95,8 +110,20 @@ fn decode_address(text: &str, from_service: bool) -> Result<Address, String> {
 }
 
 pub(super) fn encode(backend: &Backend) -> pb::Backend {
-    let Backend { name: _, pool, address, weight, enabled, labels, score, role, capacity, protocol, proxy_protocol } =
-        backend;
+    let Backend {
+        name: _,
+        pool,
+        address,
+        weight,
+        enabled,
+        labels,
+        score,
+        role,
+        capacity,
+        protocol,
+        proxy_protocol,
+        tls,
+    } = backend;
     pb::Backend {
         pool: pool.name().to_owned(),
         address: match address {
@@ -112,5 +139,6 @@ pub(super) fn encode(backend: &Backend) -> pb::Backend {
         capacity: *capacity,
         protocol: encode_protocol(protocol),
         proxy_protocol: proxy_protocol.map(|version| encode_proxy_protocol(version).into()),
+        tls: tls.as_ref().map(backend_tls::encode),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::model::{Certificate, ClientCa, Invalid, Pool, Tls};
+use crate::model::{Authorities, Certificate, ClientCa, Invalid, Pool, Tls};
 use crate::pb;
 
 pub(super) fn decode(msg: pb::Tls) -> Result<Tls, Invalid> {
     let pb::Tls { certificate, default, client_ca, redirect } = msg;
     let tls = Tls {
-        certificate: certificate.map(|pair| decode_pair(&pair)).transpose()?,
+        certificate: certificate.map(|pair| decode_pair(&pair, "secretName")).transpose()?,
         is_default: default,
         client_ca: client_ca.map(|ca| decode_ca(&ca)).transpose()?,
         redirect,
@@ -19,14 +19,20 @@ pub(super) fn decode(msg: pb::Tls) -> Result<Tls, Invalid> {
     Ok(tls)
 }
 
-fn decode_pair(msg: &pb::KeyPair) -> Result<Certificate, Invalid> {
+/// A certificate; the field is where the Secret is named.
+pub(super) fn decode_pair(msg: &pb::KeyPair, field: &str) -> Result<Certificate, Invalid> {
     let pb::KeyPair { certificate, key } = msg;
-    Certificate::from_pem(certificate, key).map_err(|bad| Invalid::new("secretName", bad.to_string()))
+    Certificate::from_pem(certificate, key).map_err(|bad| Invalid::new(field, bad.to_string()))
+}
+
+pub(super) fn encode_pair(pair: &Certificate) -> pb::KeyPair {
+    pb::KeyPair { certificate: pair.pem().into(), key: pair.private_pem().into() }
 }
 
 fn decode_ca(msg: &pb::ClientCa) -> Result<ClientCa, Invalid> {
     let pb::ClientCa { authorities, required } = msg;
-    ClientCa::from_pem(authorities, *required).map_err(|why| Invalid::new("clientCa.secretName", why))
+    let authorities = Authorities::from_pem(authorities).map_err(|why| Invalid::new("clientCa.secretName", why))?;
+    Ok(ClientCa { authorities, required: *required })
 }
 
 /// Refuses a certificate that no client would take for one of the Pool's hosts.
@@ -41,10 +47,9 @@ pub(super) fn check_hosts(pool: &Pool) -> Result<(), Invalid> {
 
 pub(super) fn encode(tls: &Tls) -> pb::Tls {
     let Tls { certificate, is_default, client_ca, redirect } = tls;
-    let pair = |pair: &Certificate| pb::KeyPair { certificate: pair.pem().into(), key: pair.private_pem().into() };
-    let ca = |ca: &ClientCa| pb::ClientCa { authorities: ca.pem().into(), required: ca.required };
+    let ca = |ca: &ClientCa| pb::ClientCa { authorities: ca.authorities.pem().into(), required: ca.required };
     pb::Tls {
-        certificate: certificate.as_ref().map(pair),
+        certificate: certificate.as_ref().map(encode_pair),
         default: *is_default,
         client_ca: client_ca.as_ref().map(ca),
         redirect: *redirect,

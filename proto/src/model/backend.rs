@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, FastCgi, ProxyProtocol, ResourceName};
+use super::{Address, BackendTls, FastCgi, ProxyProtocol, ResourceName};
 
 /// A complete Backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Backend {
     pub protocol: Protocol,
     /// In a pool of TCP: how it is told who the client is, if it is told.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// How it is spoken to within TLS, if it is.
+    pub tls: Option<BackendTls>,
 }
 
 /// Largest capacity of a Backend.
@@ -67,6 +69,8 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http,
+    /// HTTP/2: with prior knowledge, within TLS by ALPN.
+    Http2,
     /// FastCGI, in the role of a responder.
     FastCgi(FastCgi),
 }

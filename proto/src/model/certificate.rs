@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::InconsistentKeys;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
@@ -119,22 +119,10 @@ impl fmt::Debug for Certificate {
 }
 
 /// At least one certificate.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| error.to_string())?;
     if all.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(all) }
-}
-
-/// The authorities of a PEM text, at least one.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut authorities = RootCertStore::empty();
-    for authority in certificates(pem)? {
-        authorities.add(authority).map_err(|error| error.to_string())?;
-    }
-    Ok(authorities)
 }
 
 /// Hosts and end of a certificate. A name that is no host of ours, such as one of a mailbox, is passed over.

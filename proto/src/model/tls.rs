@@ -1,12 +1,6 @@
 //! TLS with the clients of a Pool.
 
-use std::fmt;
-use std::sync::Arc;
-
-use rustls::RootCertStore;
-
-use super::certificate::authorities;
-use super::{Certificate, HostPattern, Rule};
+use super::{Authorities, Certificate, HostPattern, Rule};
 
 /// What a Pool does for TLS with its clients, and asks of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,55 +15,13 @@ pub struct Tls {
     pub redirect: bool,
 }
 
-/// Who certifies clients. Equal if the PEM texts are. A copy shares it.
-#[derive(Clone)]
+/// Who certifies clients. A copy shares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCa {
-    pem: Arc<[u8]>,
-    authorities: Arc<RootCertStore>,
+    /// Those who do.
+    pub authorities: Authorities,
     /// Whether a client without a certificate is turned away.
     pub required: bool,
-}
-
-impl ClientCa {
-    /// Of a PEM text with at least one authority.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn from_pem(pem: &[u8], required: bool) -> Result<Self, String> {
-        Ok(Self { pem: pem.into(), authorities: Arc::new(authorities(pem)?), required })
-    }
-
-    /// The PEM text.
-    #[must_use]
-    pub fn pem(&self) -> &[u8] {
-        &self.pem
-    }
-
-    /// At least one.
-    #[must_use]
-    pub fn authorities(&self) -> &Arc<RootCertStore> {
-        &self.authorities
-    }
-
-    /// Whether both believe the same authorities, whatever they ask of clients.
-    #[must_use]
-    pub fn believes_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.pem, &other.pem) || self.pem == other.pem
-    }
-}
-
-impl PartialEq for ClientCa {
-    fn eq(&self, other: &Self) -> bool {
-        self.required == other.required && self.believes_as(other)
-    }
-}
-
-impl Eq for ClientCa {}
-
-impl fmt::Debug for ClientCa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCa").field("required", &self.required).finish_non_exhaustive()
-    }
 }
 
 impl Tls {

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::Error;
 use super::files::{AUTHORITIES, CERTIFICATE, Files, KEY};
-use crate::model::certificate::{BadCertificate, Certificate, authorities};
+use crate::model::{Authorities, BadCertificate, Certificate};
 
 /// A certificate with its key, and the authorities that are believed.
 #[derive(Clone)]
@@ -39,10 +39,10 @@ impl TryFrom<&Files> for Credentials {
             BadCertificate::Key(problem) => content(KEY, problem),
             BadCertificate::Mismatch => Error::Mismatch,
         })?;
-        let authorities = authorities(&files.authorities).map_err(|problem| content(AUTHORITIES, problem))?;
+        let authorities = Authorities::from_pem(&files.authorities).map_err(|problem| content(AUTHORITIES, problem))?;
         Ok(Self {
             key: certificate.key().clone(),
-            authorities: Arc::new(authorities),
+            authorities: authorities.store().clone(),
             expires: certificate.expires(),
             provider: Arc::new(default_provider()),
         })

@@ -10,6 +10,9 @@ pub struct Counts {
     answered: AtomicU64,
     ended: AtomicU64,
     most: AtomicU64,
+    handshakes: AtomicU64,
+    resumed: AtomicU64,
+    open: AtomicU64,
 }
 
 impl Counts {
@@ -38,6 +41,32 @@ impl Counts {
         self.ended.load(SeqCst).saturating_sub(self.answered.load(SeqCst))
     }
 
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        self.open.load(SeqCst)
+    }
+
+    /// Counts a connection as open until it is dropped.
+    pub(super) fn open_connection(&self) -> Open<'_> {
+        self.open.fetch_add(1, SeqCst);
+        Open(self)
+    }
+
+    /// Handshakes of TLS that came to their end.
+    pub fn handshakes(&self) -> u64 {
+        self.handshakes.load(SeqCst)
+    }
+
+    /// Those among them whose session began on another connection.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(SeqCst)
+    }
+
+    pub(super) fn handshake(&self, is_resumed: bool) {
+        self.handshakes.fetch_add(1, SeqCst);
+        self.resumed.fetch_add(is_resumed.into(), SeqCst);
+    }
+
     pub(super) fn connection(&self) {
         self.connections.fetch_add(1, SeqCst);
     }
@@ -46,6 +75,16 @@ impl Counts {
         let number = self.requests.fetch_add(1, SeqCst) + 1;
         self.most.fetch_max(number.saturating_sub(self.ended.load(SeqCst)), SeqCst);
         InFlight { counts: self, number }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Open<'a>(&'a Counts);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
     }
 }
 

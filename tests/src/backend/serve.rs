@@ -6,20 +6,23 @@ use std::sync::Arc;
 use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::HandshakeKind;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Body, echo, plain, upgrade};
-use super::{Behaviour, Counts};
+use super::{Behaviour, Counts, Speech};
 
 /// What the connections of one backend share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) behaviour: Mutex<Behaviour>,
+    pub(super) speech: Mutex<Speech>,
     /// True while answers may go out.
     pub(super) gate: watch::Sender<bool>,
     pub(super) counts: Counts,
@@ -50,26 +53,42 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Its errors are the proxy's doing or part of the test: counted by `Counts`, not reported.
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let _open = shared.counts.open_connection();
+    let speech = shared.speech.lock().clone();
+    let Some(tls) = speech.tls.clone() else { return spoken(stream, &speech, shared.clone()).await };
+    let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
+    shared.counts.handshake(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
+    spoken(stream, &speech, shared.clone()).await;
+}
+
+async fn spoken(stream: impl Io, speech: &Speech, shared: Arc<Shared>) {
     match shared.behaviour() {
         Behaviour::Raw(bytes) => drop(raw(stream, &bytes, &shared).await),
         Behaviour::Hangup => {}
-        _ => http(stream, shared).await,
+        _ => http(stream, speech, shared).await,
     }
 }
 
-async fn http(stream: TcpStream, shared: Arc<Shared>) {
+async fn http(stream: impl Io, speech: &Speech, shared: Arc<Shared>) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { answer(request, &shared).await }
     });
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+    let (io, timer) = (TokioIo::new(stream), TokioTimer::new());
+    let _ = if speech.http2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder.timer(timer).max_concurrent_streams(speech.streams.or(Some(200))).serve_connection(io, service).await
+    } else {
+        hyper::server::conn::http1::Builder::new().timer(timer).serve_connection(io, service).with_upgrades().await
+    };
 }
 
-async fn raw(mut stream: TcpStream, bytes: &[u8], shared: &Shared) -> io::Result<()> {
+/// The bytes of a connection.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+async fn raw(mut stream: impl Io, bytes: &[u8], shared: &Shared) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

@@ -161,8 +161,13 @@ async fn a_websocket_passes_and_what_is_none_is_refused() {
 
 #[tokio::test]
 async fn calls_of_grpc_are_answered_in_its_own_statuses() {
-    let spec = "match: [{path: {type: Prefix, value: /web}}], timeouts: {request: 50ms}";
-    let (weir, server) = start(spec, Limits::default()).await;
+    let servers: [Backend; 2] = Backend::start_many("s").await;
+    let of = |name: &str, spec: &str, server: &Backend| {
+        pool(name, &format!("match: [{{path: {{type: Prefix, value: /{name}}}}}]{spec}"))
+            + &backend(&format!("{name}-1"), name, server.address(), "")
+    };
+    let text = of("slow", ", timeouts: {request: 50ms}", &servers[0]) + &of("gone", "", &servers[1]);
+    let weir = Weir::builder().file("web.yaml", &text).start().await;
     let mut client = Client::connect_http2(weir.address()).await.unwrap();
     let mut call = async |path: &str| {
         let request = Request::post(path).header("content-type", "application/grpc+proto").header("te", "trailers");
@@ -172,23 +177,25 @@ async fn calls_of_grpc_are_answered_in_its_own_statuses() {
         (response.header("grpc-status").to_owned(), response.header("grpc-message").to_owned())
     };
     assert_eq!(call("/nowhere").await, ("12".to_owned(), "no rule matches this request".to_owned()));
-    server.set(Behaviour::Silent);
-    assert_eq!(call("/web").await.0, "4");
-    server.stop();
-    assert_eq!(call("/web").await.0, "14");
+    servers[0].set(Behaviour::Silent);
+    assert_eq!(call("/slow").await.0, "4");
+    servers[1].stop().await;
+    assert_eq!(call("/gone").await, ("14".to_owned(), "no backend could be connected to".to_owned()));
 }
 
 #[tokio::test]
 async fn s4_a_proxy_that_leaves_lets_streams_end_and_takes_no_more() {
-    let (weir, server, client) = echoing().await;
+    let (weir, server) = start("match: [{path: {type: Prefix, value: /web}}]", Limits::default()).await;
+    let client = Client::connect_http2(weir.address()).await.unwrap();
     server.hold();
     let running = tokio::spawn({
         let mut client = client.beside();
-        async move { client.get("/").await }
+        async move { client.get("/web").await }
     });
     eventually("the request is there", async || (server.requests() == 1).then_some(())).await;
     let stopping = tokio::spawn(weir.stop());
-    eventually("no more streams are taken", async || client.is_closed().then_some(())).await;
+    eventually("no more streams are taken", async || client.beside().get("/nowhere").await.is_err().then_some(()))
+        .await;
     server.release();
     assert_eq!(running.await.unwrap().unwrap().status, 200);
     within("the end of the proxy", stopping).await.unwrap();
@@ -198,12 +205,14 @@ async fn s4_a_proxy_that_leaves_lets_streams_end_and_takes_no_more() {
 async fn r7_streams_are_limited_and_a_stream_that_stalls_ends_alone() {
     let limits = Limits { http2_max_streams: 2, send_timeout: Duration::from_millis(300), ..Limits::default() };
     let (weir, server) = start("", limits).await;
-    server.set(Reply::text(&"x".repeat(1 << 20)));
+    server.set(Reply::text(&"x".repeat(3 << 20)));
     let mut client = Client::connect_http2(weir.address()).await.unwrap();
-    // Its body is not read, so its window closes.
+    // Its body is not read: what there is room for is less than the body, and more than what the others need.
     let stalled = client.beside().begin(Request::get("/").body(full("")).unwrap()).await.unwrap();
     server.set(Reply::text("quick"));
     assert_eq!(client.get("/").await.unwrap().text(), "quick");
+    eventually("the stream is given up", async || (weir.metric("weir_requests_active").await == 0.0).then_some(()))
+        .await;
     let error = within("the end of the stream", stalled.into_body().collect()).await.unwrap_err();
     assert!(format!("{error:?}").contains("CANCEL"), "{error:?}");
     assert_eq!(client.get("/").await.unwrap().text(), "quick");

@@ -36,9 +36,14 @@ fn shop(server: &Backend, pair: &Pair) -> String {
 
 /// What is said about a Pool.
 async fn conditions(weir: &Weir, name: &str) -> Vec<(String, String, String)> {
+    conditions_of(weir, "Pool", name).await
+}
+
+/// What is said about a resource: status, reason and message of each condition.
+pub(super) async fn conditions_of(weir: &Weir, kind: &str, name: &str) -> Vec<(String, String, String)> {
     let page = get(weir.control_admin(), "/api/v1/resources").await.unwrap().json();
     let find = |page: &Value| page.as_array().or(page["resources"].as_array()).cloned().unwrap_or_default();
-    let resource = find(&page).into_iter().find(|r| r["kind"] == "Pool" && r["name"] == name).unwrap_or_default();
+    let resource = find(&page).into_iter().find(|r| r["kind"] == kind && r["name"] == name).unwrap_or_default();
     let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
     let conditions = resource["conditions"].as_array().cloned().unwrap_or_default();
     conditions.iter().map(|c| (text(c, "status"), text(c, "reason"), text(c, "message"))).collect()
@@ -46,8 +51,13 @@ async fn conditions(weir: &Weir, name: &str) -> Vec<(String, String, String)> {
 
 /// Waits until a condition of the Pool is false for this reason and says this.
 async fn refused(weir: &Weir, name: &str, reason: &str, said: &str) {
+    refused_of(weir, "Pool", name, reason, said).await;
+}
+
+/// The same of a resource of any kind.
+pub(super) async fn refused_of(weir: &Weir, kind: &str, name: &str, reason: &str, said: &str) {
     eventually(&format!("{name} is {reason}: {said}"), async || {
-        let all = conditions(weir, name).await;
+        let all = conditions_of(weir, kind, name).await;
         all.iter().any(|(holds, why, text)| holds == "False" && why == reason && text.contains(said)).then_some(())
     })
     .await;
@@ -298,7 +308,7 @@ async fn clients_that_cannot_be_served_are_told_and_counted_by_reason() {
     assert!(format!("{unknown:?}").contains("UnrecognisedName"), "{unknown:?}");
     failed(&weir, "no_certificate", 1.0).await;
 
-    let overlap = client.offering(&["h2"]).connect(address, "shop.example.com").await.unwrap_err();
+    let overlap = client.offering(&["spdy/1"]).connect(address, "shop.example.com").await.unwrap_err();
     assert!(format!("{overlap:?}").contains("NoApplicationProtocol"), "{overlap:?}");
     failed(&weir, "no_overlap", 1.0).await;
 

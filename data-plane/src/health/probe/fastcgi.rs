@@ -5,9 +5,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::{Instant, timeout_at};
 use weir_proto::model::{HttpProbe, ResourceName, StatusMask};
 
-use super::{AGENT, ProbeTarget, connect};
+use super::{AGENT, ProbeTarget, in_time};
 use crate::http::failure::Failure;
 use crate::upstream::fastcgi::probe::{Probe, probe};
+use crate::upstream::stream::Stream;
 
 /// A connection for each probe: applications are few that could be asked twice on one.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl FastCgiProber {
     pub(super) async fn run(&self, target: &ProbeTarget, deadline: Instant) -> Result<(), Failure> {
         let Self { backend, method, script, host, variables, statuses } = self;
         let ask = Probe { backend, method, script_filename: script, host, variables };
-        let stream = connect(&target.address, deadline).await?;
+        let stream = in_time(deadline, Stream::connect(&target.address)).await?;
         let asked = timeout_at(deadline, probe(stream, &target.address, &ask)).await.map_err(|_| Failure::Timeout)?;
         let status = asked.map_err(|error| Failure::of_fastcgi(&error))?.as_u16();
         if statuses.iter().any(|mask| mask.matches(status)) { Ok(()) } else { Err(Failure::BadResponse) }

@@ -3,8 +3,8 @@
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -13,7 +13,8 @@ use weir_proto::model::GrpcProbe;
 
 use super::ProbeTarget;
 use crate::http::failure::Failure;
-use crate::upstream::stream::Stream;
+use crate::upstream::tls::{Fault, Spoken};
+use crate::upstream::transport::Transport;
 
 /// One connection, made again when it breaks.
 #[derive(Debug)]
@@ -27,10 +28,10 @@ impl GrpcProber {
         let host = probe.host.as_ref().unwrap_or(&target.host);
         let uri = Uri::builder().scheme("http").authority(host.as_bytes()).path_and_query("/").build();
         let endpoint = Endpoint::from(uri.unwrap_or_default());
-        let address = target.address.clone();
+        let (address, tls) = (target.address.clone(), target.tls.clone());
         let connector = service_fn(move |_| {
-            let address = address.clone();
-            async move { Stream::connect(&address).await.map(TokioIo::new) }
+            let (address, tls) = (address.clone(), tls.clone());
+            async move { Transport::connect(&address, tls.as_deref(), Spoken::Http2).await.map(TokioIo::new) }
         });
         let channel = endpoint.connect_with_connector_lazy(connector);
         Self { service: probe.service.clone(), client: HealthClient::new(channel) }
@@ -41,8 +42,16 @@ impl GrpcProber {
         match timeout_at(deadline, asking).await {
             Err(_) => Err(Failure::Timeout),
             Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
-            Ok(Err(status)) if status.code() == Code::Unavailable => Err(Failure::Connect),
-            Ok(_) => Err(Failure::BadResponse),
+            Ok(Err(status)) => Err(failure(&status)),
+            Ok(Ok(_)) => Err(Failure::BadResponse),
         }
+    }
+}
+
+fn failure(status: &Status) -> Failure {
+    match Fault::behind(status) {
+        Some(fault) => Failure::Tls { fault, nothing_sent: true },
+        None if status.code() == Code::Unavailable => Failure::Connect,
+        None => Failure::BadResponse,
     }
 }

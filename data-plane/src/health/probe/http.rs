@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 use weir_proto::model::{HttpProbe, StatusMask};
 
+use super::sender::Sender;
 use super::{AGENT, ProbeTarget, connect};
 use crate::http::failure::Failure;
 
@@ -24,40 +23,41 @@ pub(in crate::health) struct HttpProber {
     uri: Uri,
     headers: HeaderMap,
     statuses: Vec<StatusMask>,
-    connection: Option<SendRequest<Empty<Bytes>>>,
+    connection: Option<Sender>,
 }
 
 impl HttpProber {
     pub(super) fn new(target: &ProbeTarget, probe: &HttpProbe) -> Self {
         let HttpProbe { method, path, host, headers, statuses } = probe;
         let mut all = HeaderMap::new();
-        all.insert(HOST, host.as_ref().unwrap_or(&target.host).clone());
+        let host = host.as_ref().unwrap_or(&target.host);
+        if !target.http2 {
+            all.insert(HOST, host.clone());
+        }
         all.insert(USER_AGENT, AGENT);
         let own: HeaderMap = headers.iter().cloned().collect();
         all.extend(own);
         // The path was parsed when it came.
-        let uri = path.parse().unwrap_or_default();
+        let path: Uri = path.parse().unwrap_or_default();
+        let uri = if target.http2 { absolute(&path, host, target.tls.is_some()) } else { path };
         Self { method: method.clone(), uri, headers: all, statuses: statuses.clone(), connection: None }
     }
 
     /// A kept connection may have died while it was idle, which says nothing: a new one decides then.
     pub(super) async fn run(&mut self, target: &ProbeTarget, deadline: Instant) -> Result<(), Failure> {
-        if let Some(kept) = self.connection.take().filter(SendRequest::is_ready) {
+        if let Some(kept) = self.connection.take().filter(Sender::is_ready) {
             match self.ask(kept, deadline).await {
-                Err(Failure::Reset { .. }) => {}
+                Err(Failure::Reset { .. } | Failure::Unprocessed { .. }) => {}
                 outcome => return outcome,
             }
         }
-        let stream = connect(&target.address, deadline).await?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failure::of(&e, true))?;
-        spawn_local(driver);
-        self.ask(sender, deadline).await
+        let stream = connect(target, Sender::spoken(target), deadline).await?;
+        self.ask(Sender::start(target, stream).await?, deadline).await
     }
 
-    async fn ask(&mut self, mut sender: SendRequest<Empty<Bytes>>, deadline: Instant) -> Result<(), Failure> {
-        let asking = sender.send_request(self.request());
-        let response = timeout_at(deadline, asking).await.map_err(|_| Failure::Timeout)?;
-        let response = response.map_err(|error| Failure::of(&error, false))?;
+    async fn ask(&mut self, mut sender: Sender, deadline: Instant) -> Result<(), Failure> {
+        let asking = sender.send(self.request());
+        let response = timeout_at(deadline, asking).await.map_err(|_| Failure::Timeout)??;
         let status = response.status().as_u16();
         if read_away(response, deadline).await {
             self.connection = Some(sender);
@@ -72,6 +72,13 @@ impl HttpProber {
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+/// The target as HTTP/2 has it.
+fn absolute(path: &Uri, host: &HeaderValue, within_tls: bool) -> Uri {
+    let scheme = if within_tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let path = path.path_and_query().map_or("/", PathAndQuery::as_str);
+    Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path).build().unwrap_or_default()
 }
 
 /// The status has decided; whether the body ends says only whether the connection can be kept.

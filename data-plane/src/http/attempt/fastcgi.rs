@@ -46,8 +46,8 @@ impl Attempt {
             tag: Tag { backend: endpoint.backend.clone(), request: Some(self.template.id) },
             // Without idle connections none is in the way.
             waiting: endpoint
-                .fastcgi
-                .as_ref()
+                .speaks
+                .fastcgi()
                 .filter(|_| keep && !reused)
                 .map(|application| application.backlog.wait()),
         };

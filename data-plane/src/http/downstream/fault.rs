@@ -58,12 +58,8 @@ impl Fault {
     /// The client's fault in the end of a connection; `None` if it just went, or gave up itself.
     #[must_use]
     pub fn of(error: &hyper::Error) -> Option<Self> {
-        let error = error.source()?.downcast_ref::<h2::Error>()?;
-        match error.get_io() {
-            Some(io) => io.get_ref()?.downcast_ref().copied(),
-            None if error.is_remote() => None,
-            None => Some(error.reason().map_or(Self::Other, Self::of_reason)),
-        }
+        let error = error.source()?.downcast_ref::<h2::Error>().filter(|error| !error.is_remote())?;
+        Some(error.reason().map_or(Self::Other, Self::of_reason))
     }
 
     fn of_reason(reason: Reason) -> Self {

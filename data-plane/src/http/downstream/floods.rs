@@ -5,7 +5,9 @@
 //! and requests taken back at once (CVE-2023-44487). [`FrameWatch`] counts both as they are read. The rule for the first
 //! is nginx's: overhead may be some times what it is the overhead of, and a good deal beside.
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 
 use super::client_io::Watch;
 use super::fault::Fault;
@@ -36,7 +38,11 @@ pub(super) struct FrameWatch {
     held: usize,
     counts: Counts,
     began: u32,
+    flood: Flood,
 }
+
+/// What a [`FrameWatch`] ended its connection for, if it did: the library passes errors of a stream on as text.
+pub(super) type Flood = Rc<Cell<Option<Fault>>>;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -51,8 +57,8 @@ struct Counts {
 
 impl FrameWatch {
     /// For a connection that begins with its preface at this second of the worker's clock.
-    pub(super) fn new(began: u32) -> Self {
-        Self { rest: PREFACE, head: [0; HEAD], held: 0, counts: Counts::default(), began }
+    pub(super) fn new(began: u32, flood: Flood) -> Self {
+        Self { rest: PREFACE, head: [0; HEAD], held: 0, counts: Counts::default(), began, flood }
     }
 
     /// Whether a header block is here in part only, if the bytes say anything about that.
@@ -82,7 +88,9 @@ impl Watch for FrameWatch {
             activity.set_block_is_open(is_open);
         }
         let age = activity.now().saturating_sub(self.began);
-        self.counts.judge(age).map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+        let Some(fault) = self.counts.judge(age) else { return Ok(()) };
+        self.flood.set(Some(fault));
+        Err(io::Error::other(fault))
     }
 
     fn wrote(&mut self, bytes: usize) {
@@ -180,7 +188,7 @@ mod tests {
 
     fn fixture() -> Fixture {
         let clock = Arc::default();
-        let mut watch = FrameWatch::new(0);
+        let mut watch = FrameWatch::new(0, Flood::default());
         let activity = Activity::new(Arc::clone(&clock));
         watch.read(&activity, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         Fixture { watch, activity, clock }
@@ -262,7 +270,7 @@ mod tests {
         let all = [frame(1, 0, &[1; 30]), frame(9, END_HEADERS, &[2; 7]), frame(6, 0, &[3; 8]), frame(0, 1, b"hi")];
         let all = all.concat();
         for size in 1..all.len() {
-            let mut watch = FrameWatch { rest: 0, ..FrameWatch::new(0) };
+            let mut watch = FrameWatch { rest: 0, ..FrameWatch::new(0, Flood::default()) };
             let blocks: Vec<bool> = all.chunks(size).filter_map(|chunk| watch.observe(chunk)).collect();
             assert_eq!(blocks.last(), Some(&false), "in pieces of {size}");
             let Counts { overhead, payload, requests, .. } = watch.counts;

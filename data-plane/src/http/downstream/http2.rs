@@ -20,7 +20,7 @@ use tracing::debug;
 use super::client_io::ClientIo;
 use super::drive;
 use super::fault::Fault;
-use super::floods::FrameWatch;
+use super::floods::{Flood, FrameWatch};
 use super::stall::{Streams, TakenBody, Taking};
 use crate::http::connection::ClientConnection;
 use crate::http::grpc;
@@ -48,14 +48,15 @@ where
     let handle = &connection.handle;
     handle.activity.opened();
     handle.says_goodbye.set(true);
-    let watch = FrameWatch::new(handle.activity.now());
+    let flood = Flood::default();
+    let watch = FrameWatch::new(handle.activity.now(), flood.clone());
     let io = ClientIo::new(stream, first, handle.activity.clone(), watch);
     let streams = Streams::new(connection.worker.shared.limits.send_timeout);
     let service = service_fn(|request| answer(connection.clone(), request, streams.begin()));
     let serving = pin!(builder(&connection, streams.clone()).serve_connection(TokioIo::new(io), service));
     if let Err(error) = drive(serving, handle, |serving| serving.graceful_shutdown()).await {
         debug!(%error, client = %connection.peer, "a connection ended");
-        if let Some(fault) = Fault::of(&error) {
+        if let Some(fault) = flood.get().or_else(|| Fault::of(&error)) {
             connection.listener_stats().faults[fault as usize].fetch_add(1, Relaxed);
         }
     }
