@@ -64,6 +64,7 @@ mod it {
     mod tcp_bytes;
     mod tls;
     mod tls_clients;
+    mod upgrade;
     mod uploads;
     mod upstream;
 }
