@@ -43,7 +43,7 @@ fn fixture() -> Fixture {
 fn run(stage: &Lua, fixture: &Fixture) -> (Step, Vec<Change>) {
     let mut session = fixture.session();
     let step = stage.pre(&mut session);
-    (step, session.into_changes())
+    (step, session.into_changes().into_vec())
 }
 
 fn halted(body: &str) -> Halt {
@@ -462,25 +462,6 @@ async fn the_store_keeps_plain_values() {
         "store.set('a', ('x'):rep(1048577))",
     ] {
         assert_eq!(failed(call).cause, Cause::BadAnswer, "{call}");
-    }
-}
-
-#[tokio::test]
-#[ignore = "measures: cargo test --release -p weir-data-plane time_per_call -- --ignored --nocapture"]
-async fn time_per_call() {
-    let stages = [
-        ("nothing", "return"),
-        ("set a header", "session.set_request_header('x-user', 'eve')"),
-        ("copy a header", "session.set_request_header('x-copy', request.headers['x-user'])"),
-    ]
-    .map(|(name, body)| (name, pre(body)));
-    let fixture = fixture();
-    for (name, stage) in &stages {
-        let began = Instant::now();
-        for _ in 0..100_000 {
-            run(stage, &fixture).0.unwrap();
-        }
-        println!("{name}: {:?}", began.elapsed() / 100_000);
     }
 }
 
