@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use smallvec::SmallVec;
 use weir_proto::model::plugin::header;
 
 use super::Failure;
@@ -44,8 +43,16 @@ pub enum Change {
     Compress(Compression),
 }
 
-/// What one hook changes, in order. Most change one thing at most, which then needs no memory of its own.
-pub type Changes = SmallVec<[Change; 1]>;
+/// What one hook changes, in order.
+pub type Changes = Vec<Change>;
+
+/// Adds a change. Most hooks make one: the first gets memory for itself alone, a vector would take four times as much.
+pub fn push(changes: &mut Changes, change: Change) {
+    if changes.is_empty() {
+        changes.reserve_exact(1);
+    }
+    changes.push(change);
+}
 
 /// These changes, after all fields of these names are taken out, and those that only differ in having `_` for `-`:
 /// behind CGI and its likes both are one.

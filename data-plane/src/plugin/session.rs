@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use weir_proto::model::plugin::param::Carrier;
 
-use super::change::HeaderChange;
+use super::change::{HeaderChange, push};
 use super::tally::Tally;
 use super::{Change, Changes};
 use crate::http::attempt::Template;
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
 
     /// Changes something.
     pub fn change(&mut self, change: Change) {
-        self.changes.push(change);
+        push(&mut self.changes, change);
     }
 
     /// Makes changes that a plugin has collected elsewhere.

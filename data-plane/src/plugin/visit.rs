@@ -17,7 +17,7 @@ pub struct Effects {
     /// What the upstream shall see.
     pub request: Rc<Template>,
     /// Changes of the response's header, in order.
-    pub response: SmallVec<[HeaderChange; 1]>,
+    pub response: Vec<HeaderChange>,
     /// How its body is compressed, if it is.
     pub compression: Option<Compression>,
 }
@@ -26,7 +26,7 @@ impl Effects {
     /// Nothing is changed yet.
     #[must_use]
     pub fn new(request: Rc<Template>) -> Self {
-        Self { request, response: SmallVec::new(), compression: None }
+        Self { request, response: Vec::new(), compression: None }
     }
 
     /// Makes changes.

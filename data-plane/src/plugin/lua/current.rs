@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use mlua::{Error, Lua, Table};
 
 use super::error::raise;
-use crate::plugin::change::HeaderChange;
+use crate::plugin::change::{HeaderChange, push};
 use crate::plugin::names::Names;
 use crate::plugin::session::Kept;
 use crate::plugin::stats::Hook;
@@ -58,7 +58,7 @@ impl Call {
         if self.changed > MAX_CHANGED {
             return Err(Failure::bad_answer(format!("changes more than {MAX_CHANGED} bytes")));
         }
-        self.changes.push(change);
+        push(&mut self.changes, change);
         Ok(())
     }
 

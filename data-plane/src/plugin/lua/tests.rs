@@ -43,7 +43,7 @@ fn fixture() -> Fixture {
 fn run(stage: &Lua, fixture: &Fixture) -> (Step, Vec<Change>) {
     let mut session = fixture.session();
     let step = stage.pre(&mut session);
-    (step, session.into_changes().into_vec())
+    (step, session.into_changes())
 }
 
 fn halted(body: &str) -> Halt {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::plugin::change::push;
 use crate::plugin::says::say;
 use crate::plugin::session::Kept;
 use crate::plugin::{Cause, Change, Changes, Failure};
@@ -81,7 +82,7 @@ impl Call {
         if self.changed > MOST_BYTES {
             return Err(Failure::bad_answer(format!("it changes more than {MOST_BYTES} bytes of headers")).into());
         }
-        self.changes.push(change);
+        push(&mut self.changes, change);
         Ok(())
     }
 }
