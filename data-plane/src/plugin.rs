@@ -20,6 +20,7 @@ pub mod finish;
 pub mod halt;
 pub mod local;
 pub mod lua;
+pub mod names;
 pub mod rehearsal;
 pub mod says;
 pub mod session;
@@ -40,7 +41,7 @@ pub mod testing;
 
 pub use candidates::Candidates;
 pub use chain::{Chain, Pending};
-pub use change::Change;
+pub use change::{Change, Changes};
 pub use failure::{Cause, Failure};
 pub use finish::{Finish, Outcome};
 pub use halt::Halt;

@@ -54,11 +54,11 @@ impl Routes {
     /// The place of this rule, if a pool has it; most likely where it was in another table.
     #[must_use]
     pub fn place(&self, rule: &str, likely: Place) -> Option<Place> {
-        if self.chain(likely).is_some_and(|chain| chain.rule() == rule) {
+        if self.chain(likely).is_some_and(|chain| **chain.rule() == *rule) {
             return Some(likely);
         }
         self.chains.iter().enumerate().find_map(|(group, chains)| {
-            let rule = chains.iter().position(|chain| chain.as_ref().is_some_and(|chain| chain.rule() == rule))?;
+            let rule = chains.iter().position(|chain| chain.as_ref().is_some_and(|chain| **chain.rule() == *rule))?;
             Some(Place { group, rule })
         })
     }

@@ -28,6 +28,7 @@ use crate::listener::Served;
 use crate::listener::crowd::{self, Crowd};
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
+use crate::plugin::names::Names;
 use crate::proxy_protocol::{Ends, arrival};
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
@@ -85,6 +86,8 @@ pub struct Worker {
     pub buffers: Buffers,
     /// What plugins keep on it.
     pub locals: Locals,
+    /// Names of headers that they have spelt out.
+    pub names: Names,
     /// Its randomness.
     pub rng: RefCell<SmallRng>,
     /// Seconds since it began, moved by its sweep.
@@ -126,6 +129,7 @@ impl Worker {
             idle: IdlePool::default(),
             buffers: Buffers::default(),
             locals: Locals::default(),
+            names: Names::default(),
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             clock: Arc::default(),
             tables: RefCell::new(Tables { cache, current }),

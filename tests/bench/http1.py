@@ -2,7 +2,7 @@
 
 The machine's noise cancels out because the proxies take turns: what counts is the ratio of their medians in one run.
 Core 0 has the proxy alone; core 1 has the backend (nginx, `return 200`, 120 bytes, on 3 ports) and wrk with 64
-connections. CPU time is the proxy's own user and system time from /proc, divided by the requests that wrk counted.
+connections. CPU time is the proxy's own from /proc, divided by the requests that wrk counted.
 
 Needs nginx and wrk (Debian packages of these names, installed when missing).
 """
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from machine import answers, build, cpu_seconds, free_ports, install, start, target_folder, wait_until
+from machine import answers, build, cpu_seconds_of_threads, free_ports, install, start, target_folder, wait_until
 
 PROXY_CORE, OTHER_CORE = "0", "1"
 CONNECTIONS = 64
@@ -57,9 +57,9 @@ def measure(peers, rounds, seconds):
 
 
 def one_turn(proxy, seconds):
-    before = cpu_seconds(proxy.pid)
+    before = cpu_seconds_of_threads(proxy.pid)
     requests = load(proxy.port, seconds)
-    return (cpu_seconds(proxy.pid) - before) / requests * 1e6
+    return (cpu_seconds_of_threads(proxy.pid) - before) / requests * 1e6
 
 
 def load(port, seconds, path="/", connections=CONNECTIONS):

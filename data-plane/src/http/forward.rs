@@ -296,9 +296,10 @@ impl Forward {
         pool: &Arc<Pool>,
         chosen: &mut Option<Chosen>,
     ) -> Result<Option<Pending>, Box<Halt>> {
-        let mut nobodys = self.visit.effects.clone();
-        let (server, effects) = of_try(chosen, &mut nobodys);
-        plugins.post(self.scene(pool, server), effects)
+        match of_try(chosen) {
+            Some(Plugged { effects, server }) => plugins.post(self.scene(pool, server.as_ref()), effects),
+            None => plugins.post(self.scene(pool, None), &mut self.visit.effects.clone()),
+        }
     }
 
     async fn resume_post(
@@ -308,9 +309,12 @@ impl Forward {
         chosen: &mut Option<Chosen>,
         pending: Pending,
     ) -> Result<(), Box<Halt>> {
-        let mut nobodys = self.visit.effects.clone();
-        let (server, effects) = of_try(chosen, &mut nobodys);
-        plugins.resume_post(pending, self.scene(pool, server), effects).await
+        match of_try(chosen) {
+            Some(Plugged { effects, server }) => {
+                plugins.resume_post(pending, self.scene(pool, server.as_ref()), effects).await
+            }
+            None => plugins.resume_post(pending, self.scene(pool, None), &mut self.visit.effects.clone()).await,
+        }
     }
 
     fn scene<'a>(&'a self, pool: &'a Arc<Pool>, server: Option<&'a Candidate>) -> Scene<'a> {
@@ -486,17 +490,14 @@ impl Forward {
     }
 }
 
-/// What `post` hooks look at and change: of the try, or what nobody will see if there is none.
-fn of_try<'c>(chosen: &'c mut Option<Chosen>, nobodys: &'c mut Effects) -> (Option<&'c Candidate>, &'c mut Effects) {
-    match chosen.as_mut().and_then(|chosen| chosen.plugged.as_deref_mut()) {
-        Some(Plugged { effects, server }) => (server.as_ref(), effects),
-        None => (None, nobodys),
-    }
+/// What `post` hooks look at and change, if there is a try. Otherwise nobody will see what they change.
+fn of_try(chosen: &mut Option<Chosen>) -> Option<&mut Plugged> {
+    chosen.as_mut()?.plugged.as_deref_mut()
 }
 
 /// Canonical text of a rule.
-fn text(rule: &Option<Arc<Chain>>) -> &str {
-    rule.as_ref().map_or("", |rule| rule.rule())
+fn text(rule: &Option<Arc<Chain>>) -> Option<&Arc<str>> {
+    rule.as_ref().map(|rule| rule.rule())
 }
 
 fn has_done(pool: &Pool) -> bool {

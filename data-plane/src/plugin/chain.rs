@@ -13,7 +13,7 @@ use super::session::Scene;
 use super::stats::{Hook, PluginStats};
 use super::tally::Tally;
 use super::{
-    Candidates, Cause, Change, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit, Waiting,
+    Candidates, Cause, Changes, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit, Waiting,
 };
 use crate::http::attempt::Template;
 
@@ -194,23 +194,23 @@ pub struct Pending {
     at: usize,
     waiting: Waiting,
     /// What it has changed so far.
-    changes: Vec<Change>,
+    changes: Changes,
 }
 
 /// What a call comes to, if not to an answer.
 enum Settled {
-    Done(Vec<Change>),
-    Waits(Waiting, Vec<Change>),
+    Done(Changes),
+    Waits(Waiting, Changes),
 }
 
-fn note_pre(link: &Link, changes: Vec<Change>, visit: &mut Visit) {
+fn note_pre(link: &Link, changes: Changes, visit: &mut Visit) {
     let (own, headers) = (link.stage.own_headers(), &visit.effects.request.headers);
     visit.note(link, change::after_taking_out(own, headers, changes));
 }
 
 impl Link {
     fn session<'a>(&'a self, scene: Scene<'a>, request: &'a Rc<Template>) -> Session<'a> {
-        Session::new(scene, request).counting(self.tally.as_deref()).running_since(Instant::now())
+        Session::of_call(scene, request, self.tally.as_deref(), Instant::now())
     }
 
     /// Calls a hook, and counts how long it takes. A panic is a failure like any other.
@@ -237,18 +237,18 @@ impl Link {
         hook: Hook,
         scene: &Scene<'_>,
         step: Result<Flow, Failure>,
-        changes: Vec<Change>,
+        changes: Changes,
     ) -> Result<Settled, Box<Halt>> {
         match step {
             Ok(Flow::GoOn) => Ok(Settled::Done(changes)),
             Ok(Flow::Halt(halt)) => Err(halt),
             Ok(Flow::Wait(waiting)) => Ok(Settled::Waits(waiting, changes)),
-            Err(failure) => self.fail(hook, scene, &failure).map(|()| Settled::Done(Vec::new())),
+            Err(failure) => self.fail(hook, scene, &failure).map(|()| Settled::Done(Changes::new())),
         }
     }
 
     /// Waits for a hook; gives what is to be changed after it.
-    async fn resume(&self, hook: Hook, scene: &Scene<'_>, pending: Pending) -> Result<Vec<Change>, Box<Halt>> {
+    async fn resume(&self, hook: Hook, scene: &Scene<'_>, pending: Pending) -> Result<Changes, Box<Halt>> {
         let Pending { at: _, waiting, mut changes } = pending;
         let began = Instant::now();
         let resumed = timeout(self.timeout, waiting.0).await;
@@ -260,7 +260,7 @@ impl Link {
                 changes.extend(more);
                 Ok(changes)
             }
-            Err(failure) => self.fail(hook, scene, &failure).map(|()| Vec::new()),
+            Err(failure) => self.fail(hook, scene, &failure).map(|()| Changes::new()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What plugins change of a request and its response.
 
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use weir_proto::model::plugin::header;
@@ -42,10 +43,21 @@ pub enum Change {
     Compress(Compression),
 }
 
+/// What one hook changes, in order.
+pub type Changes = Vec<Change>;
+
+/// Adds a change. Most hooks make one: the first gets memory for itself alone, a vector would take four times as much.
+pub fn push(changes: &mut Changes, change: Change) {
+    if changes.is_empty() {
+        changes.reserve_exact(1);
+    }
+    changes.push(change);
+}
+
 /// These changes, after all fields of these names are taken out, and those that only differ in having `_` for `-`:
 /// behind CGI and its likes both are one.
 #[must_use]
-pub fn after_taking_out(names: &[HeaderName], headers: &HeaderMap, changes: Vec<Change>) -> Vec<Change> {
+pub fn after_taking_out(names: &[HeaderName], headers: &HeaderMap, changes: Changes) -> Changes {
     if names.is_empty() {
         return changes;
     }
@@ -73,8 +85,8 @@ pub fn header_name(name: &str) -> Result<HeaderName, Failure> {
 ///
 /// # Errors
 /// If it is none.
-pub fn header_value(name: &HeaderName, value: impl AsRef<[u8]>) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_bytes(value.as_ref())
+pub fn header_value(name: &HeaderName, value: impl Into<Bytes>) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_maybe_shared(value.into())
         .map_err(|_| Failure::bad_answer(format!("the value of {name} has characters that no header may have")))
 }
 
@@ -102,7 +114,7 @@ mod tests {
         let sent = ["x-user-id", "x_user_id", "x-user_id", "x-user", "x-user-id2"].map(HeaderName::from_static);
         let mut headers: HeaderMap = sent.map(|name| (name, HeaderValue::from_static("1"))).into_iter().collect();
         let set = HeaderChange::Set(names[0].clone(), HeaderValue::from_static("2"));
-        let changes = after_taking_out(&names, &headers, vec![Change::Request(set)]);
+        let changes = after_taking_out(&names, &headers, [Change::Request(set)].into());
         assert!(changes.contains(&Change::Request(HeaderChange::Remove(names[1].clone()))));
         for change in changes {
             let Change::Request(change) = change else { panic!("{change:?}") };

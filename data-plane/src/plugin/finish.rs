@@ -40,8 +40,8 @@ impl Finish {
     /// Runs the hooks.
     pub fn run(&self, connection: &Rc<ClientConnection>, outcome: &Outcome) {
         let Self { pool, rule, effects, server } = self;
-        let scene =
-            Scene { connection, pool, rule: rule.as_ref().map_or("", |rule| rule.rule()), server: server.as_ref() };
+        let rule = rule.as_ref().map(|rule| rule.rule());
+        let scene = Scene { connection, pool, rule, server: server.as_ref() };
         if let Some(chain) = &pool.plugins {
             chain.done(scene, effects, outcome);
         }

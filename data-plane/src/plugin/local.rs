@@ -3,34 +3,30 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 
 use super::Failure;
 
-/// Names what one stage keeps; gone with the stage.
-#[derive(Debug, Clone, Default)]
-pub struct LocalKey(Arc<Unique>);
+/// Names what one stage keeps; gone with the stage. Its number is that of no other stage, not even of one that is gone.
+#[derive(Debug, Clone)]
+pub struct LocalKey(Arc<u64>);
 
-/// Has a size, so that each has an address of its own.
-#[derive(Debug, Default)]
-struct Unique {
-    _place: u8,
-}
-
-impl LocalKey {
-    fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+impl Default for LocalKey {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(Arc::new(NEXT.fetch_add(1, Relaxed)))
     }
 }
 
 /// One worker's share of all stages.
 #[derive(Default)]
-pub struct Locals(RefCell<HashMap<usize, Local>>);
+pub struct Locals(RefCell<HashMap<u64, Local>>);
 
 struct Local {
-    stage: Weak<Unique>,
+    stage: Weak<u64>,
     state: Rc<dyn Any>,
 }
 
@@ -46,30 +42,25 @@ impl Locals {
     /// # Errors
     /// If it cannot be made.
     pub fn get<T: 'static>(&self, key: &LocalKey, make: impl FnOnce() -> Result<T, Failure>) -> Result<Rc<T>, Failure> {
-        let known = self.0.borrow().get(&key.address()).filter(|local| is_of(local, key)).map(|l| l.state.clone());
+        let known = self.0.borrow().get(&*key.0).map(|local| local.state.clone());
         if let Some(Ok(state)) = known.map(Rc::downcast) {
             return Ok(state);
         }
         let state = Rc::new(make()?);
         let local = Local { stage: Arc::downgrade(&key.0), state: state.clone() };
-        self.0.borrow_mut().insert(key.address(), local);
+        self.0.borrow_mut().insert(*key.0, local);
         Ok(state)
     }
 
     /// Forgets what this worker has of a stage: the next call makes it anew.
     pub fn forget(&self, key: &LocalKey) {
-        self.0.borrow_mut().remove(&key.address());
+        self.0.borrow_mut().remove(&*key.0);
     }
 
     /// Forgets what belongs to stages that are gone.
     pub fn sweep(&self) {
         self.0.borrow_mut().retain(|_, local| local.stage.strong_count() > 0);
     }
-}
-
-/// An address may be that of an older stage, whose memory was given back.
-fn is_of(local: &Local, key: &LocalKey) -> bool {
-    local.stage.upgrade().is_some_and(|stage| Arc::ptr_eq(&stage, &key.0))
 }
 
 #[cfg(test)]

@@ -80,6 +80,8 @@ pub enum Refused {
 pub struct Rehearsal {
     connection: Rc<ClientConnection>,
     pool: Arc<Pool>,
+    /// The same pool with witnesses.
+    watched: Arc<Pool>,
     rule: Arc<table::Chain>,
     request: Parts,
     status: u16,
@@ -111,46 +113,65 @@ impl Rehearsal {
         request::admit(&mut request, false, &connection).map_err(Refused::Request)?;
         let (rule, pool) = route(&connection, &request)?;
         let notes = Notes::default();
-        let (pool, busy) = (witnessed(&pool, &notes), busy(&pool, &in_flight));
-        Ok(Self { connection, pool, rule, request, status, notes, _busy: busy })
+        let (watched, busy) = (witnessed(&pool, &notes), busy(&pool, &in_flight));
+        Ok(Self { connection, pool, watched, rule, request, status, notes, _busy: busy })
     }
 
     /// Runs every hook once, as the request path does.
     pub async fn run(&self) -> Run {
         let _lines = subscriber::set_default(self.notes.lines());
-        let mut visit = Visit::new(self.template());
-        let ended = self.enter(&mut visit).await;
-        let (server, halt) = match ended {
-            Ok(server) => (server, None),
+        let (server, halt) = match self.pass(&self.watched).await {
+            Ok((server, _)) => (server, None),
             Err(halt) => (None, Some(halt)),
         };
-        if let Some(plugins) = &self.pool.plugins {
-            plugins.done(self.scene(server.as_ref()), &visit.effects, &self.outcome(server.as_ref(), halt.as_deref()));
-        }
         let server = server.map(|server| server.endpoint.backend.name().to_owned());
         Run { calls: self.notes.take(), server, halt }
     }
 
-    /// Until there is a server, or an answer in its place.
-    async fn enter(&self, visit: &mut Visit) -> Result<Option<Candidate>, Box<Halt>> {
-        let Some(plugins) = &self.pool.plugins else { return Ok(None) };
-        if let Some(pending) = plugins.pre(self.scene(None), visit)? {
-            plugins.resume_pre(pending, self.scene(None), visit).await?;
+    /// The same with nobody watching, so that it takes as long as in the proxy. Gives what was made of the request.
+    ///
+    /// # Errors
+    /// The answer in place of the upstream's.
+    pub async fn run_unwatched(&self) -> Result<Effects, Box<Halt>> {
+        self.pass(&self.pool).await.map(|(_, effects)| effects)
+    }
+
+    async fn pass(&self, pool: &Arc<Pool>) -> Result<(Option<Candidate>, Effects), Box<Halt>> {
+        let mut visit = Visit::new(self.template());
+        let ended = self.enter(pool, &mut visit).await;
+        if let Some(plugins) = &pool.plugins {
+            let (server, halt) = match &ended {
+                Ok(server) => (server.as_ref(), None),
+                Err(halt) => (None, Some(&**halt)),
+            };
+            plugins.done(self.scene(pool, server), &visit.effects, &self.outcome(server, halt));
         }
-        let view = self.pool.runtime.view.load_full();
-        let chooser = Chooser { scene: self.scene(None), effects: &visit.effects, tried: &Tried::default() };
+        ended.map(|server| (server, visit.effects))
+    }
+
+    /// Until there is a server, or an answer in its place.
+    async fn enter(&self, pool: &Arc<Pool>, visit: &mut Visit) -> Result<Option<Candidate>, Box<Halt>> {
+        if let Some(plugins) = &pool.plugins
+            && let Some(pending) = plugins.pre(self.scene(pool, None), visit)?
+        {
+            plugins.resume_pre(pending, self.scene(pool, None), visit).await?;
+        }
+        let view = pool.runtime.view.load_full();
+        let chooser = Chooser { scene: self.scene(pool, None), effects: &visit.effects, tried: &Tried::default() };
         let server = chooser.choose(&view)?.map(|(candidate, _)| candidate.clone());
         let mut effects: Effects = visit.effects.clone();
-        let scene = self.scene(server.as_ref());
-        if let Some(pending) = plugins.post(scene, &mut effects)? {
+        let scene = self.scene(pool, server.as_ref());
+        if let Some(plugins) = &pool.plugins
+            && let Some(pending) = plugins.post(scene, &mut effects)?
+        {
             plugins.resume_post(pending, scene, &mut effects).await?;
         }
         visit.effects = effects;
         Ok(server)
     }
 
-    fn scene<'a>(&'a self, server: Option<&'a Candidate>) -> Scene<'a> {
-        Scene { connection: &self.connection, pool: &self.pool, rule: self.rule.rule(), server }
+    fn scene<'a>(&'a self, pool: &'a Arc<Pool>, server: Option<&'a Candidate>) -> Scene<'a> {
+        Scene { connection: &self.connection, pool, rule: Some(self.rule.rule()), server }
     }
 
     fn template(&self) -> Template {

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use weir_proto::model::plugin::param::Carrier;
 
-use super::Change;
-use super::change::HeaderChange;
+use super::change::{HeaderChange, push};
 use super::tally::Tally;
+use super::{Change, Changes};
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
 use crate::http::{carrier, cookie};
@@ -26,8 +26,8 @@ pub struct Scene<'a> {
     pub connection: &'a Rc<ClientConnection>,
     /// The pool that it is in.
     pub pool: &'a Arc<Pool>,
-    /// The rule that matched.
-    pub rule: &'a str,
+    /// Canonical text of the rule that matched; `None` of a copy, which goes by none.
+    pub rule: Option<&'a Arc<str>>,
     /// The chosen backend, once there is one.
     pub server: Option<&'a Candidate>,
 }
@@ -41,26 +41,20 @@ pub struct Session<'a> {
     tally: Option<&'a Tally>,
     /// `None` if no hook runs.
     began: Option<Instant>,
-    changes: Vec<Change>,
+    changes: Changes,
 }
 
 impl<'a> Session<'a> {
     /// A view that has changed nothing.
     #[must_use]
     pub fn new(scene: Scene<'a>, request: &'a Rc<Template>) -> Self {
-        Self { scene, request, tally: None, began: None, changes: Vec::new() }
+        Self { scene, request, tally: None, began: None, changes: Changes::new() }
     }
 
-    /// The same for a plugin that counts here.
+    /// The same for a hook that runs since then, of a plugin that counts there.
     #[must_use]
-    pub fn counting(self, tally: Option<&'a Tally>) -> Self {
-        Self { tally, ..self }
-    }
-
-    /// The same for a hook that runs since then.
-    #[must_use]
-    pub fn running_since(self, began: Instant) -> Self {
-        Self { began: Some(began), ..self }
+    pub fn of_call(scene: Scene<'a>, request: &'a Rc<Template>, tally: Option<&'a Tally>, began: Instant) -> Self {
+        Self { scene, request, tally, began: Some(began), changes: Changes::new() }
     }
 
     /// Since when the hook runs.
@@ -159,10 +153,10 @@ impl<'a> Session<'a> {
         &self.scene.pool.config.config
     }
 
-    /// Canonical text of the rule that matched.
+    /// Canonical text of the rule that matched; empty if none did.
     #[must_use]
     pub fn rule(&self) -> &'a str {
-        self.scene.rule
+        self.scene.rule.map_or("", |rule| rule)
     }
 
     /// The chosen backend; `None` before the choice, and in `post` if there was none to choose.
@@ -179,11 +173,11 @@ impl<'a> Session<'a> {
 
     /// Changes something.
     pub fn change(&mut self, change: Change) {
-        self.changes.push(change);
+        push(&mut self.changes, change);
     }
 
     /// Makes changes that a plugin has collected elsewhere.
-    pub fn change_all(&mut self, changes: Vec<Change>) {
+    pub fn change_all(&mut self, changes: Changes) {
         if self.changes.is_empty() {
             self.changes = changes;
         } else {
@@ -209,7 +203,7 @@ impl<'a> Session<'a> {
 
     /// What was changed.
     #[must_use]
-    pub fn into_changes(self) -> Vec<Change> {
+    pub fn into_changes(self) -> Changes {
         self.changes
     }
 
@@ -220,7 +214,7 @@ impl<'a> Session<'a> {
         Kept {
             connection: connection.clone(),
             pool: pool.clone(),
-            rule: rule.into(),
+            rule: rule.cloned(),
             server: server.cloned(),
             request: self.request.clone(),
         }
@@ -232,7 +226,7 @@ impl<'a> Session<'a> {
 pub struct Kept {
     connection: Rc<ClientConnection>,
     pool: Arc<Pool>,
-    rule: Box<str>,
+    rule: Option<Arc<str>>,
     server: Option<Candidate>,
     request: Rc<Template>,
 }
@@ -242,6 +236,6 @@ impl Kept {
     #[must_use]
     pub fn session(&self) -> Session<'_> {
         let Self { connection, pool, rule, server, request } = self;
-        Session::new(Scene { connection, pool, rule, server: server.as_ref() }, request)
+        Session::new(Scene { connection, pool, rule: rule.as_ref(), server: server.as_ref() }, request)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use weir_proto::model::plugin::param::Metrics;
 
-use super::{Candidates, Change, Failure, Halt, Outcome, Session};
+use super::{Candidates, Changes, Failure, Halt, Outcome, Session};
 
 /// The hooks that a plugin has; others are never entered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Debug for Waiting {
 #[derive(Debug, Default)]
 pub struct Resumed {
     /// What it changes.
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     /// The request ends with this answer.
     pub halt: Option<Box<Halt>>,
 }

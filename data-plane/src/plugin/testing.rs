@@ -30,6 +30,8 @@ pub struct Fixture {
     pub connection: Rc<ClientConnection>,
     /// The pool.
     pub pool: Arc<Pool>,
+    /// The rule that matched.
+    pub rule: Arc<str>,
     /// The request; by default `GET /a/b?c=d` for `shop.example.com`.
     pub request: Rc<Template>,
     /// The candidates, `b000`, `b001` and so on.
@@ -53,7 +55,7 @@ impl Fixture {
         let connection =
             ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, CLIENT, Place::default());
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
-        Self { connection, pool, request, candidates: candidates(weights), server: None }
+        Self { connection, pool, rule: "* /".into(), request, candidates: candidates(weights), server: None }
     }
 
     /// With another target and these headers.
@@ -65,8 +67,8 @@ impl Fixture {
     /// Where it is.
     #[must_use]
     pub fn scene(&self) -> Scene<'_> {
-        let Self { connection, pool, server, .. } = self;
-        Scene { connection, pool, rule: "* /", server: server.as_ref() }
+        let Self { connection, pool, rule, server, .. } = self;
+        Scene { connection, pool, rule: Some(rule), server: server.as_ref() }
     }
 
     /// A stage's view of it.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::chain::Link;
 use super::change::HeaderChange;
-use super::{Change, Stage};
+use super::{Change, Changes, Stage};
 use crate::http::attempt::Template;
 use crate::http::compress::Compression;
 
@@ -53,7 +53,7 @@ pub struct Visit {
     ran: SmallVec<[Ran; 1]>,
 }
 
-type Ran = (Arc<dyn Stage>, Vec<Change>);
+type Ran = (Arc<dyn Stage>, Changes);
 
 impl Visit {
     /// Of a request that is in no pool yet.
@@ -92,8 +92,8 @@ impl Visit {
     }
 
     /// The `pre` of this stage has run, and changes this.
-    pub fn note(&mut self, link: &Link, changes: Vec<Change>) {
-        let kept = if self.original.is_some() { changes.clone() } else { Vec::new() };
+    pub fn note(&mut self, link: &Link, changes: Changes) {
+        let kept = if self.original.is_some() { changes.clone() } else { Changes::new() };
         self.ran.push((link.stage.clone(), kept));
         self.effects.apply(changes);
     }
@@ -147,8 +147,8 @@ mod tests {
         visit.enter();
         visit.keep_original();
         assert!(!visit.has_run(&shared) && !visit.has_run(&own));
-        visit.note(&own, vec![add("own")]);
-        visit.note(&shared, vec![add("shared")]);
+        visit.note(&own, [add("own")].into());
+        visit.note(&shared, [add("shared")].into());
         assert_eq!(names(&visit).len(), 2);
         visit.enter();
         assert_eq!(names(&visit), [] as [&str; 0], "what plugins of another pool did is undone");
@@ -160,14 +160,14 @@ mod tests {
     fn without_another_pool_nothing_is_kept_and_nothing_copied() {
         let mut visit = visit();
         let before = Rc::as_ptr(&visit.effects.request);
-        visit.note(&link(), vec![add("x")]);
+        visit.note(&link(), [add("x")].into());
         assert_eq!((names(&visit), Rc::as_ptr(&visit.effects.request)), (vec!["x"], before));
     }
 
     #[test]
     fn p4_what_was_changed_for_one_try_is_not_there_in_the_next() {
         let mut visit = visit();
-        visit.note(&link(), vec![add("pre")]);
+        visit.note(&link(), [add("pre")].into());
         let mut attempt = visit.effects.clone();
         let target = "/c".parse().unwrap();
         let response = HeaderChange::Remove(HeaderName::from_static("server"));

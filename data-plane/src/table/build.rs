@@ -89,7 +89,7 @@ fn renewed(
 /// The chain of the rule at this place, which keeps its position in the order of equal priorities.
 fn chain(matcher: &Matcher, place: Place, pools: &Pools, before: &Routes) -> Option<Arc<Chain>> {
     let holders = matcher.chain(place)?;
-    let old = before.chain(place).filter(|old| old.rule() == &*holders.key);
+    let old = before.chain(place).filter(|old| old.rule() == &holders.key);
     let cursor = old.map(|old| Arc::clone(&old.cursor)).unwrap_or_default();
     Some(Arc::new(Chain::new(Arc::clone(holders), cursor, pools)))
 }

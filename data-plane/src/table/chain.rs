@@ -46,7 +46,7 @@ impl Chain {
 
     /// Canonical text of the rule.
     #[must_use]
-    pub fn rule(&self) -> &str {
+    pub fn rule(&self) -> &Arc<str> {
         &self.holders.key
     }
 

@@ -6,8 +6,8 @@ use weir_proto::model::{ClientCa, Tls};
 
 use super::{Forward, Last, Search, TurnedAway};
 use crate::matcher::host;
-use crate::plugin::Change;
 use crate::plugin::change::{HeaderChange, after_taking_out};
+use crate::plugin::{Change, Changes};
 use crate::tls::Identity;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-certificate-subject");
@@ -54,7 +54,8 @@ impl Forward {
     }
 }
 
-fn told(identity: &Identity) -> Vec<Change> {
+fn told(identity: &Identity) -> Changes {
     let Identity { subject, names } = identity.clone();
-    [(SUBJECT, subject), (NAMES, names)].map(|(name, value)| Change::Request(HeaderChange::Set(name, value))).into()
+    let told = [(SUBJECT, subject), (NAMES, names)];
+    told.into_iter().map(|(name, value)| Change::Request(HeaderChange::Set(name, value))).collect()
 }

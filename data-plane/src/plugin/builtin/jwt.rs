@@ -24,7 +24,7 @@ use self::claims::Passed;
 use self::keys::{Keys, Rules, Verdict};
 use self::remote::Remote;
 use self::token::Token;
-use crate::plugin::{Flow, Hooks, Resumed, Session, Stage, Step, Waiting};
+use crate::plugin::{Changes, Flow, Hooks, Resumed, Session, Stage, Step, Waiting};
 
 /// The type.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Jwt {
             let keys = remote.newest().await?;
             Ok(match passed.conclude(keys.check(&token, &rules)) {
                 Ok(changes) => Resumed { changes, halt: None },
-                Err(refusal) => Resumed { changes: Vec::new(), halt: Some(Box::new(refusal.halt())) },
+                Err(refusal) => Resumed { changes: Changes::new(), halt: Some(Box::new(refusal.halt())) },
             })
         }))
     }

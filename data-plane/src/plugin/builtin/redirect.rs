@@ -35,7 +35,7 @@ impl Redirect {
             Target::Location(text) => {
                 let value = text.value(&LOCATION, session)?;
                 if text.begins_with_variable() {
-                    header_value(&LOCATION, one_slash(value.as_bytes()))
+                    header_value(&LOCATION, one_slash(value.as_bytes()).to_vec())
                 } else {
                     Ok(value)
                 }

@@ -4,9 +4,9 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mlua::{Table, Value};
 
-use super::argument::{field, text};
+use super::argument::text;
 use super::current::{MAX_CHANGED, header_size};
-use crate::plugin::change::header_value;
+use crate::plugin::change::{header_name, header_value};
 use crate::plugin::halt::status;
 use crate::plugin::{Failure, Flow, Halt};
 
@@ -61,7 +61,8 @@ impl Draft {
         let mut size = 0;
         for header in headers.pairs::<Value, Value>() {
             let (name, value) = header.map_err(|error| Failure::bad_answer(error.to_string()))?;
-            let (name, value) = field(&name, &value)?;
+            let name = header_name(&text(&name)?)?;
+            let value = header_value(&name, text(&value)?)?;
             size += header_size(&name, &value);
             if size > MAX_CHANGED {
                 return Err(Failure::bad_answer(format!("returns more than {MAX_CHANGED} bytes of headers")));

@@ -1,26 +1,50 @@
 //! What scripts hand over, as Rust's values.
 
 use http::{HeaderName, HeaderValue};
-use mlua::Value;
+use mlua::{Either, Value};
 
 use crate::plugin::Failure;
-use crate::plugin::change::{header_name, header_value};
+use crate::plugin::change::header_value;
+use crate::plugin::names::Names;
+
+/// What a script hands over where a text is wanted. A text is copied at once: to refer to it costs the interpreter more.
+pub(super) type Given = Either<String, Value>;
+
+/// What a function of `session` is given that wants texts, at most three. It may be called with a dot or with a colon.
+pub(super) type Arguments = (Option<Given>, Option<Given>, Option<Given>, Option<Given>);
+
+/// Those without the table that stands before a colon.
+pub(super) fn without_table(arguments: Arguments) -> [Option<Given>; 3] {
+    match arguments {
+        (Some(Either::Right(Value::Table(_))), first, second, third) | (first, second, third, _) => {
+            [first, second, third]
+        }
+    }
+}
 
 /// The text of a string or a number.
 ///
 /// # Errors
 /// If it is neither, or no UTF-8.
 pub(super) fn text(value: &Value) -> Result<String, Failure> {
-    with_text(value, |text| Ok(text.to_owned()))
+    match value {
+        Value::String(text) => match text.to_str() {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(Failure::bad_answer("a text that is not UTF-8")),
+        },
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(Failure::bad_answer(format!("a {} in place of a string", other.type_name()))),
+    }
 }
 
 /// Name and value of a field of a header.
 ///
 /// # Errors
 /// If they are no texts, or none that plugins may set.
-pub(super) fn field(name: &Value, value: &Value) -> Result<(HeaderName, HeaderValue), Failure> {
-    let name = field_name(name)?;
-    let value = with_text(value, |value| header_value(&name, value))?;
+pub(super) fn field(names: &Names, name: Given, value: Given) -> Result<(HeaderName, HeaderValue), Failure> {
+    let name = field_name(names, name)?;
+    let value = header_value(&name, given_text(value)?)?;
     Ok((name, value))
 }
 
@@ -28,21 +52,12 @@ pub(super) fn field(name: &Value, value: &Value) -> Result<(HeaderName, HeaderVa
 ///
 /// # Errors
 /// As for [`field`].
-pub(super) fn field_name(name: &Value) -> Result<HeaderName, Failure> {
-    with_text(name, header_name)
+pub(super) fn field_name(names: &Names, name: Given) -> Result<HeaderName, Failure> {
+    names.changeable(&given_text(name)?)
 }
 
-/// What `read` makes of the text, which it reads where the interpreter has it.
-fn with_text<T>(value: &Value, read: impl FnOnce(&str) -> Result<T, Failure>) -> Result<T, Failure> {
-    match value {
-        Value::String(text) => match text.to_str() {
-            Ok(text) => read(&text),
-            Err(_) => Err(Failure::bad_answer("a text that is not UTF-8")),
-        },
-        Value::Integer(number) => read(&number.to_string()),
-        Value::Number(number) => read(&number.to_string()),
-        other => Err(Failure::bad_answer(format!("a {} in place of a string", other.type_name()))),
-    }
+fn given_text(given: Given) -> Result<String, Failure> {
+    given.either(Ok, |value| text(&value))
 }
 
 /// A number, whole or not.

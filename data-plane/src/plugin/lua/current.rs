@@ -6,10 +6,11 @@ use http::{HeaderName, HeaderValue};
 use mlua::{Error, Lua, Table};
 
 use super::error::raise;
-use crate::plugin::change::HeaderChange;
+use crate::plugin::change::{HeaderChange, push};
+use crate::plugin::names::Names;
 use crate::plugin::session::Kept;
 use crate::plugin::stats::Hook;
-use crate::plugin::{Change, Failure, Outcome, Session};
+use crate::plugin::{Change, Changes, Failure, Outcome, Session};
 
 /// Most bytes that one call changes: they are not the interpreter's, whose memory has a limit of its own.
 pub(super) const MAX_CHANGED: usize = 64 << 10;
@@ -26,7 +27,7 @@ pub(super) struct Call {
     /// What has become of the request, in `done`.
     pub(super) outcome: Option<Outcome>,
     request: Kept,
-    changes: Vec<Change>,
+    changes: Changes,
     /// Bytes of the changes.
     changed: usize,
 }
@@ -34,7 +35,7 @@ pub(super) struct Call {
 impl Call {
     /// A call for the request of a session.
     pub(super) fn new(hook: Hook, session: &Session<'_>) -> Self {
-        Self { hook, servers: None, outcome: None, request: session.keep(), changes: Vec::new(), changed: 0 }
+        Self { hook, servers: None, outcome: None, request: session.keep(), changes: Changes::new(), changed: 0 }
     }
 
     /// The same with candidates.
@@ -47,14 +48,23 @@ impl Call {
         Self { outcome: Some(outcome), ..self }
     }
 
+    fn change(&mut self, read: impl FnOnce(&Names) -> Result<Change, Failure>) -> Result<(), Failure> {
+        let change = read(&self.session().worker().names)?;
+        if !matches!(self.hook, Hook::Pre | Hook::Post) {
+            let text = format!("{} changes nothing: pre and post do", self.hook.as_str());
+            return Err(Failure::bad_answer(text));
+        }
+        self.changed += size(&change);
+        if self.changed > MAX_CHANGED {
+            return Err(Failure::bad_answer(format!("changes more than {MAX_CHANGED} bytes")));
+        }
+        push(&mut self.changes, change);
+        Ok(())
+    }
+
     /// A view on the request.
     pub(super) fn session(&self) -> Session<'_> {
         self.request.session()
-    }
-
-    /// What the script changed.
-    pub(super) fn into_changes(self) -> Vec<Change> {
-        self.changes
     }
 }
 
@@ -68,9 +78,9 @@ impl Current {
         self.0.replace(Some(call));
     }
 
-    /// The call is over.
-    pub(super) fn leave(&self) -> Option<Call> {
-        self.0.take()
+    /// The call is over; gives what it changed.
+    pub(super) fn leave(&self) -> Changes {
+        self.0.borrow_mut().take().map_or_else(Changes::new, |call| call.changes)
     }
 
     /// Looks at the call that runs.
@@ -79,20 +89,10 @@ impl Current {
     }
 
     /// Changes the request or its response.
-    pub(super) fn change(&self, lua: &Lua, change: Result<Change, Failure>) -> mlua::Result<()> {
-        let change = change.map_err(|failure| raise(lua, failure))?;
+    pub(super) fn change(&self, lua: &Lua, read: impl FnOnce(&Names) -> Result<Change, Failure>) -> mlua::Result<()> {
         let mut current = self.0.borrow_mut();
         let call = current.as_mut().ok_or_else(no_request)?;
-        if !matches!(call.hook, Hook::Pre | Hook::Post) {
-            let text = format!("{} changes nothing: pre and post do", call.hook.as_str());
-            return Err(raise(lua, Failure::bad_answer(text)));
-        }
-        call.changed += size(&change);
-        if call.changed > MAX_CHANGED {
-            return Err(raise(lua, Failure::bad_answer(format!("changes more than {MAX_CHANGED} bytes"))));
-        }
-        call.changes.push(change);
-        Ok(())
+        call.change(read).map_err(|failure| raise(lua, failure))
     }
 }
 

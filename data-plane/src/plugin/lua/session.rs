@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Table, Value, Variadic};
+use mlua::{FromLuaMulti, Lua, LuaString, Table, Value, Variadic};
 use weir_proto::model;
 
-use super::argument::{self, field_name, text};
+use super::argument::{self, Arguments, field_name, text, without_table};
 use super::cookie;
 use super::current::{Call, Current};
 use super::json::{self, Converted};
 use super::servers;
 use crate::plugin::change::HeaderChange;
+use crate::plugin::names::Names;
 use crate::plugin::set_cookie::set_cookie;
 use crate::plugin::{Change, Failure};
 
@@ -51,45 +52,48 @@ fn field(lua: &Lua, call: &Call, configs: &Converted<model::Pool>, name: &LuaStr
     })
 }
 
-/// A function of the table that changes something; it may be called with a dot or with a colon.
-fn changer(
+/// A function of the table that changes something.
+fn changer<A: FromLuaMulti + 'static>(
     lua: &Lua,
     table: &Table,
     current: &Rc<Current>,
     name: &'static str,
-    read: fn(&[Value]) -> Result<Change, Failure>,
+    read: fn(A, &Names) -> Result<Change, Failure>,
 ) -> mlua::Result<()> {
     let current = current.clone();
-    let function = lua.create_function(move |lua, arguments: Variadic<Value>| {
-        let arguments = match &arguments[..] {
-            [Value::Table(_), rest @ ..] => rest,
-            all => all,
-        };
-        let change = read(arguments).map_err(|Failure { cause, text }| Failure::new(cause, format!("{name}: {text}")));
-        current.change(lua, change)
+    let function = lua.create_function(move |lua, arguments: A| {
+        current.change(lua, |names| {
+            read(arguments, names).map_err(|Failure { cause, text }| Failure::new(cause, format!("{name}: {text}")))
+        })
     })?;
     table.raw_set(name, function)
 }
 
 /// Without a value the header is removed.
-fn request_header(arguments: &[Value]) -> Result<Change, Failure> {
-    Ok(Change::Request(match arguments {
-        [name, Value::Nil] | [name] => HeaderChange::Remove(field_name(name)?),
-        [name, value] => {
-            let (name, value) = argument::field(name, value)?;
+fn request_header(arguments: Arguments, names: &Names) -> Result<Change, Failure> {
+    Ok(Change::Request(match without_table(arguments) {
+        [Some(name), None, None] => HeaderChange::Remove(field_name(names, name)?),
+        [Some(name), Some(value), None] => {
+            let (name, value) = argument::field(names, name, value)?;
             HeaderChange::Set(name, value)
         }
         _ => return Err(Failure::bad_answer("takes a name and a value")),
     }))
 }
 
-fn response_header(arguments: &[Value]) -> Result<Change, Failure> {
-    let [name, value] = arguments else { return Err(Failure::bad_answer("takes a name and a value")) };
-    let (name, value) = argument::field(name, value)?;
+fn response_header(arguments: Arguments, names: &Names) -> Result<Change, Failure> {
+    let [Some(name), Some(value), None] = without_table(arguments) else {
+        return Err(Failure::bad_answer("takes a name and a value"));
+    };
+    let (name, value) = argument::field(names, name, value)?;
     Ok(Change::Response(HeaderChange::Add(name, value)))
 }
 
-fn response_cookie(arguments: &[Value]) -> Result<Change, Failure> {
+fn response_cookie(arguments: Variadic<Value>, _: &Names) -> Result<Change, Failure> {
+    let arguments = match &arguments[..] {
+        [Value::Table(_), rest @ ..] => rest,
+        all => all,
+    };
     let (name, value, attributes) = match arguments {
         [name, value] => (name, value, &Value::Nil),
         [name, value, attributes] => (name, value, attributes),

@@ -102,9 +102,9 @@ impl State {
             let param = self.params.get(param, |param| json::value(lua, param))?;
             function.call::<Value>((&self.request, &self.session, param))
         });
-        let call = self.current.leave();
+        let changes = self.current.leave();
         let returned = timely(&self.deadline, &self.plugin).and(returned)?;
-        session.change_all(call.map(Call::into_changes).unwrap_or_default());
+        session.change_all(changes);
         Ok(returned)
     }
 

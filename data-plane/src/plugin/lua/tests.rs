@@ -465,25 +465,6 @@ async fn the_store_keeps_plain_values() {
     }
 }
 
-#[tokio::test]
-#[ignore = "measures: cargo test --release -p weir-data-plane time_per_call -- --ignored --nocapture"]
-async fn time_per_call() {
-    let stages = [
-        ("nothing", "return"),
-        ("set a header", "session.set_request_header('x-user', 'eve')"),
-        ("copy a header", "session.set_request_header('x-copy', request.headers['x-user'])"),
-    ]
-    .map(|(name, body)| (name, pre(body)));
-    let fixture = fixture();
-    for (name, stage) in &stages {
-        let began = Instant::now();
-        for _ in 0..100_000 {
-            run(stage, &fixture).0.unwrap();
-        }
-        println!("{name}: {:?}", began.elapsed() / 100_000);
-    }
-}
-
 #[test]
 fn p7_a_state_that_is_given_up_gives_its_memory_back() {
     let script = script("return { pre = function(_, session, param) return session.config.tier end }").unwrap();

@@ -11,7 +11,9 @@ use weir_proto::model::plugin::param::Metrics;
 use super::lines::Lines;
 use crate::plugin::chain::Link;
 use crate::plugin::stats::Hook;
-use crate::plugin::{Candidates, Change, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Step, Waiting};
+use crate::plugin::{
+    Candidates, Change, Changes, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Step, Waiting,
+};
 
 /// One call of a hook.
 #[derive(Debug, Clone)]
@@ -137,7 +139,7 @@ impl Witness {
     fn step(&self, hook: Hook, session: &mut Session<'_>, run: impl FnOnce(&mut Session<'_>) -> Step) -> Step {
         let note = self.notes.begin(&self.plugin, hook);
         match run(session) {
-            Ok(Flow::Wait(waiting)) => Ok(Flow::Wait(watched(waiting, note, session.changes().to_vec()))),
+            Ok(Flow::Wait(waiting)) => Ok(Flow::Wait(watched(waiting, note, session.changes().into()))),
             Ok(flow) => {
                 note.end(answer(halt(&flow)), session.changes());
                 Ok(flow)
@@ -151,7 +153,7 @@ impl Witness {
 }
 
 /// The same wait; its end is noted.
-fn watched(waiting: Waiting, note: Note, mut changes: Vec<Change>) -> Waiting {
+fn watched(waiting: Waiting, note: Note, mut changes: Changes) -> Waiting {
     Waiting(Box::pin(async move {
         let result = waiting.0.await;
         match &result {

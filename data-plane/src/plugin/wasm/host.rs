@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::plugin::change::push;
 use crate::plugin::says::say;
 use crate::plugin::session::Kept;
-use crate::plugin::{Cause, Change, Failure};
+use crate::plugin::{Cause, Change, Changes, Failure};
 use crate::pool::Candidate;
 
 use super::memory::Memory;
@@ -36,7 +37,7 @@ pub(super) struct Host {
 pub(super) struct Call {
     pub(super) scene: Kept,
     pub(super) candidates: Vec<Candidate>,
-    changes: Vec<Change>,
+    changes: Changes,
     /// Bytes of changes.
     changed: usize,
     /// Bytes of lines in the log.
@@ -50,12 +51,12 @@ impl Host {
 
     /// A hook is about to be called.
     pub(super) fn begin(&mut self, scene: Kept, candidates: Vec<Candidate>) {
-        self.call = Some(Call { scene, candidates, changes: Vec::new(), changed: 0, logged: 0 });
+        self.call = Some(Call { scene, candidates, changes: Changes::new(), changed: 0, logged: 0 });
     }
 
     /// The hook has come to its end; gives what it changed.
-    pub(super) fn end(&mut self) -> Vec<Change> {
-        self.call.take().map(|call| call.changes).unwrap_or_default()
+    pub(super) fn end(&mut self) -> Changes {
+        self.call.take().map_or_else(Changes::new, |call| call.changes)
     }
 
     /// The call that runs. A component that asks while it is made has none.
@@ -81,7 +82,7 @@ impl Call {
         if self.changed > MOST_BYTES {
             return Err(Failure::bad_answer(format!("it changes more than {MOST_BYTES} bytes of headers")).into());
         }
-        self.changes.push(change);
+        push(&mut self.changes, change);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::host::{Host, Request, Session as SessionHandle};
 use super::module::Entries;
 use super::stage::Settings;
 use crate::plugin::session::Kept;
-use crate::plugin::{Change, Failure};
+use crate::plugin::{Changes, Failure};
 use crate::pool::Candidate;
 
 /// Most bytes that one call of the host may take out of an instance, strings and lists: their lengths are the
@@ -36,7 +36,7 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) struct Said<R> {
     pub(super) answer: R,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Changes,
 }
 
 impl Instance {
@@ -116,7 +116,7 @@ fn ask<R>(
 where
     (Option<R>,): ComponentNamedList + Lift + 'static,
 {
-    let Some(hook) = hook else { return Ok(Said { answer: None, changes: Vec::new() }) };
+    let Some(hook) = hook else { return Ok(Said { answer: None, changes: Changes::new() }) };
     let Said { answer: (answer,), changes } = call(store, hook, handles(), scene, candidates)?;
     Ok(Said { answer, changes })
 }

@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 use super::contract::types;
 use super::host::{Call, Host, Session};
 use crate::plugin::Change;
-use crate::plugin::change::{HeaderChange, header_name, header_value};
+use crate::plugin::change::{HeaderChange, header_value};
 use crate::plugin::set_cookie::set_cookie;
 use crate::pool::Candidate;
 
@@ -38,25 +38,23 @@ impl types::HostSession for Host {
     }
 
     fn set_request_header(&mut self, _: Handle, name: String, value: String) -> Result<()> {
-        self.call()?.put(&name, &value, |name, value| Change::Request(HeaderChange::Set(name, value)))
+        self.call()?.put(&name, value, |name, value| Change::Request(HeaderChange::Set(name, value)))
     }
 
     fn remove_request_header(&mut self, _: Handle, name: String) -> Result<()> {
-        let change = Change::Request(HeaderChange::Remove(header_name(&name)?));
-        self.call()?.change(change, name.len())
+        self.call()?.remove(&name, Change::Request)
     }
 
     fn set_response_header(&mut self, _: Handle, name: String, value: String) -> Result<()> {
-        self.call()?.put(&name, &value, |name, value| Change::Response(HeaderChange::Set(name, value)))
+        self.call()?.put(&name, value, |name, value| Change::Response(HeaderChange::Set(name, value)))
     }
 
     fn add_response_header(&mut self, _: Handle, name: String, value: String) -> Result<()> {
-        self.call()?.put(&name, &value, |name, value| Change::Response(HeaderChange::Add(name, value)))
+        self.call()?.put(&name, value, |name, value| Change::Response(HeaderChange::Add(name, value)))
     }
 
     fn remove_response_header(&mut self, _: Handle, name: String) -> Result<()> {
-        let change = Change::Response(HeaderChange::Remove(header_name(&name)?));
-        self.call()?.change(change, name.len())
+        self.call()?.remove(&name, Change::Response)
     }
 
     fn set_cookie(&mut self, _: Handle, name: String, value: String, attributes: String) -> Result<()> {
@@ -78,13 +76,22 @@ impl Call {
     fn put(
         &mut self,
         name: &str,
-        value: &str,
+        value: String,
         change: fn(http::HeaderName, http::HeaderValue) -> Change,
     ) -> Result<()> {
         let bytes = name.len() + value.len();
-        let name = header_name(name)?;
+        let name = self.header_name(name)?;
         let value = header_value(&name, value)?;
         self.change(change(name, value), bytes)
+    }
+
+    fn remove(&mut self, name: &str, change: fn(HeaderChange) -> Change) -> Result<()> {
+        let removed = HeaderChange::Remove(self.header_name(name)?);
+        self.change(change(removed), name.len())
+    }
+
+    fn header_name(&self, name: &str) -> Result<http::HeaderName> {
+        Ok(self.scene.session().worker().names.changeable(name)?)
     }
 }
 

@@ -13,7 +13,7 @@ use weir_proto::model::plugin::param::ExternalAuth;
 
 use crate::http::headers::{self, Upgrade};
 use crate::plugin::change::HeaderChange;
-use crate::plugin::{Change, Halt, Resumed};
+use crate::plugin::{Change, Changes, Halt, Resumed};
 
 /// Most bytes of an answer's body.
 const MOST_BODY: usize = 64 << 10;
@@ -31,12 +31,12 @@ where
         return Resumed { changes: passed_on(&head.headers, param), halt: None };
     }
     let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes());
-    Resumed { changes: Vec::new(), halt: Some(Box::new(refusal(head, body))) }
+    Resumed { changes: Changes::new(), halt: Some(Box::new(refusal(head, body))) }
 }
 
 /// The chosen headers, for the upstream and for the client. What the client sent under the names of the former is taken out
 /// before.
-fn passed_on(headers: &HeaderMap, param: &ExternalAuth) -> Vec<Change> {
+fn passed_on(headers: &HeaderMap, param: &ExternalAuth) -> Changes {
     let added = |name: &HeaderName| {
         let values = headers.get_all(name).iter();
         values.map(|value| HeaderChange::Add(name.clone(), value.clone())).collect::<Vec<_>>()

@@ -28,7 +28,7 @@ pub(super) fn of(session: &Session<'_>, param: &param::ExternalAuth) -> Result<R
     for name in param.request_headers.iter().chain(&FORWARDED) {
         copy(session.headers(), name, headers);
     }
-    headers.insert(METHOD, header_value(&METHOD, session.method().as_str())?);
+    headers.insert(METHOD, header_value(&METHOD, session.method().to_string())?);
     headers.insert(TARGET, header_value(&TARGET, target(session))?);
     Ok(question)
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::keys::{Claims, Verdict};
 use super::refusal::Refusal;
-use crate::plugin::Change;
 use crate::plugin::change::{HeaderChange, header_value};
+use crate::plugin::{Change, Changes};
 
 /// Which claims go into which headers.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Passed {
     }
 
     /// What follows for the request.
-    pub(super) fn conclude(&self, verdict: Verdict) -> Result<Vec<Change>, Refusal> {
+    pub(super) fn conclude(&self, verdict: Verdict) -> Result<Changes, Refusal> {
         match verdict {
             Verdict::Right(claims) => self.changes(claims),
             Verdict::Wrong(refusal) => Err(refusal),
@@ -37,16 +37,16 @@ impl Passed {
         }
     }
 
-    fn changes(&self, claims: Claims) -> Result<Vec<Change>, Refusal> {
+    fn changes(&self, claims: Claims) -> Result<Changes, Refusal> {
         let claims = Value::Object(claims);
         let pairs = self.claims.iter().zip(&self.headers);
         let present = pairs.filter_map(|(claim, name)| Some((name, text(find(&claims, claim)?)?)));
-        present.map(|(name, text)| set(name, &text)).collect()
+        present.map(|(name, text)| set(name, text)).collect()
     }
 }
 
 /// Not a failure of the plugin, with which the request could go on: the token says what no header can.
-fn set(name: &HeaderName, text: &str) -> Result<Change, Refusal> {
+fn set(name: &HeaderName, text: String) -> Result<Change, Refusal> {
     let value = header_value(name, text).map_err(|_| Refusal::Wrong("a claim of the token fits no header"))?;
     Ok(Change::Request(HeaderChange::Set(name.clone(), value)))
 }
