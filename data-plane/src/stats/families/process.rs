@@ -22,7 +22,7 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
         refused(listener, sheet);
         for fault in Fault::ALL {
             let count = listener.faults[fault as usize].load(Relaxed);
-            sheet.count_if_any(Metric::Http2Faults, &[&listener.name, fault.as_str()], count);
+            sheet.count(Metric::Http2Faults, &[&listener.name, fault.as_str()], count);
         }
     }
     certificates(stats, sheet);
