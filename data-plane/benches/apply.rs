@@ -46,7 +46,8 @@ impl Proxy {
     fn new(rules: Rules) -> Self {
         let table = TableHandle::new(ArcSwap::from_pointee(Table::default()));
         let environment = Environment::without_tasks(4);
-        let served = |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http, tls: false };
+        let served =
+            |name: &str| Served { name: name.to_owned(), protocol: PoolProtocol::Http, tls: false, proxy: false };
         let listeners = Arc::new(["http", "https"].map(served));
         let applier =
             Applier::new(listeners, table.clone(), environment, Modules::default(), CertificateStore::default());

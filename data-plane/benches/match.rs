@@ -104,7 +104,7 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 fn headers_of_a_request(bencher: Bencher<'_, '_>) {
     let fields =
         [("host", "shop.example.com"), ("user-agent", "bench"), ("accept", "*/*"), ("accept-encoding", "gzip")];
-    let downstream = Downstream::new([192, 0, 2, 1].into(), false);
+    let downstream = Downstream::new([192, 0, 2, 1].into(), false, false);
     bencher.with_inputs(|| headers(&fields)).bench_local_refs(|headers| {
         let upgrade = Upgrade::asked_by(headers);
         prepare_request(headers, &downstream, Version::HTTP_11, upgrade);

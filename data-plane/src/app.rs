@@ -118,8 +118,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
     let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
     let readiness = Readiness::default();
     let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
-    let admin = Admin::bind(config.admin, admin::Sources::new(&table, &stats, &readiness))
-        .map_err(|cause| Error::Bind { flag: format!("--admin {}", config.admin), cause })?;
+    let admin = admin(config.admin, admin::Sources::new(&table, &stats, &readiness))?;
     let (clock, clock_task) = HealthClock::new();
     let (transitions, transitions_seen) = TransitionSink::new();
     let (probers, probers_task) = Probers::new(rand::random());
@@ -134,7 +133,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         stats: stats.clone(),
     };
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
-    let limits = config.limits.clone();
+    let (limits, trusted) = (config.limits.clone(), config.trusted_proxies.clone());
     let discovery = Discovery::new(settings(config), context)?;
     let shared = Shared {
         listeners: served,
@@ -143,6 +142,7 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         stats,
         log,
         limits,
+        trusted,
         crowd: Arc::default(),
         numbers: ConnectionNumbers::default(),
         drain: Drain::default(),
@@ -175,6 +175,10 @@ fn settings(config: Config) -> discovery::Settings {
 fn listener(listen: &Listen, workers: usize) -> Result<Listener, Error> {
     Listener::bind(listen.name.clone(), listen.address, workers)
         .map_err(|cause| Error::Bind { flag: format!("--listen {listen}"), cause })
+}
+
+fn admin(address: SocketAddr, sources: admin::Sources) -> Result<Admin, Error> {
+    Admin::bind(address, sources).map_err(|cause| Error::Bind { flag: format!("--admin {address}"), cause })
 }
 
 fn stats(listeners: &[Served], workers: usize) -> Arc<ProcessStats> {

@@ -12,17 +12,20 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use http::Uri;
 use weir_proto::model::PoolProtocol;
+use weir_proto::model::plugin::param::admission::Network;
 use weir_proto::model::units::parse_duration;
 
 use crate::limits::Limits;
 use crate::listener::Served;
 use crate::stats::access_log::Target;
+use crate::trusted::{TrustedProxies, parse_network};
 
 /// Examples for the help of a program with these arguments.
 pub const EXAMPLES: &str = "\
 Examples:
   weir-data-plane --control-plane http://weir-control-plane:9800
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen internal=127.0.0.1:8081
+  weir-data-plane --control-plane http://10.0.0.5:9800 --listen https=0.0.0.0:443,tls,proxy --trusted-proxies 10.0.0.0/8
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen redis=0.0.0.0:6379,tcp
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls
   weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
@@ -46,16 +49,27 @@ pub struct Args {
     /// and whom they must be certified by. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_CONTROL_PLANE_TLS")]
     pub control_plane_tls: Option<PathBuf>,
-    /// Name and address of a listener, with ,tls if it speaks HTTP over TLS, or ,tcp if it does not speak HTTP; may be
-    /// repeated (in the variable: separated by spaces). Pools name the listeners that they serve
+    /// Name and address of a listener, with ,tls if it speaks HTTP over TLS, or ,tcp if it does not speak HTTP, and
+    /// with ,proxy if each connection begins with the PROXY protocol, version 1 or 2; may be repeated (in the variable:
+    /// separated by spaces). Pools name the listeners that they serve
     #[arg(
         long,
-        value_name = "NAME=ADDR[,tls|,tcp]",
+        value_name = "NAME=ADDR[,tls|,tcp][,proxy]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=0.0.0.0:8080"
     )]
     pub listen: Vec<Listen>,
+    /// Proxies before this one, by address or network, which say who a client is: by the PROXY protocol at listeners
+    /// with ,proxy, where nobody else may connect, and in X-Forwarded-For, -Proto and -Host
+    #[arg(
+        long,
+        value_name = "CIDR[,CIDR]",
+        env = "WEIR_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_parser = parse_network
+    )]
+    pub trusted_proxies: Vec<Network>,
     /// Certificates besides those of Pools, which go first: of a folder with NAME.crt and NAME.key, shown for the hosts
     /// that they are for, default.crt to all that ask for none with a certificate. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
@@ -100,6 +114,8 @@ pub struct Listen {
     pub protocol: PoolProtocol,
     /// Whether they speak it within TLS.
     pub tls: bool,
+    /// Whether each connection begins with the PROXY protocol.
+    pub proxy: bool,
 }
 
 /// Valid settings.
@@ -111,6 +127,8 @@ pub struct Config {
     pub control_plane_tls: Option<PathBuf>,
     /// Listeners, each name once.
     pub listeners: Vec<Listen>,
+    /// Who may say who a client is.
+    pub trusted_proxies: TrustedProxies,
     /// Folder of certificates for clients.
     pub tls_dir: Option<PathBuf>,
     /// Address of the admin server.
@@ -142,6 +160,9 @@ pub enum Invalid {
     /// Certificates that nobody would see.
     #[error("--tls-dir would not be used: write ,tls after the address of a --listen")]
     NoTlsListener,
+    /// A listener that nobody could connect to.
+    #[error("--listen {0} needs --trusted-proxies: nobody else may connect there")]
+    NobodyTrusted(Listen),
     /// TLS without certificates.
     #[error("--control-plane {0} needs --control-plane-tls DIR, with tls.crt, tls.key and ca.crt")]
     NoCertificates(Uri),
@@ -154,12 +175,14 @@ impl TryFrom<Args> for Config {
     type Error = Invalid;
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
-        check_listeners(&args.listen, args.tls_dir.is_some())?;
+        let trusted_proxies = TrustedProxies::new(args.trusted_proxies);
+        check_listeners(&args.listen, args.tls_dir.is_some(), &trusted_proxies)?;
         check_schemes(&args.control_plane, args.control_plane_tls.is_some())?;
         Ok(Self {
             control_planes: args.control_plane,
             control_plane_tls: args.control_plane_tls,
             listeners: args.listen,
+            trusted_proxies,
             tls_dir: args.tls_dir,
             admin: args.admin,
             workers: args.workers.unwrap_or_else(default_workers),
@@ -174,11 +197,18 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Refuses listeners that share a name, and certificates without a listener of TLS.
+/// Refuses listeners that share a name, certificates without a listener of TLS, and the PROXY protocol from nobody.
 ///
 /// # Errors
-/// Names the first name that comes twice.
-pub fn check_listeners(listeners: &[Listen], has_certificates: bool) -> Result<(), Invalid> {
+/// Names the first listener that is wrong.
+pub fn check_listeners(
+    listeners: &[Listen],
+    has_certificates: bool,
+    trusted_proxies: &TrustedProxies,
+) -> Result<(), Invalid> {
+    if let Some(listen) = listeners.iter().find(|listen| listen.proxy && trusted_proxies.is_empty()) {
+        return Err(Invalid::NobodyTrusted(listen.clone()));
+    }
     if has_certificates && !listeners.iter().any(|listen| listen.tls) {
         return Err(Invalid::NoTlsListener);
     }
@@ -216,12 +246,14 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{what}: write NAME=ADDRESS:PORT[,tls|,tcp], for example http=0.0.0.0:8080");
+        let wrong =
+            |what: &str| format!("{what}: write NAME=ADDRESS:PORT[,tls|,tcp][,proxy], for example http=0.0.0.0:8080");
         let (name, rest) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
         let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if name.is_empty() || !name.bytes().all(is_name) {
             return Err(wrong("the name must be of letters, digits, - and _"));
         }
+        let (rest, proxy) = rest.strip_suffix(",proxy").map_or((rest, false), |rest| (rest, true));
         let (address, protocol, tls) = match rest.split_once(',') {
             None => (rest, PoolProtocol::Http, false),
             Some((address, "tls")) => (address, PoolProtocol::Http, true),
@@ -229,7 +261,7 @@ impl FromStr for Listen {
             Some((_, other)) => return Err(wrong(&format!("{other:?} is no protocol of a listener"))),
         };
         let address = address.parse().map_err(|_| wrong(&format!("{address:?} is no IP address and port")))?;
-        Ok(Self { name: name.to_owned(), address, protocol, tls })
+        Ok(Self { name: name.to_owned(), address, protocol, tls, proxy })
     }
 }
 
@@ -240,7 +272,8 @@ impl fmt::Display for Listen {
             (PoolProtocol::Http, false) => "",
             (PoolProtocol::Http, true) => ",tls",
             (PoolProtocol::Tcp, _) => ",tcp",
-        })
+        })?;
+        f.write_str(if self.proxy { ",proxy" } else { "" })
     }
 }
 
@@ -258,7 +291,7 @@ impl Listen {
     /// What tables need to know of it.
     #[must_use]
     pub fn served(&self) -> Served {
-        Served { name: self.name.clone(), protocol: self.protocol, tls: self.tls }
+        Served { name: self.name.clone(), protocol: self.protocol, tls: self.tls, proxy: self.proxy }
     }
 }
 
@@ -299,12 +332,14 @@ mod tests {
 
     #[test]
     fn listeners_may_be_repeated_but_not_their_names() {
-        let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp", "c=127.0.0.1:3,tls"];
-        let config = parse(&texts.map(|text| ["--listen", text]).concat()).unwrap();
+        let texts = ["a=127.0.0.1:1", "b=[::1]:2,tcp", "c=127.0.0.1:3,tls,proxy"];
+        let trusted = ["--trusted-proxies", "::1"];
+        let config = parse(&[&texts.map(|text| ["--listen", text]).concat()[..], &trusted].concat()).unwrap();
         assert_eq!(config.listeners.iter().map(Listen::to_string).collect::<Vec<_>>(), texts);
         let protocols: Vec<PoolProtocol> = config.listeners.iter().map(|listen| listen.protocol).collect();
         assert_eq!(protocols, [PoolProtocol::Http, PoolProtocol::Tcp, PoolProtocol::Http]);
         assert_eq!(config.listeners.iter().map(|listen| listen.tls).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(config.listeners.iter().map(|listen| listen.proxy).collect::<Vec<_>>(), [false, false, true]);
         let error = parse(&["--listen", "a=127.0.0.1:1", "--listen", "a=127.0.0.1:2"]).unwrap_err();
         assert!(error.contains("\"a\" twice"), "{error}");
     }
@@ -328,6 +363,14 @@ mod tests {
     }
 
     #[test]
+    fn the_proxy_protocol_is_for_trusted_proxies_only() {
+        let error = parse(&["--listen", "a=127.0.0.1:1,tcp,proxy"]).unwrap_err();
+        assert!(error.contains("--listen a=127.0.0.1:1,tcp,proxy needs --trusted-proxies"), "{error}");
+        let config = parse(&["--trusted-proxies", "10.0.0.0/8,::1"]).unwrap();
+        assert!(config.trusted_proxies.has([10, 0, 0, 1].into()) && !config.trusted_proxies.has([127, 0, 0, 1].into()));
+    }
+
+    #[test]
     fn wrong_usage_says_what_to_write() {
         for (flag, value, hint) in [
             ("--listen", "8080", "NAME=ADDRESS:PORT"),
@@ -335,6 +378,8 @@ mod tests {
             ("--listen", "a=localhost:80", "no IP address"),
             ("--listen", "a=127.0.0.1:80,udp", "\"udp\" is no protocol"),
             ("--listen", "a=127.0.0.1:80,", "--listen"),
+            ("--listen", "a=127.0.0.1:80,proxy,tls", "no protocol"),
+            ("--trusted-proxies", "10.0.0.0/33", "no address or network"),
             ("--control-plane", "ftp://a:1", "https://HOST:PORT"),
             ("--control-plane", "10.0.0.5:9800", "http://HOST:PORT"),
             ("--control-plane", "http://a", "http://HOST:PORT"),

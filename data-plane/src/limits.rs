@@ -67,6 +67,15 @@ pub struct Limits {
     /// Requests on one connection, which then closes; 0 = unlimited
     #[arg(long, value_name = "N", env = "WEIR_MAX_REQUESTS_PER_CONNECTION", default_value = "0")]
     pub max_requests_per_connection: u64,
+    /// Requests that a connection of HTTP/2 may have at a time; those beyond are refused, and may be sent again
+    #[arg(
+        long,
+        value_name = "N",
+        env = "WEIR_HTTP2_MAX_STREAMS",
+        default_value = "128",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub http2_max_streams: u32,
 }
 
 /// The highest `--max-target-size`.
@@ -106,6 +115,7 @@ impl Default for Limits {
             max_connections: 0,
             max_connections_per_client: 0,
             max_requests_per_connection: 0,
+            http2_max_streams: 128,
         }
     }
 }

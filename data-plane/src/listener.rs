@@ -23,6 +23,8 @@ pub struct Served {
     pub protocol: PoolProtocol,
     /// Whether they speak it within TLS.
     pub tls: bool,
+    /// Whether connections begin with the PROXY protocol.
+    pub proxy: bool,
 }
 
 /// A named listener and its sockets, one per worker.

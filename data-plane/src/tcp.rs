@@ -7,7 +7,6 @@ pub mod buffers;
 mod choose;
 pub mod direction;
 pub mod pace;
-pub mod proxy_protocol;
 pub mod search;
 pub mod serve;
 pub mod session;

@@ -20,19 +20,22 @@ use tracing::{debug, warn};
 use weir_proto::model::PoolProtocol;
 
 use crate::drain::Drain;
-use crate::http::connection::{ClientConnection, Handle, Order};
+use crate::http::connection::{ClientConnection, Handle};
 use crate::http::downstream;
 use crate::http::request_id::RequestId;
 use crate::limits::Limits;
 use crate::listener::Served;
-use crate::listener::crowd::Crowd;
+use crate::listener::crowd::{self, Crowd};
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::local::Locals;
+use crate::proxy_protocol::{Ends, arrival};
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
+use crate::stats::process::Refused;
 use crate::table::{Table, TableHandle};
 use crate::tcp::{self, Buffers};
 use crate::tls::{self, CertificatesHandle};
+use crate::trusted::TrustedProxies;
 use crate::upstream::IdlePool;
 use crate::upstream::fastcgi::backlog;
 
@@ -59,6 +62,8 @@ pub struct Shared {
     pub numbers: ConnectionNumbers,
     /// What clients may ask.
     pub limits: Limits,
+    /// Who may say who a client is.
+    pub trusted: TrustedProxies,
     /// How many connections clients have.
     pub crowd: Arc<Crowd>,
     /// How far the proxy is on its way out.
@@ -87,7 +92,19 @@ pub struct Worker {
     tables: RefCell<Tables>,
     requests: Cell<u64>,
     connections: RefCell<Vec<Rc<Handle>>>,
+    arriving: Cell<usize>,
     last_closed: Notify,
+}
+
+/// A connection that has not said yet whose it is.
+#[derive(Debug)]
+pub struct Arriving<'w>(&'w Worker);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.arriving.update(|count| count - 1);
+        self.0.note_closed();
+    }
 }
 
 #[derive(Debug)]
@@ -112,6 +129,7 @@ impl Worker {
             tables: RefCell::new(Tables { cache, current }),
             requests: Cell::new(0),
             connections: RefCell::default(),
+            arriving: Cell::new(0),
             last_closed: Notify::new(),
             shared,
         })
@@ -159,17 +177,20 @@ impl Worker {
     }
 
     async fn all_closed(&self) {
-        while !self.connections.borrow().is_empty() {
+        while !self.is_empty() {
             self.last_closed.notified().await;
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.arriving.get() == 0 && self.connections.borrow().is_empty()
     }
 
     /// Tells connections to end after the request that runs. One that is new or was in use until now is told by the
     /// next sweeps, as its next request may be on the way.
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
-        let old = connections.iter().filter(|c| c.order() == Order::Serve && !c.activity.is_fresh());
-        old.for_each(|connection| connection.tell(Order::Finish));
+        connections.iter().filter(|c| !c.activity.is_fresh()).for_each(|connection| connection.finish());
     }
 
     async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
@@ -190,24 +211,43 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, listener: usize, stream: TcpStream, peer: SocketAddr) {
-        let Shared { stats, crowd, limits, .. } = &*self.shared;
-        let place = match crowd.enter(peer.ip(), &stats.listeners[listener], limits) {
-            Ok(place) => place,
-            Err(why) => return stats.listeners[listener].refuse(why),
-        };
-        match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
-            Ok(local) => {
-                let connection = ClientConnection::new(self.clone(), listener, local, peer, place);
-                match self.shared.listeners[listener] {
-                    Served { protocol: PoolProtocol::Http, tls: true, .. } => {
-                        spawn_local(tls::serve(stream, connection))
-                    }
-                    Served { protocol: PoolProtocol::Http, .. } => spawn_local(downstream::run(stream, connection)),
-                    Served { protocol: PoolProtocol::Tcp, .. } => spawn_local(tcp::serve(stream, connection)),
-                };
-            }
-            Err(error) => debug!(%error, "the client left before its connection was taken"),
+        let Shared { stats, limits, listeners, .. } = &*self.shared;
+        if !crowd::has_room(&stats.listeners[listener], limits) {
+            return stats.listeners[listener].refuse(Refused::Listener);
         }
+        if listeners[listener].proxy {
+            spawn_local(arrival::arrive(self.clone(), listener, stream, peer));
+        } else {
+            self.serve(listener, stream, peer, None);
+        }
+    }
+
+    /// Serves a connection from now on. `told`: its ends, where they are others than they look like.
+    pub fn serve(self: &Rc<Self>, listener: usize, stream: TcpStream, peer: SocketAddr, told: Option<Ends>) {
+        let ends = stream.set_nodelay(true).and_then(|()| match told {
+            Some(ends) => Ok((ends.client, ends.here)),
+            None => Ok((peer, stream.local_addr()?)),
+        });
+        let (peer, local) = match ends {
+            Ok(ends) => ends,
+            Err(error) => return debug!(%error, "the client left before its connection was taken"),
+        };
+        let place = match self.shared.crowd.enter(peer.ip(), &self.shared.limits) {
+            Ok(place) => place,
+            Err(why) => return self.shared.stats.listeners[listener].refuse(why),
+        };
+        let connection = ClientConnection::new(self.clone(), listener, local, peer, place);
+        match self.shared.listeners[listener] {
+            Served { protocol: PoolProtocol::Http, tls: true, .. } => spawn_local(tls::serve(stream, connection)),
+            Served { protocol: PoolProtocol::Http, .. } => spawn_local(downstream::run(stream, connection)),
+            Served { protocol: PoolProtocol::Tcp, .. } => spawn_local(tcp::serve(stream, connection)),
+        };
+    }
+
+    /// Waits, when it leaves, for a connection of which it is not yet known whose it is, until that is dropped.
+    pub fn arriving(&self) -> Arriving<'_> {
+        self.arriving.update(|count| count + 1);
+        Arriving(self)
     }
 
     /// Takes a new connection into the list.
@@ -225,14 +265,19 @@ impl Worker {
         if let Some(moved) = connections.get(slot) {
             moved.slot.set(slot);
         }
-        if connections.is_empty() {
+        drop(connections);
+        self.note_closed();
+    }
+
+    fn note_closed(&self) {
+        if self.is_empty() {
             self.last_closed.notify_one();
         }
     }
 
     fn abort_silent_connections(&self) {
         let connections = self.connections.borrow();
-        connections.iter().filter(|c| c.activity.is_overdue(&self.shared.limits)).for_each(|c| c.tell(Order::Abort));
+        connections.iter().filter(|c| c.activity.is_overdue(&self.shared.limits)).for_each(|c| c.give_up());
     }
 
     /// Closes idle connections that are in the way of a request; see [`backlog`].

@@ -1,14 +1,16 @@
-//! A plain HTTP/1.1 client: one connection, no retries, no clever defaults.
+//! A plain client of HTTP/1.1 or HTTP/2: one connection, no retries, no clever defaults.
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use futures_util::FutureExt;
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -64,7 +66,13 @@ impl Response {
 #[derive(Debug)]
 pub struct Client {
     host: HeaderValue,
-    sender: SendRequest<Body>,
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
 }
 
 impl Client {
@@ -86,20 +94,65 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its error also reaches the request that it concerns.
         tokio::spawn(async move { connection.with_upgrades().await });
-        Ok(Self { host: HeaderValue::from_str(host)?, sender })
+        Ok(Self { host: HeaderValue::from_str(host)?, sender: Sender::Http1(sender) })
     }
 
-    /// Sends a request and gives the response as it begins. Sets `Host` if the request has none.
+    /// Connects, and speaks HTTP/2 from the beginning.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn connect_http2(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
+        stream.set_nodelay(true)?;
+        Self::over_http2(stream, &address.to_string()).await
+    }
+
+    /// Speaks HTTP/2 over a connection that is there, with this authority.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub async fn over_http2<S>(stream: S, host: &str) -> anyhow::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { host: HeaderValue::from_str(host)?, sender: Sender::Http2(sender) })
+    }
+
+    /// Another one that sends its requests on the same connection of HTTP/2.
+    ///
+    /// # Panics
+    /// If it speaks HTTP/1.1.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        match &self.sender {
+            Sender::Http1(_) => panic!("HTTP/1.1 has one request at a time"),
+            Sender::Http2(sender) => Self { host: self.host.clone(), sender: Sender::Http2(sender.clone()) },
+        }
+    }
+
+    /// Sends a request and gives the response as it begins. Sets `Host`, or the authority, if the request has none.
     ///
     /// # Errors
     /// If the connection breaks before the response head.
     pub async fn begin(&mut self, mut request: Request<Body>) -> anyhow::Result<http::Response<hyper::body::Incoming>> {
-        request.headers_mut().entry(header::HOST).or_insert_with(|| self.host.clone());
-        self.sender.ready().await?;
-        Ok(within("a response head", self.sender.send_request(request)).await?)
+        let sending = match &mut self.sender {
+            Sender::Http1(sender) => {
+                request.headers_mut().entry(header::HOST).or_insert_with(|| self.host.clone());
+                sender.ready().await?;
+                sender.send_request(request).boxed()
+            }
+            Sender::Http2(sender) => {
+                *request.uri_mut() = absolute(request.uri(), &self.host)?;
+                sender.ready().await?;
+                sender.send_request(request).boxed()
+            }
+        };
+        Ok(within("a response head", sending).await?)
     }
 
     /// Sends a request and reads the whole response.
@@ -124,8 +177,20 @@ impl Client {
     /// Whether the other side has closed the connection.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(sender) => sender.is_closed(),
+        }
     }
+}
+
+fn absolute(uri: &Uri, host: &HeaderValue) -> anyhow::Result<Uri> {
+    let mut parts = uri.clone().into_parts();
+    if parts.authority.is_none() {
+        parts.authority = Some(host.to_str()?.parse()?);
+    }
+    parts.scheme.get_or_insert(Scheme::HTTP);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// Sends a request on a connection of its own.

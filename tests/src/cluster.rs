@@ -107,6 +107,20 @@ impl Builder {
         self
     }
 
+    /// With another listener, as `--listen` has it.
+    #[must_use]
+    pub fn listen(mut self, listener: &str) -> Self {
+        self.proxy = self.proxy.listen(listener);
+        self
+    }
+
+    /// Believes these networks who a client is.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: &[&str]) -> Self {
+        self.proxy = self.proxy.trusted_proxies(networks);
+        self
+    }
+
     /// With this DNS server.
     #[must_use]
     pub fn dns(mut self, server: SocketAddr) -> Self {
@@ -195,6 +209,11 @@ impl Weir {
     /// Where the proxy takes requests over TLS.
     pub fn https_address(&self) -> SocketAddr {
         self.proxy.https_address()
+    }
+
+    /// Where a listener of [`Builder::listen`] is.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.proxy.listener(name)
     }
 
     /// The proxy's admin address.

@@ -79,6 +79,14 @@ impl TlsClient {
     pub async fn connect(&self, address: SocketAddr, name: &str) -> anyhow::Result<Secure> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        self.shake_hands(stream, name).await
+    }
+
+    /// The same on a connection that has begun with something else.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub async fn shake_hands(&self, stream: TcpStream, name: &str) -> anyhow::Result<Secure> {
         let name = ServerName::try_from(name.to_owned())?;
         let stream = within("a handshake", TlsConnector::from(self.0.clone()).connect(name, stream)).await?;
         Ok(Secure { stream })
@@ -123,6 +131,14 @@ impl Secure {
     /// If the connection is closed.
     pub async fn http(self, host: &str) -> anyhow::Result<Client> {
         Client::over(self.stream, host).await
+    }
+
+    /// Speaks HTTP/2 from now on, with this authority.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub async fn http2(self, host: &str) -> anyhow::Result<Client> {
+        Client::over_http2(self.stream, host).await
     }
 }
 

@@ -16,6 +16,7 @@ mod it {
     mod chart_render;
     mod chart_values;
     mod command;
+    mod conformance;
     mod directed;
     mod examples;
     mod failover;
@@ -23,6 +24,8 @@ mod it {
     mod harness;
     mod headers;
     mod health;
+    mod http2;
+    mod http2_floods;
     mod images;
     mod issue;
     mod kubelet;
@@ -45,6 +48,7 @@ mod it {
     mod plugin_mirror;
     mod plugin_wasm;
     mod plugins;
+    mod proxy_protocol;
     mod readme;
     mod redis;
     mod replicas;

@@ -171,7 +171,7 @@ impl Node {
         tokio::spawn(clock_task.run());
         let readiness = Readiness::default();
         let stats = Arc::new(ProcessStats::new(&["http".to_owned()], 1));
-        let listener = Served { name: "http".into(), protocol: PoolProtocol::Http, tls: false };
+        let listener = Served { name: "http".into(), protocol: PoolProtocol::Http, tls: false, proxy: false };
         let context = Context {
             listeners: Arc::new([listener]),
             table: table.clone(),

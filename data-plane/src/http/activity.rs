@@ -19,6 +19,10 @@ pub struct Activity {
     clock: Arc<AtomicU32>,
     phase: AtomicU8,
     since: AtomicU32,
+    /// Requests that are being answered; HTTP/2 has many at a time.
+    running: AtomicU32,
+    /// When a header block of HTTP/2 began that is not complete; [`NEVER`] if none is.
+    block: AtomicU32,
     /// When a write began to wait; [`NEVER`] if none does.
     stalled: AtomicU32,
     has_length: AtomicBool,
@@ -41,12 +45,15 @@ impl Activity {
             clock,
             phase: AtomicU8::new(NEW),
             since,
+            running: AtomicU32::new(0),
+            block: AtomicU32::new(NEVER),
             stalled: AtomicU32::new(NEVER),
             has_length: AtomicBool::new(false),
         }
     }
 
-    fn now(&self) -> u32 {
+    /// The second that it is.
+    pub fn now(&self) -> u32 {
         self.clock.load(Relaxed)
     }
 
@@ -74,14 +81,30 @@ impl Activity {
         self.has_length.swap(false, Relaxed)
     }
 
+    /// The connection speaks HTTP/2 from now on, and may be silent between requests from its beginning.
+    pub fn opened(&self) {
+        self.enter(IDLE);
+    }
+
+    /// A header block of HTTP/2 came in as far as it is, complete or not.
+    pub fn set_block_is_open(&self, is_open: bool) {
+        let since = if is_open { self.now().min(self.block.load(Relaxed)) } else { NEVER };
+        self.block.store(since, Relaxed);
+    }
+
     /// A request is being answered.
     pub fn busy(&self) {
+        self.running.store(self.running.load(Relaxed) + 1, Relaxed);
         self.phase.store(BUSY, Relaxed);
     }
 
-    /// The last request was answered.
+    /// A request was answered. With the last of them the connection is idle.
     pub fn idle(&self) {
-        self.enter(IDLE);
+        let others = self.running.load(Relaxed).saturating_sub(1);
+        self.running.store(others, Relaxed);
+        if others == 0 {
+            self.enter(IDLE);
+        }
     }
 
     /// Whether a request is being answered.
@@ -109,8 +132,9 @@ impl Activity {
     /// Whether the connection was silent for too long.
     #[must_use]
     pub fn is_overdue(&self, limits: &Limits) -> bool {
-        let stalled = self.stalled.load(Relaxed);
+        let (stalled, block) = (self.stalled.load(Relaxed), self.block.load(Relaxed));
         (stalled != NEVER && self.passed(stalled, limits.send_timeout))
+            || (block != NEVER && self.passed(block, limits.header_timeout))
             || match self.phase.load(Relaxed) {
                 NEW | IDLE => self.passed(self.since.load(Relaxed), limits.idle_timeout),
                 HEAD => self.passed(self.since.load(Relaxed), limits.header_timeout),
@@ -183,6 +207,29 @@ mod tests {
         f.clock.store(200, Relaxed);
         f.activity.wrote();
         assert!(!f.overdue_at(270), "the tail of a response still moves");
+    }
+
+    #[test]
+    fn requests_side_by_side_keep_a_connection_busy_until_the_last_ends() {
+        let f = fixture();
+        f.activity.busy();
+        f.activity.busy();
+        f.activity.idle();
+        assert!(f.activity.is_busy() && !f.overdue_at(100_000));
+        f.activity.idle();
+        assert!(!f.activity.is_busy() && !f.overdue_at(100_075) && f.overdue_at(100_076));
+    }
+
+    #[test]
+    fn r7_a_slow_header_block_of_http2_is_bounded_beside_running_requests() {
+        let f = fixture();
+        f.activity.busy();
+        f.activity.set_block_is_open(true);
+        f.clock.store(110, Relaxed);
+        f.activity.set_block_is_open(true);
+        assert!(!f.overdue_at(130) && f.overdue_at(131));
+        f.activity.set_block_is_open(false);
+        assert!(!f.overdue_at(131));
     }
 
     #[test]

@@ -10,17 +10,17 @@ use super::failure::Failure;
 use super::headers::{self, Upgrade};
 use super::reply;
 use super::response::ReplyBody;
-use super::upgrade;
+use super::upgrade::{self, Asked};
 use crate::plugin::Effects;
 
-/// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled. `client`
-/// is the client's side of the connection if it asked for another protocol; `effects` are those of plugins.
+/// Passes an upstream's response on: headers adjusted, body streamed, other protocols tunnelled. `asked`
+/// is what it says if it asked for another protocol; `effects` are those of plugins.
 #[must_use]
 pub fn pass(
     mut exchange: Box<Exchange>,
     answer: Answer,
     effects: Effects,
-    client: Option<OnUpgrade>,
+    asked: Option<Asked>,
 ) -> Response<ReplyBody> {
     let Effects { request, response: changes, compression } = effects;
     let Answer { response, lease, in_flight, after } = answer;
@@ -36,7 +36,9 @@ pub fn pass(
     }
     exchange.in_flight = Some(in_flight);
     parts.version = Version::HTTP_11;
-    if !switches {
+    // To a client of HTTP/2 each 2xx says that its WebSocket is open.
+    let misleads = parts.status.is_success() && asked.as_ref().is_some_and(|asked| asked.websocket.is_some());
+    if !switches && !misleads {
         let encoder = compression.and_then(|how| {
             let length = length(&parts.headers);
             how.prepare(&request.method, &mut parts, length)
@@ -44,20 +46,24 @@ pub fn pass(
         let body = ReplyBody::upstream(incoming, lease, exchange, request).compressed(encoder);
         return Response::from_parts(parts, body);
     }
-    match (client, parts.extensions.remove::<OnUpgrade>()) {
-        (Some(client), Some(upstream)) => {
-            upgrade::spawn(client, upstream, lease, exchange);
-            Response::from_parts(parts, ReplyBody::Empty)
+    let upstream = parts.extensions.remove::<OnUpgrade>();
+    let mut response = Response::from_parts(parts, ReplyBody::Empty);
+    match (asked, upstream) {
+        (Some(asked), Some(upstream)) if asked.is_granted_by(&mut response) => {
+            upgrade::spawn(asked.client, upstream, lease, exchange);
+            response
         }
         // The upstream switches to what nobody asked for.
-        _ => {
-            let failure = Failure::BadResponse;
-            if let (Some(pool), Some(in_flight)) = (exchange.pool(), &exchange.in_flight) {
-                pool.runtime.fail(in_flight.endpoint(), failure.reason());
-            }
-            reply::local(exchange, failure.status(), failure.reason(), failure.text())
-        }
+        _ => bad_response(exchange),
     }
+}
+
+fn bad_response(exchange: Box<Exchange>) -> Response<ReplyBody> {
+    let failure = Failure::BadResponse;
+    if let (Some(pool), Some(in_flight)) = (exchange.pool(), &exchange.in_flight) {
+        pool.runtime.fail(in_flight.endpoint(), failure.reason());
+    }
+    reply::local(exchange, failure.status(), failure.reason(), failure.text())
 }
 
 /// The length of the body, also of one that is left out as the request is a HEAD.

@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::framing;
 use super::lease::{self, Lease};
 use super::limit::{left, shorter};
+use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::pool::{InFlight, Pool};
 use crate::upstream::{self, Connection, Incoming, Link, Speaks};
@@ -41,6 +42,8 @@ pub struct Template {
     pub body: Option<Source>,
     /// Names the request in logs.
     pub id: RequestId,
+    /// Who it is from.
+    pub origin: Origin,
     /// When the request came.
     pub began: Instant,
 }
@@ -259,7 +262,7 @@ impl Attempt {
                 return Ok(sending.await);
             };
             let progress = self.body_progress();
-            if let Some(done) = self.connection.alarm.before(end, sending.as_mut()).await {
+            if let Some(done) = self.connection.alarms.before(end, sending.as_mut()).await {
                 return Ok(done);
             }
             waits_since = Instant::now();

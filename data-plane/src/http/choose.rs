@@ -66,7 +66,7 @@ impl<'a> Chooser<'a> {
         let mut choice = Choice {
             tried: excluded,
             cursor: &pool.runtime.cursor,
-            key: key::of(&pool.config.balance, &self.effects.request, connection.peer.ip()),
+            key: key::of(&pool.config.balance, &self.effects.request, self.effects.request.origin.client.ip()),
             connection: connection.number.get(),
             rng: &mut connection.worker.rng.borrow_mut(),
         };

@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use http::HeaderMap;
+
 use super::activity::Activity;
-use super::alarm::Alarm;
+use super::alarm::Alarms;
 use super::headers::Downstream;
+use super::origin::Origin;
 use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumber;
 use crate::stats::process::ListenerStats;
 use crate::tls::Secured;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// One accepted connection. Lives as long as anything of it does: its requests, a tunnel that it became,
 /// an upstream request that outlives its client. The worker waits for it when it leaves.
@@ -25,7 +28,7 @@ pub struct ClientConnection {
     pub listener: usize,
     /// Our end of it.
     pub local: SocketAddr,
-    /// The client.
+    /// The client, or the last proxy of trust between it and this one.
     pub peer: SocketAddr,
     /// What its requests add to their headers.
     pub downstream: Downstream,
@@ -35,8 +38,8 @@ pub struct ClientConnection {
     pub handle: Rc<Handle>,
     /// What TLS says of it; empty without TLS, and before the handshake is done.
     pub secured: OnceCell<Rc<Secured>>,
-    /// Ends waits for upstreams.
-    pub alarm: Alarm,
+    /// End waits for upstreams.
+    pub alarms: Alarms,
     /// Whether it is of a copy of a request: nobody is at its other end, and nobody counts it or waits for it.
     pub is_copy: bool,
     /// Requests so far.
@@ -53,6 +56,8 @@ pub struct Handle {
     pub waker: OnceCell<Waker>,
     /// Its place in the worker's list.
     pub slot: Cell<usize>,
+    /// Whether its protocol can tell the client that the connection ends, so that no request is lost with it.
+    pub says_goodbye: Cell<bool>,
     order: Cell<Order>,
 }
 
@@ -75,7 +80,7 @@ impl ClientConnection {
         let handle = Rc::new(Handle::new(&worker));
         worker.remember(handle.clone());
         let connection = Self {
-            downstream: Downstream::new(peer.ip(), worker.shared.listeners[listener].tls),
+            downstream: downstream(&worker, listener, peer),
             number: worker.shared.numbers.take(),
             worker,
             listener,
@@ -84,7 +89,7 @@ impl ClientConnection {
             handle,
             secured: OnceCell::new(),
             requests: Cell::new(0),
-            alarm: Alarm::default(),
+            alarms: Alarms::default(),
             is_copy: false,
             _place: place,
         };
@@ -105,10 +110,24 @@ impl ClientConnection {
             handle: Rc::new(Handle::new(&self.worker)),
             secured: self.secured.clone(),
             requests: Cell::new(0),
-            alarm: Alarm::default(),
+            alarms: Alarms::default(),
             is_copy: true,
             _place: Place::default(),
         })
+    }
+
+    /// Who a request with these headers is from.
+    #[must_use]
+    pub fn origin(&self, headers: &HeaderMap) -> Origin {
+        let origin = Origin { client: self.peer, scheme: self.downstream.scheme() };
+        if self.downstream.is_trusted() { origin.behind(headers, &self.worker.shared.trusted) } else { origin }
+    }
+
+    /// Whether a request for this host came by a connection that was made for another one, which has its own
+    /// certificate: clients may send requests for any host of a certificate on one connection of HTTP/2 (RFC 9113, 9.1.2).
+    #[must_use]
+    pub fn is_misdirected(&self, host: &str) -> bool {
+        self.secured.get().is_some_and(|secured| secured.is_misdirected(host, &self.worker.shared.certificates))
     }
 
     /// Counts a request, and says whether it is the last that may come.
@@ -131,6 +150,11 @@ impl ClientConnection {
     }
 }
 
+fn downstream(worker: &Worker, listener: usize, peer: SocketAddr) -> Downstream {
+    let Shared { listeners, trusted, .. } = &*worker.shared;
+    Downstream::new(peer.ip(), listeners[listener].tls, trusted.has(peer.ip()))
+}
+
 impl Drop for ClientConnection {
     fn drop(&mut self) {
         if self.is_copy {
@@ -147,6 +171,7 @@ impl Handle {
             activity: Arc::new(Activity::new(worker.clock.clone())),
             waker: OnceCell::new(),
             slot: Cell::new(0),
+            says_goodbye: Cell::new(false),
             order: Cell::default(),
         }
     }
@@ -155,6 +180,19 @@ impl Handle {
     #[must_use]
     pub fn order(&self) -> Order {
         self.order.get()
+    }
+
+    /// Tells the connection's task to end with the requests that run, if it was not told to end already.
+    pub fn finish(&self) {
+        if self.order() == Order::Serve {
+            self.tell(Order::Finish);
+        }
+    }
+
+    /// Ends a connection that was silent for too long: at once if it can say no goodbye, or said it before.
+    pub fn give_up(&self) {
+        let says_goodbye = self.says_goodbye.get() && self.order() == Order::Serve;
+        self.tell(if says_goodbye { Order::Finish } else { Order::Abort });
     }
 
     /// Tells the connection's task.

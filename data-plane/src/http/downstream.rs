@@ -1,132 +1,64 @@
-//! Serving one client connection with hyper, request after request.
+//! Serving one client connection: HTTP/1.1 request after request, HTTP/2 many at a time.
+
+mod client_io;
+mod fault;
+mod floods;
+mod http1;
+mod http2;
+mod preface;
+mod stall;
+
+pub use fault::Fault;
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tracing::debug;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::activity::Activity;
-use super::connection::{ClientConnection, Order};
-use super::framing::HeadWatch;
-use super::serve;
-use crate::gather;
-use crate::reason::Reason;
+use super::connection::{ClientConnection, Handle, Order};
+use preface::Protocol;
 
-/// Serves `stream`, over TLS or not, until it ends or is told to.
-pub async fn run<S>(stream: S, connection: Rc<ClientConnection>)
+/// Serves `stream`, over TLS or not, until it ends or is told to. What is spoken, the first bytes say.
+pub async fn run<S>(mut stream: S, connection: Rc<ClientConnection>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let io = TokioIo::new(ClientIo::new(stream, connection.handle.activity.clone()));
-    let service = service_fn(|request| serve::serve(connection.clone(), request));
-    let mut server = http1::Builder::new();
-    // Silent clients are found by the worker's sweep, which arms no timer per request.
-    server.max_buf_size(connection.worker.shared.limits.head_buffer()).header_read_timeout(None);
-    let mut serving = pin!(server.serve_connection(io, service).with_upgrades());
+    match preface::read(&mut stream, &connection.handle).await {
+        Some((Protocol::Http1, first)) => http1::run(stream, first, connection).await,
+        // Boxed, as its future is large and most connections are none of it.
+        Some((Protocol::Http2, first)) => Box::pin(http2::run(stream, first, connection)).await,
+        None => {}
+    }
+}
+
+/// Serves `stream`, whose handshake has agreed on HTTP/2.
+pub async fn run_http2<S>(stream: S, connection: Rc<ClientConnection>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    http2::run(stream, Bytes::new(), connection).await;
+}
+
+/// Drives `serving` until it ends or is told to: at once, or, by `leave`, after the requests that run.
+async fn drive<F>(mut serving: Pin<&mut F>, handle: &Handle, leave: impl Fn(Pin<&mut F>)) -> hyper::Result<()>
+where
+    F: Future<Output = hyper::Result<()>>,
+{
     let mut told = Order::Serve;
-    let ended = poll_fn(|cx| {
-        connection.handle.waker.get_or_init(|| cx.waker().clone());
-        let order = connection.handle.order();
+    poll_fn(|cx| {
+        handle.waker.get_or_init(|| cx.waker().clone());
+        let order = handle.order();
         if order == Order::Abort {
             return Poll::Ready(Ok(()));
         }
         if order != told {
             told = order;
-            serving.as_mut().graceful_shutdown();
+            leave(serving.as_mut());
         }
         serving.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
-        note(&connection, &error);
-    }
-}
-
-/// hyper answered 400, 414 or 431 by itself: count it like our own.
-fn note(connection: &ClientConnection, error: &hyper::Error) {
-    debug!(%error, client = %connection.peer, "a connection ended");
-    if error.is_parse() {
-        let worker = &connection.worker;
-        let unrouted = worker.shared.stats.unrouted.of(worker.id);
-        unrouted.responses[3].increment();
-        let reason = if error.is_parse_too_large() { Reason::TooLarge } else { Reason::BadRequest };
-        unrouted.reasons[reason as usize].increment();
-    }
-}
-
-/// A client's stream that watches request heads as they come in.
-#[derive(Debug)]
-struct ClientIo<S> {
-    stream: S,
-    activity: Arc<Activity>,
-    watch: HeadWatch,
-}
-
-impl<S> ClientIo<S> {
-    fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, watch: HeadWatch::default() }
-    }
-
-    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(_) => self.activity.wrote(),
-            Poll::Pending => self.activity.write_waits(),
-        }
-        written
-    }
-
-    fn see(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() || self.activity.is_busy() {
-            return;
-        }
-        if self.activity.head_begins() {
-            self.watch.next_message();
-        }
-        self.watch.observe(bytes);
-        self.activity.set_has_length(self.watch.has_length());
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.see(&buf.filled()[before..]);
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_write(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = gather::poll_write(&mut self.stream, cx, bufs);
-        self.note_write(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    })
+    .await
 }

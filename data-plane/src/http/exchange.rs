@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::plugin::{Finish, Outcome};
 use crate::pool::{InFlight, Pool};
@@ -29,6 +30,8 @@ pub struct Exchange {
     pub id: RequestId,
     /// The client's connection.
     pub connection: Rc<ClientConnection>,
+    /// Who it is from.
+    pub origin: Origin,
     /// The table it reads.
     pub table: TableRef,
     /// When its head was complete.
@@ -56,11 +59,12 @@ pub struct Exchange {
 impl Exchange {
     /// A request whose head has just arrived. Boxed, as it moves through every step of the request path.
     #[must_use]
-    pub fn begin(connection: Rc<ClientConnection>) -> Box<Self> {
+    pub fn begin(connection: Rc<ClientConnection>, origin: Origin) -> Box<Self> {
         connection.handle.activity.busy();
         let table = connection.worker.table();
         Box::new(Self {
             id: connection.worker.next_request(),
+            origin,
             connection,
             table,
             began: Instant::now(),
@@ -182,7 +186,7 @@ impl Exchange {
     fn write_log(&mut self, status: u16, duration: Duration) {
         let Some(mut record) = self.log.take() else { return };
         record.request = self.id.to_string();
-        record.client = self.connection.peer.to_string();
+        record.client = self.origin.client_text();
         self.connection.listener_name().clone_into(&mut record.listener);
         record.status = status;
         record.bytes = self.bytes;

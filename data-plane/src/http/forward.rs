@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Failed, Template};
@@ -13,6 +12,7 @@ use super::choose::Chooser;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
+use super::upgrade::Asked;
 use super::{answer, reply};
 use crate::balance::Tried;
 use crate::matcher::Place;
@@ -34,8 +34,8 @@ pub struct Forward {
     visit: Visit,
     /// Of the matched rule; `None` of a copy, which goes by none.
     rule: Option<Arc<Chain>>,
-    /// The client's side of the connection, if it asks for another protocol.
-    upgrade: Option<OnUpgrade>,
+    /// What the client says if it asks for another protocol.
+    upgrade: Option<Asked>,
     tried: Tried,
     last: Last,
     /// The first disabled pool that was passed over.
@@ -122,7 +122,7 @@ enum Search {
 impl Forward {
     /// A request that has not been tried.
     #[must_use]
-    pub fn new(exchange: Box<Exchange>, template: Template, upgrade: Option<OnUpgrade>) -> Self {
+    pub fn new(exchange: Box<Exchange>, template: Template, upgrade: Option<Asked>) -> Self {
         Self {
             exchange,
             visit: Visit::new(template),

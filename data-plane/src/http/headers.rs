@@ -11,7 +11,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRAILER, UPGRADE
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use smallvec::SmallVec;
 
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use super::origin;
+
+pub(super) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -33,28 +35,30 @@ const ADDED: usize = 6;
 #[derive(Debug, Clone)]
 pub struct Downstream {
     address: HeaderValue,
-    proto: HeaderValue,
     scheme: &'static str,
+    trusted: bool,
 }
 
 impl Downstream {
-    /// For a client at this address, over TLS or not.
+    /// For a client at this address, over TLS or not; `trusted`: it is a proxy that says whose requests these are.
     #[must_use]
-    pub fn new(client: IpAddr, tls: bool) -> Self {
+    pub fn new(client: IpAddr, tls: bool, trusted: bool) -> Self {
         // An address has no character that a header value must not have, so the empty value never shows.
         let address = HeaderValue::try_from(client.to_canonical().to_string());
         let scheme = if tls { "https" } else { "http" };
-        Self {
-            address: address.unwrap_or_else(|_| HeaderValue::from_static("")),
-            proto: HeaderValue::from_static(scheme),
-            scheme,
-        }
+        Self { address: address.unwrap_or_else(|_| HeaderValue::from_static("")), scheme, trusted }
     }
 
     /// `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         self.scheme
+    }
+
+    /// Whether it is a proxy that says whose requests these are.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 }
 
@@ -91,11 +95,7 @@ pub fn prepare_request(headers: &mut HeaderMap, downstream: &Downstream, version
         headers.append(CONNECTION, HeaderValue::from_static("te"));
     }
     append_forwarded_for(headers, &downstream.address);
-    headers.insert(&X_FORWARDED_PROTO, downstream.proto.clone());
-    match headers.get(HOST).cloned() {
-        Some(host) => headers.insert(&X_FORWARDED_HOST, host),
-        None => headers.remove(&X_FORWARDED_HOST),
-    };
+    set_forwarded(headers, downstream);
     headers.append(VIA, via(version));
 }
 
@@ -173,6 +173,20 @@ pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim_ascii).filter(|token| !token.is_empty())
 }
 
+/// What a trusted proxy says of the client's own request stays.
+fn set_forwarded(headers: &mut HeaderMap, downstream: &Downstream) {
+    if !downstream.trusted || origin::told_scheme(headers).is_none() {
+        headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(downstream.scheme));
+    }
+    if downstream.trusted && headers.contains_key(&X_FORWARDED_HOST) {
+        return;
+    }
+    match headers.get(HOST).cloned() {
+        Some(host) => headers.insert(&X_FORWARDED_HOST, host),
+        None => headers.remove(&X_FORWARDED_HOST),
+    };
+}
+
 fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
     match headers.entry(&X_FORWARDED_FOR) {
         Entry::Vacant(none) => drop(none.insert(client.clone())),
@@ -213,9 +227,13 @@ mod tests {
     }
 
     fn request(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        request_of(fields, false)
+    }
+
+    fn request_of(fields: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
         let mut headers = headers(fields);
         let upgrade = Upgrade::asked_by(&headers);
-        let downstream = Downstream::new([192, 0, 2, 1].into(), false);
+        let downstream = Downstream::new([192, 0, 2, 1].into(), false, trusted);
         prepare_request(&mut headers, &downstream, Version::HTTP_11, upgrade);
         headers
     }
@@ -252,11 +270,22 @@ mod tests {
     }
 
     #[test]
+    fn u3_forwarded_proto_and_host_of_a_trusted_proxy_stay() {
+        let sent = [("host", "a"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "b"), ("x-forwarded-for", "c")];
+        let headers = request_of(&sent, true);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["https"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["b"]);
+        assert_eq!(all(&headers, "x-forwarded-for"), ["c, 192.0.2.1"]);
+        let headers = request_of(&[("host", "a"), ("x-forwarded-proto", "ftp")], true);
+        assert_eq!((all(&headers, "x-forwarded-proto"), all(&headers, "x-forwarded-host")), (vec!["http"], vec!["a"]));
+    }
+
+    #[test]
     fn u3_addresses_are_written_in_their_own_family() {
-        let address = |client: &str| Downstream::new(client.parse().unwrap(), true).address;
+        let address = |client: &str| Downstream::new(client.parse().unwrap(), true, false).address;
         assert_eq!(address("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(address("2001:db8::1"), "2001:db8::1");
-        assert_eq!(Downstream::new([127, 0, 0, 1].into(), true).proto, "https");
+        assert_eq!(Downstream::new([127, 0, 0, 1].into(), true, false).scheme(), "https");
     }
 
     #[test]

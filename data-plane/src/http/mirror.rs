@@ -108,7 +108,7 @@ pub fn start(scene: &Scene<'_>, request: &Template, to: ResourceName, in_flight:
 /// What the other pool gets; the body is still to come. Nothing in it keeps the original alive, whose body may never
 /// come to its end.
 fn template(request: &Template, from: &ResourceName) -> Template {
-    let Template { method, uri, version, headers, id, .. } = request;
+    let Template { method, uri, version, headers, id, origin, .. } = request;
     let mut headers = headers.clone();
     headers.remove(EXPECT);
     // Names of resources are legal values.
@@ -116,7 +116,7 @@ fn template(request: &Template, from: &ResourceName) -> Template {
         headers.insert(MIRRORED_FROM, from);
     }
     let (method, uri) = (method.clone(), uri.clone());
-    Template { method, uri, version: *version, headers, body: None, id: *id, began: Instant::now() }
+    Template { method, uri, version: *version, headers, body: None, id: *id, origin: *origin, began: Instant::now() }
 }
 
 /// A copy of a request.
@@ -162,7 +162,7 @@ impl Copy {
 
     /// Gets an answer and reads it for nobody.
     async fn send(self, number: usize) {
-        let mut exchange = Exchange::begin(self.connection);
+        let mut exchange = Exchange::begin(self.connection, self.template.origin);
         exchange.enter_pool(number);
         let mut forward = Forward::new(exchange, self.template, None);
         forward.search_here().await;

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use super::connection::ClientConnection;
+use super::websocket::{self, Accept};
 use super::{framing, path};
 use crate::limits::Limits;
 use crate::matcher::{Head, host};
@@ -37,11 +39,11 @@ impl Refusal {
 }
 
 /// Checks the head, and brings the target to origin form with a normalised path (M5). `has_body`: whether
-/// hyper says so; it does for every request with a transfer coding.
+/// hyper says so; it does for every request with a transfer coding. Of a WebSocket over HTTP/2, says what grants it.
 ///
 /// # Errors
 /// If the request is ambiguous, malformed or too large.
-pub fn admit(parts: &mut Parts, has_body: bool, connection: &ClientConnection) -> Result<(), Refusal> {
+pub fn admit(parts: &mut Parts, has_body: bool, connection: &ClientConnection) -> Result<Option<Accept>, Refusal> {
     let has_length = connection.handle.activity.take_has_length();
     if has_body && has_length && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Refusal::bad("both Content-Length and Transfer-Encoding\n"));
@@ -52,13 +54,27 @@ pub fn admit(parts: &mut Parts, has_body: bool, connection: &ClientConnection) -
             text: "no Transfer-Encoding but chunked is served\n",
         });
     }
-    if parts.method == Method::CONNECT {
-        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, text: "CONNECT is not served here\n" });
-    }
+    let is_connect = parts.method == Method::CONNECT;
+    let websocket = is_connect.then(|| websocket::open(parts, &mut *connection.worker.rng.borrow_mut())).transpose()?;
     check_size(parts, &connection.worker.shared.limits)?;
+    if parts.version == Version::HTTP_2 {
+        join_cookies(&mut parts.headers);
+    }
     take_authority(parts)?;
     check_host(parts)?;
-    normalise(parts)
+    normalise(parts)?;
+    Ok(websocket)
+}
+
+/// HTTP/2 splits cookies for better compression; for all else they are one header (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookies) = HeaderValue::from_maybe_shared(Bytes::from(cookies.join(&b"; "[..]))) {
+        headers.insert(header::COOKIE, cookies);
+    }
 }
 
 /// The host of a request: lower case, without port; empty if there is none.
@@ -90,6 +106,11 @@ fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn first_two_hosts(parts: &Parts) -> (Option<&HeaderValue>, Option<&HeaderValue>) {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    (hosts.next(), hosts.next())
+}
+
 /// The host of an absolute target replaces the Host header (RFC 9112, 3.2.2).
 fn take_authority(parts: &mut Parts) -> Result<(), Refusal> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
@@ -97,7 +118,12 @@ fn take_authority(parts: &mut Parts) -> Result<(), Refusal> {
         return Err(Refusal::bad("the request target has user information\n"));
     }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Refusal::bad("the target is no URI\n"))?;
-    if parts.headers.get_all(header::HOST).iter().nth(1).is_none() {
+    let (first, second) = first_two_hosts(parts);
+    if parts.version == Version::HTTP_2 && first.is_some_and(|other| other != host) {
+        // RFC 9113, 8.3.1.
+        return Err(Refusal::bad(":authority and Host differ\n"));
+    }
+    if second.is_none() {
         parts.headers.insert(header::HOST, host);
     }
     parts.uri = parts.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
@@ -105,10 +131,9 @@ fn take_authority(parts: &mut Parts) -> Result<(), Refusal> {
 }
 
 fn check_host(parts: &Parts) -> Result<(), Refusal> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    match first_two_hosts(parts) {
         (_, Some(_)) => Err(Refusal::bad("more than one Host header\n")),
-        (None, _) if parts.version == Version::HTTP_11 => Err(Refusal::bad("no Host header\n")),
+        (None, _) if parts.version >= Version::HTTP_11 => Err(Refusal::bad("no Host header\n")),
         _ => Ok(()),
     }
 }

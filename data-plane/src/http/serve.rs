@@ -1,10 +1,9 @@
 //! The way of one request through the proxy, step by step.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -17,52 +16,54 @@ use super::forward::Forward;
 use super::headers::{self, Upgrade};
 use super::request::{self, Refusal};
 use super::response::ReplyBody;
+use super::upgrade::Asked;
 use super::{expect, reply};
 use crate::matcher::Place;
 use crate::reason::Reason;
 use crate::table::Routes;
 
-/// Answers one request.
-///
-/// # Errors
-/// Never: each failure is an answer.
-pub async fn serve(
-    connection: Rc<ClientConnection>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let (worker, is_last) = (connection.worker.clone(), connection.count_request());
-    let mut response = answer(Exchange::begin(connection), request).await;
-    if (is_last || worker.shared.drain.is_leaving()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
-}
-
-async fn answer(mut exchange: Box<Exchange>, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request. Each failure is an answer.
+pub async fn serve(connection: Rc<ClientConnection>, request: Request<Incoming>) -> Response<ReplyBody> {
+    let origin = connection.origin(request.headers());
+    let mut exchange = Exchange::begin(connection, origin);
     let (mut parts, body) = request.into_parts();
     exchange.log_request(&parts);
-    if let Err(refusal) = request::admit(&mut parts, !body.is_end_stream(), &exchange.connection) {
-        return refuse(exchange, refusal);
-    }
+    let websocket = match request::admit(&mut parts, !body.is_end_stream(), &exchange.connection) {
+        Ok(websocket) => websocket,
+        Err(refusal) => return refuse(exchange, refusal),
+    };
     let table = exchange.table.clone();
     let Some(routes) = table.listeners.get(exchange.connection.listener) else {
         return not_configured(exchange);
     };
-    let place = match find_chain(routes, &parts) {
-        Ok(Some(place)) => place,
-        Ok(None) => return no_route(exchange),
+    let place = match find_chain(routes, &parts, &exchange.connection) {
+        Ok(Found::Chain(place)) => place,
+        Ok(Found::Nothing) => return no_route(exchange),
+        Ok(Found::Elsewhere) => return misdirected(exchange),
         Err(refusal) => return refuse(exchange, refusal),
     };
-    let (template, upgrade) = prepare(parts, body, &exchange);
-    let mut forward = Forward::new(exchange, template, upgrade);
+    let (template, client) = prepare(parts, body, &exchange);
+    let mut forward = Forward::new(exchange, template, client.map(|client| Asked { client, websocket }));
     forward.search(place).await;
     forward.finish()
 }
 
-/// Where the chain of the best rule is.
-fn find_chain(routes: &Routes, parts: &Parts) -> Result<Option<Place>, Refusal> {
+/// What there is for a request.
+enum Found {
+    /// The chain of the best rule.
+    Chain(Place),
+    /// No rule.
+    Nothing,
+    /// Another connection.
+    Elsewhere,
+}
+
+fn find_chain(routes: &Routes, parts: &Parts, connection: &ClientConnection) -> Result<Found, Refusal> {
     let host = request::host(parts)?;
-    Ok(routes.find(&request::view(parts, &host)))
+    if parts.version == Version::HTTP_2 && connection.is_misdirected(&host) {
+        return Ok(Found::Elsewhere);
+    }
+    Ok(routes.find(&request::view(parts, &host)).map_or(Found::Nothing, Found::Chain))
 }
 
 /// What upstreams shall see, made once for all tries.
@@ -77,7 +78,19 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let Parts { method, uri, version, headers, .. } = parts;
-    (Template { method, uri, version, headers, body, id: exchange.id, began: exchange.began }, client)
+    (
+        Template {
+            method,
+            uri,
+            version,
+            headers,
+            body,
+            id: exchange.id,
+            origin: exchange.origin,
+            began: exchange.began,
+        },
+        client,
+    )
 }
 
 /// Closes the connection as well: after a malformed request nobody knows where the next one begins.
@@ -89,6 +102,11 @@ fn refuse(exchange: Box<Exchange>, refusal: Refusal) -> Response<ReplyBody> {
 
 fn no_route(exchange: Box<Exchange>) -> Response<ReplyBody> {
     reply::local(exchange, StatusCode::NOT_FOUND, Reason::NoRoute, "no rule matches this request\n")
+}
+
+fn misdirected(exchange: Box<Exchange>) -> Response<ReplyBody> {
+    let text = "this host has a certificate of its own: ask on a connection that was made for it\n";
+    reply::local(exchange, StatusCode::MISDIRECTED_REQUEST, Reason::Misdirected, text)
 }
 
 /// Before the first table nobody knows whether there is a route.

@@ -17,21 +17,18 @@ pub struct Crowd(Mutex<HashMap<IpAddr, u32>>);
 #[derive(Debug, Default)]
 pub struct Place(Option<(Arc<Crowd>, IpAddr)>);
 
+/// Whether a listener may have one more. Workers ask at the same time, so it may come to have one more for each of them.
+#[must_use]
+pub fn has_room(listener: &ListenerStats, limits: &Limits) -> bool {
+    limits.max_connections == 0 || listener.connections.current() < limits.max_connections
+}
+
 impl Crowd {
-    /// Counts a connection of this client, or says which limit is in the way.
+    /// Counts a connection of this client.
     ///
     /// # Errors
-    /// If the listener or the client has as many as it may have. Workers ask at the same time, so the listener may come
-    /// to have one more for each worker.
-    pub fn enter(
-        self: &Arc<Self>,
-        client: IpAddr,
-        listener: &ListenerStats,
-        limits: &Limits,
-    ) -> Result<Place, Refused> {
-        if limits.max_connections != 0 && listener.connections.current() >= limits.max_connections {
-            return Err(Refused::Listener);
-        }
+    /// If the client has as many as it may have.
+    pub fn enter(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Place, Refused> {
         if limits.max_connections_per_client == 0 {
             return Ok(Place(None));
         }
@@ -71,15 +68,11 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn listener() -> ListenerStats {
-        ListenerStats::new("http", 1)
-    }
-
     #[test]
     fn a_client_has_its_limit_and_gets_back_what_it_leaves() {
-        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let crowd = Arc::<Crowd>::default();
         let limits = Limits { max_connections_per_client: 2, ..Limits::default() };
-        let enter = |client: &str| crowd.enter(client.parse().unwrap(), &listener, &limits);
+        let enter = |client: &str| crowd.enter(client.parse().unwrap(), &limits);
         let (one, two) = (enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap());
         assert_eq!(enter("10.0.0.1").unwrap_err(), Refused::Client);
         let other = enter("10.0.0.2").unwrap();
@@ -91,21 +84,26 @@ mod tests {
 
     #[test]
     fn an_ipv6_client_is_its_network() {
-        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let crowd = Arc::<Crowd>::default();
         let limits = Limits { max_connections_per_client: 1, ..Limits::default() };
-        let _one = crowd.enter("2001:db8::1".parse().unwrap(), &listener, &limits).unwrap();
-        assert_eq!(crowd.enter("2001:db8::2".parse().unwrap(), &listener, &limits).unwrap_err(), Refused::Client);
-        assert!(crowd.enter("2001:db8:0:1::1".parse().unwrap(), &listener, &limits).is_ok());
+        let _one = crowd.enter("2001:db8::1".parse().unwrap(), &limits).unwrap();
+        assert_eq!(crowd.enter("2001:db8::2".parse().unwrap(), &limits).unwrap_err(), Refused::Client);
+        assert!(crowd.enter("2001:db8:0:1::1".parse().unwrap(), &limits).is_ok());
     }
 
     #[test]
     fn a_listener_has_its_limit() {
-        let (crowd, listener) = (Arc::<Crowd>::default(), listener());
+        let listener = ListenerStats::new("http", 1);
         let limits = Limits { max_connections: 1, ..Limits::default() };
-        let enter = || crowd.enter([10, 0, 0, 1].into(), &listener, &limits).map(drop);
-        assert_eq!(enter(), Ok(()));
+        assert!(has_room(&listener, &limits));
         listener.connections.enter();
-        assert_eq!(enter(), Err(Refused::Listener));
-        assert!(crowd.0.lock().is_empty(), "clients are counted only where they have a limit");
+        assert!(!has_room(&listener, &limits) && has_room(&listener, &Limits::default()));
+    }
+
+    #[test]
+    fn clients_are_counted_only_where_they_have_a_limit() {
+        let crowd = Arc::<Crowd>::default();
+        let _place = crowd.enter([10, 0, 0, 1].into(), &Limits::default()).unwrap();
+        assert!(crowd.0.lock().is_empty());
     }
 }

@@ -113,9 +113,14 @@ impl<T> HostMap<T> {
 
     /// The values whose patterns hold for `host`: exact, longer wildcards, any (M6).
     pub(crate) fn levels(&self, host: &str) -> impl Iterator<Item = &T> {
+        self.named(host).chain(&self.any)
+    }
+
+    /// Those whose patterns name `host`: exact, longer wildcards.
+    pub(crate) fn named(&self, host: &str) -> impl Iterator<Item = &T> {
         let suffixes = if self.wildcard.is_empty() { "" } else { host };
         let wildcards = parents(suffixes).filter_map(|suffix| self.wildcard.get(suffix));
-        self.exact.get(host).into_iter().chain(wildcards).chain(&self.any)
+        self.exact.get(host).into_iter().chain(wildcards)
     }
 }
 

@@ -41,6 +41,7 @@ use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{self, TableHandle};
 use crate::tls::{CertificateStore, CertificatesHandle};
+use crate::trusted::TrustedProxies;
 use crate::worker::{Shared, Worker};
 use witness::{Notes, Witness};
 
@@ -155,7 +156,8 @@ impl Rehearsal {
     fn template(&self) -> Template {
         let Parts { method, uri, version, headers, .. } = self.request.clone();
         let id = self.connection.worker.next_request();
-        Template { method, uri, version, headers, body: None, id, began: Instant::now() }
+        let origin = self.connection.origin(&headers);
+        Template { method, uri, version, headers, body: None, id, origin, began: Instant::now() }
     }
 
     fn outcome(&self, server: Option<&Candidate>, halt: Option<&Halt>) -> Outcome {
@@ -181,7 +183,7 @@ async fn apply(resources: Vec<pb::Resource>, table: &TableHandle) -> Result<(), 
 
 /// The only listener.
 fn listeners() -> Arc<[Served]> {
-    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http, tls: false }])
+    Arc::new([Served { name: LISTENER.to_owned(), protocol: PoolProtocol::Http, tls: false, proxy: false }])
 }
 
 /// A worker that serves no socket.
@@ -195,6 +197,7 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
         drain: Drain::default(),
         certificates: CertificatesHandle::default(),
         limits: Limits::default(),
+        trusted: TrustedProxies::default(),
         crowd: Arc::default(),
     };
     Worker::new(0, Arc::new(shared), seed)
@@ -204,7 +207,7 @@ fn connection(worker: Rc<Worker>, client: SocketAddr, tls: bool) -> Rc<ClientCon
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, if tls { 443 } else { 80 }));
     let mut connection = ClientConnection::new(worker, 0, local, client, Place::default());
     if let Some(connection) = Rc::get_mut(&mut connection) {
-        connection.downstream = Downstream::new(client.ip(), tls);
+        connection.downstream = Downstream::new(client.ip(), tls, false);
     }
     connection
 }

@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
     /// `http` or `https`, as the client sees it.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        self.scene.connection.downstream.scheme()
+        self.request.origin.scheme
     }
 
     /// The host as the client wrote it, with a port if there is one; empty if there is none.
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
     /// Where the client is.
     #[must_use]
     pub fn client(&self) -> IpAddr {
-        self.scene.connection.peer.ip()
+        self.request.origin.client.ip()
     }
 
     /// The pool that the request is in.

@@ -1,6 +1,6 @@
 //! A request in a pool, made up: what stages are tested with.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,10 +14,14 @@ use crate::balance::Tried;
 use crate::balance::tests::candidates;
 use crate::http::attempt::Template;
 use crate::http::connection::ClientConnection;
+use crate::http::origin::Origin;
 use crate::http::request_id::RequestId;
 use crate::listener::crowd::Place;
 use crate::pool::runtime::Environment;
 use crate::pool::{Candidate, Pool, PoolRuntime};
+
+/// Whose requests they are.
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4711);
 
 /// A request on worker 0, in pool `shop/web`, and the pool's candidates.
 #[derive(Debug)]
@@ -45,9 +49,9 @@ impl Fixture {
         let config = Arc::new(config);
         let environment = Environment::without_tasks(1);
         let pool = Arc::new(Pool::new(config.clone(), PoolRuntime::new(config, environment)));
-        let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 4711));
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-        let connection = ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, peer, Place::default());
+        let connection =
+            ClientConnection::new(rehearsal::worker(Arc::default(), 7), 0, local, CLIENT, Place::default());
         let request = Rc::new(request("/a/b?c=d", &[("host", "shop.example.com")]));
         Self { connection, pool, request, candidates: candidates(weights), server: None }
     }
@@ -83,5 +87,6 @@ pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static s
         |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
     let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
-    Template { method, uri, version, headers, body: None, id, began: Instant::now() }
+    let origin = Origin { client: CLIENT, scheme: "http" };
+    Template { method, uri, version, headers, body: None, id, origin, began: Instant::now() }
 }

@@ -10,6 +10,7 @@ use weir_proto::model::Kind;
 use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
+use crate::http::downstream::Fault;
 use crate::reason::Reason;
 use crate::tls::{CertificatesHandle, Handshakes};
 
@@ -48,6 +49,8 @@ pub struct ListenerStats {
     pub handshakes: Sharded<Handshakes>,
     /// Connections closed at once, by [`Refused`].
     pub refused: [AtomicU64; Refused::ALL.len()],
+    /// Connections of HTTP/2 ended for what their clients did, by [`Fault`].
+    pub faults: [AtomicU64; Fault::ALL.len()],
 }
 
 /// Why a connection was not taken.
@@ -58,11 +61,38 @@ pub enum Refused {
     Listener,
     /// Its client has.
     Client,
+    /// It is to begin with the PROXY protocol, and does not come from a trusted proxy.
+    Untrusted,
+    /// It begins with something else than the PROXY protocol.
+    HeaderMissing,
+    /// Its header of the PROXY protocol is malformed.
+    HeaderMalformed,
+    /// The checksum in that header is wrong.
+    HeaderChecksum,
+    /// The connection ended before that header did.
+    HeaderIncomplete,
+    /// That header did not come in time.
+    HeaderTimeout,
 }
 
 impl Refused {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Listener, Self::Client];
+    pub const ALL: [Self; 8] = [
+        Self::Listener,
+        Self::Client,
+        Self::Untrusted,
+        Self::HeaderMissing,
+        Self::HeaderMalformed,
+        Self::HeaderChecksum,
+        Self::HeaderIncomplete,
+        Self::HeaderTimeout,
+    ];
+
+    /// Whether it is about the PROXY protocol.
+    #[must_use]
+    pub fn is_of_proxy_protocol(self) -> bool {
+        !matches!(self, Self::Listener | Self::Client)
+    }
 
     /// The word in metrics.
     #[must_use]
@@ -70,6 +100,12 @@ impl Refused {
         match self {
             Self::Listener => "listener",
             Self::Client => "client",
+            Self::Untrusted => "proxy_untrusted",
+            Self::HeaderMissing => "proxy_missing",
+            Self::HeaderMalformed => "proxy_malformed",
+            Self::HeaderChecksum => "proxy_checksum",
+            Self::HeaderIncomplete => "proxy_incomplete",
+            Self::HeaderTimeout => "proxy_timeout",
         }
     }
 }
@@ -79,7 +115,13 @@ impl ListenerStats {
     #[must_use]
     pub fn new(name: &str, workers: usize) -> Self {
         let handshakes = Sharded::new(workers);
-        Self { name: name.to_owned(), connections: Gauge::default(), handshakes, refused: Default::default() }
+        Self {
+            name: name.to_owned(),
+            connections: Gauge::default(),
+            handshakes,
+            refused: Default::default(),
+            faults: Default::default(),
+        }
     }
 
     /// A connection was closed at once.

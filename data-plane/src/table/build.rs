@@ -107,7 +107,12 @@ mod tests {
     use crate::pool::runtime::Environment;
 
     fn listeners() -> [Served; 3] {
-        let named = |(name, protocol): (&str, PoolProtocol)| Served { name: name.to_owned(), protocol, tls: false };
+        let named = |(name, protocol): (&str, PoolProtocol)| Served {
+            name: name.to_owned(),
+            protocol,
+            tls: false,
+            proxy: false,
+        };
         [("http", PoolProtocol::Http), ("https", PoolProtocol::Http), ("redis", PoolProtocol::Tcp)].map(named)
     }
 

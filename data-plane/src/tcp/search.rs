@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::proxy_protocol::Ends;
 use super::session::Session;
 use crate::balance::Tried;
 use crate::pool::{Candidate, Endpoint, InFlight, Pool};
+use crate::proxy_protocol::Ends;
 use crate::reason::Reason;
 use crate::table::Chain;
 use crate::upstream::ConnectError;

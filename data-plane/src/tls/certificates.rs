@@ -27,6 +27,12 @@ impl Certificates {
         self.hosts.levels(&host).next()
     }
 
+    /// What a handshake for this host goes by if it has terms of its own, or shares those of a wildcard.
+    #[must_use]
+    pub fn find_own(&self, host: &str) -> Option<&Arc<Terms>> {
+        self.hosts.named(host).next()
+    }
+
     /// Handshakes for `host` (`None`: all that have nothing else) go by `terms`, unless others came first.
     pub fn add(&mut self, host: Option<&HostPattern>, terms: &Arc<Terms>) {
         if self.hosts.get(host).is_none() {

@@ -20,6 +20,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use super::terms::HTTP2;
 use super::{CertificatesHandle, Failure, Identity, Secured};
 use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
@@ -62,7 +63,11 @@ pub async fn serve(stream: TcpStream, connection: Rc<ClientConnection>) {
             } else {
                 counts.full.increment()
             }
-            downstream::run(stream, connection).await;
+            if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+                Box::pin(downstream::run_http2(stream, connection)).await;
+            } else {
+                downstream::run(stream, connection).await;
+            }
         }
         Err(failure) => {
             counts.failed[failure as usize].increment();
@@ -104,7 +109,7 @@ async fn shake_hands(
     };
     let stream = hello.into_stream(terms.config.clone()).await.map_err(|e| Failure::from(&e))?;
     let identity = stream.get_ref().1.peer_certificates().and_then(|chain| Identity::read(chain.first()?));
-    Ok((stream, Secured { client_ca: terms.client_ca.clone(), identity }))
+    Ok((stream, Secured::new(terms, identity)))
 }
 
 /// Whether the first byte is one that a method of HTTP begins with, and no handshake.

@@ -3,24 +3,30 @@
 //! Values are escaped as in RFC 4514, 2.4, so that no part of a name can look like another part: a comma is `\,`, and
 //! what is no printable ASCII is a backslash and two hex digits a byte.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
-use weir_proto::model::ClientCa;
+use weir_proto::model::{ClientCa, HostPattern};
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::parse_x509_certificate;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use super::{CertificatesHandle, Terms};
+
 /// What is known of a connection by TLS.
 #[derive(Debug)]
 pub struct Secured {
-    /// Whose certificate the client was asked for.
-    pub client_ca: Option<ClientCa>,
-    /// The client, if it showed one.
-    pub identity: Option<Identity>,
+    /// What the handshake went by.
+    terms: Arc<Terms>,
+    /// The client, if it showed a certificate.
+    identity: Option<Identity>,
+    /// The last host that the connection was found to be good for.
+    host: RefCell<String>,
 }
 
 /// A client.
@@ -33,12 +39,37 @@ pub struct Identity {
 }
 
 impl Secured {
+    /// After a handshake by these terms, with this client.
+    #[must_use]
+    pub fn new(terms: Arc<Terms>, identity: Option<Identity>) -> Self {
+        Self { terms, identity, host: RefCell::default() }
+    }
+
+    /// Whether this host has a certificate of its own, and the one that the client was shown is not for it.
+    #[must_use]
+    pub fn is_misdirected(&self, host: &str, certificates: &CertificatesHandle) -> bool {
+        if *self.host.borrow() == host {
+            return false;
+        }
+        let own = HostPattern::parse(host).is_ok_and(|host| self.terms.certificate.covers(&host));
+        if !own && has_other(certificates, host, &self.terms) {
+            return true;
+        }
+        *self.host.borrow_mut() = host.to_owned();
+        false
+    }
+
     /// The client, if it was asked by these authorities.
     #[must_use]
     pub fn identity_by(&self, ca: &ClientCa) -> Option<&Identity> {
-        self.client_ca.as_ref().filter(|own| own.authorities == ca.authorities)?;
+        self.terms.client_ca.as_ref().filter(|own| own.authorities == ca.authorities)?;
         self.identity.as_ref()
     }
+}
+
+/// Whether this host has a certificate of its own, besides that of these terms.
+fn has_other(certificates: &CertificatesHandle, host: &str, terms: &Terms) -> bool {
+    certificates.load().find_own(host).is_some_and(|other| other.certificate != terms.certificate)
 }
 
 impl Identity {
@@ -109,6 +140,9 @@ mod tests {
     use weir_proto::model::Authorities;
 
     use super::*;
+    use crate::tls::TermsMaker;
+    use crate::tls::certificates::Certificates;
+    use crate::tls::terms::tests::{certificate, terms};
 
     fn identity(subject: &[(DnType, &str)], names: Vec<SanType>) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -148,10 +182,37 @@ mod tests {
         let ca =
             |pem: &str, required| ClientCa { authorities: Authorities::from_pem(pem.as_bytes()).unwrap(), required };
         let someone = identity(&[(DnType::CommonName, "alice")], Vec::new());
-        let secured = Secured { client_ca: Some(ca(&mine, false)), identity: Some(someone.clone()) };
+        let terms =
+            |ca: Option<&ClientCa>| Arc::new(TermsMaker::default().make(&certificate("shop.example.com"), ca).unwrap());
+        let secured = Secured::new(terms(Some(&ca(&mine, false))), Some(someone.clone()));
         assert_eq!(secured.identity_by(&ca(&mine, true)), Some(&someone));
         assert_eq!(secured.identity_by(&ca(&other, false)), None);
-        let unasked = Secured { client_ca: None, identity: Some(someone) };
+        let unasked = Secured::new(terms(None), Some(someone));
         assert_eq!(unasked.identity_by(&ca(&mine, false)), None);
+    }
+
+    #[test]
+    fn a_host_with_another_certificate_is_misdirected_and_one_of_the_same_or_none_is_not() {
+        let own = Arc::new(terms("*.shop.com"));
+        let mut certificates = Certificates::default();
+        let host = |host: &str| HostPattern::parse(host).unwrap();
+        certificates.add(Some(&host("*.shop.com")), &own);
+        certificates.add(Some(&host("shop.org")), &own);
+        certificates.add(Some(&host("a.shop.com")), &Arc::new(terms("a.shop.com")));
+        certificates.add(Some(&host("bank.com")), &Arc::new(terms("bank.com")));
+        let live = CertificatesHandle::from(Arc::new(arc_swap::ArcSwap::from_pointee(certificates)));
+        let secured = Secured::new(own, None);
+        for (host, misdirected) in [
+            ("b.shop.com", false),
+            ("bank.com", true),
+            ("bank.com", true),
+            ("b.shop.com", false),
+            ("a.shop.com", false),
+            ("shop.org", false),
+            ("nobody.com", false),
+            ("", false),
+        ] {
+            assert_eq!(secured.is_misdirected(host, &live), misdirected, "{host}");
+        }
     }
 }

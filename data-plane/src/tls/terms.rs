@@ -10,14 +10,18 @@ use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use tracing::warn;
 use weir_proto::model::{Certificate, ClientCa, Invalid};
 
-/// What is spoken within TLS.
-const ALPN: &[u8] = b"http/1.1";
+/// HTTP/2 within TLS (RFC 9113, 3.1).
+pub const HTTP2: &[u8] = b"h2";
+/// What is spoken within TLS, the best first.
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// What handshakes for a host go by.
 #[derive(Debug)]
 pub struct Terms {
     /// Certificate, versions, who certifies clients.
     pub config: Arc<ServerConfig>,
+    /// What clients are shown.
+    pub certificate: Certificate,
     /// Whose certificates clients are asked for.
     pub client_ca: Option<ClientCa>,
 }
@@ -46,14 +50,14 @@ impl TermsMaker {
         let versions = ServerConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
         let builder = self.asking(versions.map_err(|error| refused("secretName", &error))?, client_ca)?;
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key().clone())));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match self.tickets.as_ref().filter(|_| client_ca.is_none()) {
             Some(tickets) => config.ticketer = tickets.clone(),
             // A resumed session is not judged again: a client that nobody certifies any more would come in by it.
             None => config.send_tls13_tickets = 0,
         }
-        Ok(Terms { config: Arc::new(config), client_ca: client_ca.cloned() })
+        Ok(Terms { config: Arc::new(config), certificate: certificate.clone(), client_ca: client_ca.cloned() })
     }
 
     fn asking(

@@ -16,7 +16,9 @@ use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
 use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
+use weir_data_plane::trusted::{TrustedProxies, parse_network};
 use weir_data_plane::{app as data_plane, config as data_config};
+use weir_proto::model::plugin::param::admission::Network;
 
 use crate::client::Client;
 
@@ -29,16 +31,26 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where both planes listen, and what the proxy may use.
 #[derive(Debug, Args)]
 pub(crate) struct PlaneArgs {
-    /// Where requests are taken, with ,tls over TLS, or with ,tcp connections of any protocol; may be repeated (in the
-    /// variable: separated by spaces)
+    /// Where requests are taken, with ,tls over TLS, or with ,tcp connections of any protocol, and with ,proxy those that
+    /// begin with the PROXY protocol; may be repeated (in the variable: separated by spaces)
     #[arg(
         long,
-        value_name = "NAME=ADDR[,tls|,tcp]",
+        value_name = "NAME=ADDR[,tls|,tcp][,proxy]",
         env = "WEIR_LISTEN",
         value_delimiter = ' ',
         default_value = "http=127.0.0.1:8080"
     )]
     listen: Vec<data_config::Listen>,
+    /// Proxies before this one, by address or network, which say who a client is: by the PROXY protocol at listeners
+    /// with ,proxy, where nobody else may connect, and in X-Forwarded-For, -Proto and -Host
+    #[arg(
+        long,
+        value_name = "CIDR[,CIDR]",
+        env = "WEIR_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_parser = parse_network
+    )]
+    trusted_proxies: Vec<Network>,
     /// Certificates besides those of Pools: a folder with NAME.crt and NAME.key, shown for the hosts that they are for,
     /// default.crt to all that ask for none with a certificate. Followed while it changes
     #[arg(long, value_name = "DIR", env = "WEIR_TLS_DIR")]
@@ -81,11 +93,13 @@ impl PlaneArgs {
     }
 
     fn data(&self, grpc: SocketAddr) -> anyhow::Result<data_config::Config> {
-        data_config::check_listeners(&self.listen, self.tls_dir.is_some())?;
+        let trusted_proxies = TrustedProxies::new(self.trusted_proxies.clone());
+        data_config::check_listeners(&self.listen, self.tls_dir.is_some(), &trusted_proxies)?;
         Ok(data_config::Config {
             control_planes: vec![format!("http://{}", reachable(grpc)).parse()?],
             control_plane_tls: None,
             listeners: self.listen.clone(),
+            trusted_proxies,
             tls_dir: self.tls_dir.clone(),
             admin: self.admin,
             workers: self.workers.unwrap_or_else(data_config::default_workers),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::channel::{Channel, SendError, Sender};
@@ -9,6 +11,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
@@ -103,8 +106,18 @@ pub(super) fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let protocol = request.headers()[header::UPGRADE].clone();
     response.headers_mut().insert(header::UPGRADE, protocol);
+    if let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept(key));
+    }
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     response
+}
+
+/// RFC 6455, 4.2.2.
+fn accept(key: &HeaderValue) -> HeaderValue {
+    let joined = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &joined));
+    HeaderValue::try_from(accept).expect("base64")
 }
 
 fn pairs(headers: &HeaderMap) -> Value {

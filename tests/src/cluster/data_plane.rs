@@ -11,6 +11,7 @@ use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
 use weir_data_plane::limits::Limits;
 use weir_data_plane::stats::access_log::Target;
+use weir_data_plane::trusted::{TrustedProxies, parse_network};
 use weir_proto::model::PoolProtocol;
 
 use crate::{eventually, get, within};
@@ -21,6 +22,7 @@ pub struct DataPlane {
     address: SocketAddr,
     tcp: Option<SocketAddr>,
     https: Option<SocketAddr>,
+    listeners: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -34,6 +36,8 @@ pub struct Builder {
     workers: usize,
     tcp: bool,
     https: bool,
+    more: Vec<Listen>,
+    trusted_proxies: TrustedProxies,
     tls_dir: Option<PathBuf>,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
@@ -84,6 +88,26 @@ impl Builder {
     #[must_use]
     pub fn tls_dir(self, folder: &Path) -> Self {
         Self { https: true, tls_dir: Some(folder.to_owned()), ..self }
+    }
+
+    /// With another listener, as `--listen` has it.
+    ///
+    /// # Panics
+    /// If it is malformed.
+    #[must_use]
+    pub fn listen(mut self, listener: &str) -> Self {
+        self.more.push(listener.parse().expect("a listener"));
+        self
+    }
+
+    /// Believes these networks.
+    ///
+    /// # Panics
+    /// If one is none.
+    #[must_use]
+    pub fn trusted_proxies(self, networks: &[&str]) -> Self {
+        let networks = networks.iter().map(|text| parse_network(text).expect("a network"));
+        Self { trusted_proxies: TrustedProxies::new(networks.collect()), ..self }
     }
 
     /// With this DNS server.
@@ -145,19 +169,22 @@ impl Builder {
         let (address, admin) = (bound.listeners[0].1, bound.admin);
         let named = |name: &str| bound.listeners.iter().find(|(own, _)| own == name).map(|(_, address)| *address);
         let (tcp, https) = (named("tcp"), named("https"));
-        DataPlane { address, tcp, https, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
+        let listeners = bound.listeners.clone();
+        DataPlane { address, tcp, https, listeners, admin, task: tokio::spawn(bound.run(stop.clone())), stop }
     }
 
     fn config(self) -> Config {
         let any = ([127, 0, 0, 1], 0).into();
-        let listen = |name: &str, protocol, tls| Listen { name: name.to_owned(), address: any, protocol, tls };
+        let listen =
+            |name: &str, protocol, tls| Listen { name: name.to_owned(), address: any, protocol, tls, proxy: false };
         let tcp = self.tcp.then(|| listen("tcp", PoolProtocol::Tcp, false));
         let https = self.https.then(|| listen("https", PoolProtocol::Http, true));
         let http = listen("http", PoolProtocol::Http, false);
         Config {
             control_planes: self.control_planes.iter().map(|url| url.parse().expect("a URL")).collect(),
             control_plane_tls: self.tls,
-            listeners: [http].into_iter().chain(tcp).chain(https).collect(),
+            listeners: [http].into_iter().chain(tcp).chain(https).chain(self.more).collect(),
+            trusted_proxies: self.trusted_proxies,
             tls_dir: self.tls_dir,
             admin: any,
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
@@ -182,6 +209,8 @@ impl DataPlane {
             workers: 2,
             tcp: false,
             https: false,
+            more: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             tls_dir: None,
             dns: None,
             cache: None,
@@ -211,6 +240,14 @@ impl DataPlane {
     /// If it has no listener for them.
     pub fn https_address(&self) -> SocketAddr {
         self.https.expect("a listener of TLS")
+    }
+
+    /// Where a listener of [`Builder::listen`] is.
+    ///
+    /// # Panics
+    /// If there is none of this name.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.listeners.iter().find(|(own, _)| own == name).expect("a listener of this name").1
     }
 
     /// Its admin address.

@@ -308,7 +308,7 @@ async fn clients_that_cannot_be_served_are_told_and_counted_by_reason() {
     assert!(format!("{unknown:?}").contains("UnrecognisedName"), "{unknown:?}");
     failed(&weir, "no_certificate", 1.0).await;
 
-    let overlap = client.offering(&["h2"]).connect(address, "shop.example.com").await.unwrap_err();
+    let overlap = client.offering(&["spdy/1"]).connect(address, "shop.example.com").await.unwrap_err();
     assert!(format!("{overlap:?}").contains("NoApplicationProtocol"), "{overlap:?}");
     failed(&weir, "no_overlap", 1.0).await;
 

@@ -22,8 +22,8 @@ impl Attempt {
             uri: &self.template.uri,
             version: self.template.version,
             headers: &self.template.headers,
-            scheme: self.connection.downstream.scheme(),
-            client: self.connection.peer,
+            scheme: self.template.origin.scheme,
+            client: self.template.origin.client,
             local: self.connection.local,
         });
         Ok(params.map_err(unfit)?.finish())

@@ -16,7 +16,7 @@ const NAMES: HeaderName = HeaderName::from_static("x-client-certificate-names");
 impl Forward {
     /// Whether the pool of this number takes the request; if not, what its client is answered is decided.
     pub(super) fn secure(&mut self, tls: &Tls, number: usize) -> Search {
-        if tls.redirect && self.exchange.connection.downstream.scheme() != "https" {
+        if tls.redirect && self.exchange.origin.scheme != "https" {
             self.last = match self.location() {
                 Some(location) => Last::Redirected(location, number),
                 None => Last::TurnedAway(TurnedAway::Misdirected, number),

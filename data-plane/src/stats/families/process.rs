@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 use weir_proto::model::Kind;
 
+use crate::http::downstream::Fault;
 use crate::reason::Reason;
 use crate::stats::ProcessStats;
 use crate::stats::process::{DiscoveryStats, ListenerStats, Refused};
@@ -18,9 +19,10 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     for listener in &stats.listeners {
         sheet.gauge(Metric::ConnectionsActive, &[&listener.name], f64::from(listener.connections.current()));
         handshakes(listener, sheet);
-        for reason in Refused::ALL {
-            let count = listener.refused[reason as usize].load(Relaxed);
-            sheet.count(Metric::ConnectionsRefused, &[&listener.name, reason.as_str()], count);
+        refused(listener, sheet);
+        for fault in Fault::ALL {
+            let count = listener.faults[fault as usize].load(Relaxed);
+            sheet.count_if_any(Metric::Http2Faults, &[&listener.name, fault.as_str()], count);
         }
     }
     certificates(stats, sheet);
@@ -28,6 +30,19 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     discovery(&stats.discovery, sheet);
     sheet.count(Metric::LogLinesDropped, &[], stats.log_lines_dropped.load(Relaxed));
     sheet.gauge(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+/// Few listeners know the PROXY protocol: what is wrong with its headers shows once something was.
+fn refused(listener: &ListenerStats, sheet: &mut Sheet) {
+    for reason in Refused::ALL {
+        let count = listener.refused[reason as usize].load(Relaxed);
+        let labels = [listener.name.as_str(), reason.as_str()];
+        if reason.is_of_proxy_protocol() {
+            sheet.count_if_any(Metric::ConnectionsRefused, &labels, count);
+        } else {
+            sheet.count(Metric::ConnectionsRefused, &labels, count);
+        }
+    }
 }
 
 fn handshakes(listener: &ListenerStats, sheet: &mut Sheet) {

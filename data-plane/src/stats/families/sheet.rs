@@ -19,6 +19,7 @@ pub(super) enum Metric {
     QueueWait,
     ConnectionsActive,
     ConnectionsRefused,
+    Http2Faults,
     TlsHandshakes,
     TlsHandshakeFailures,
     TlsCertificateExpiry,
@@ -72,7 +73,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 37] = [
+const SPECS: [Spec; 38] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -95,6 +96,8 @@ const SPECS: [Spec; 37] = [
         "Client connections."),
     counter(Metric::ConnectionsRefused, "weir_connections_refused_total", &["listener", "reason"],
         "Client connections closed at once, as the listener or the client had as many as it may have."),
+    counter(Metric::Http2Faults, "weir_http2_faults_total", &["listener", "reason"],
+        "Connections of HTTP/2 ended for what their clients did."),
     counter(Metric::TlsHandshakes, "weir_tls_handshakes_total", &["listener", "session"],
         "Handshakes done, of new sessions and of resumed ones."),
     counter(Metric::TlsHandshakeFailures, "weir_tls_handshake_failures_total", &["listener", "reason"],

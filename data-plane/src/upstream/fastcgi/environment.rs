@@ -82,11 +82,16 @@ fn push_request(params: &mut Params, request: &Request<'_>) -> Result<(), TooLar
     params.push("REMOTE_ADDR", address.as_bytes())?;
     // RFC 3875, 4.1.9: the address, as nobody looks its name up.
     params.push("REMOTE_HOST", address.as_bytes())?;
-    params.push("REMOTE_PORT", request.client.port().to_string().as_bytes())?;
+    push_port(params, request.client.port())?;
     match request.headers.get(CONTENT_TYPE) {
         Some(kind) => params.push("CONTENT_TYPE", kind.as_bytes()),
         None => Ok(()),
     }
+}
+
+/// Not every proxy before this one tells it.
+fn push_port(params: &mut Params, port: u16) -> Result<(), TooLarge> {
+    if port == 0 { Ok(()) } else { params.push("REMOTE_PORT", port.to_string().as_bytes()) }
 }
 
 fn push_paths(params: &mut Params, application: &FastCgi, paths: &Paths) -> Result<(), TooLarge> {

@@ -1,32 +1,12 @@
-//! The PROXY protocol, which tells a backend who its client is before the client's first byte
-//! (<https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>).
+//! A header for a backend.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use weir_proto::model::ProxyProtocol;
 
-/// With which version 2 begins.
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2, and that a client is behind the connection.
-const V2_PROXY: u8 = 0x21;
-const V2_TCP4: u8 = 0x11;
-const V2_TCP6: u8 = 0x21;
-
-/// Both ends of a client's connection, of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
-    client: SocketAddr,
-    here: SocketAddr,
-}
+use super::{Ends, SIGNATURE, V2_PROXY, V2_TCP4, V2_TCP6};
 
 impl Ends {
-    /// Of a connection from `client` to `here`. An IPv4 client of a listener of both families is one of IPv4.
-    #[must_use]
-    pub fn new(client: SocketAddr, here: SocketAddr) -> Self {
-        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { client: canonical(client), here: canonical(here) }
-    }
-
     /// What a backend is told of them.
     #[must_use]
     pub fn header(&self, version: ProxyProtocol) -> Vec<u8> {
