@@ -48,6 +48,16 @@ impl Sources {
     }
 }
 
+/// Binds `address`.
+///
+/// # Errors
+/// If it is taken or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// A bound server.
 #[derive(Debug)]
 pub struct Admin {
@@ -57,13 +67,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds `address`.
+    /// A server at a socket that is bound.
     ///
     /// # Errors
-    /// If it is taken or not ours.
-    pub fn bind(address: SocketAddr, sources: Sources) -> io::Result<Self> {
-        let socket = TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
+    /// If it is none any more.
+    pub fn new(socket: TcpListener, sources: Sources) -> io::Result<Self> {
         Ok(Self { address: socket.local_addr()?, socket, sources: Arc::new(sources) })
     }
 
@@ -151,7 +159,7 @@ mod tests {
             Arc::new(ArcSwap::from_pointee(Table { pools: [pool.clone()].into_iter().collect(), ..Table::default() }));
         let readiness = Readiness::default();
         let sources = Sources::new(&table, &Arc::new(ProcessStats::new(&[], 1)), &readiness);
-        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), sources).unwrap();
+        let admin = Admin::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), sources).unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         tokio::spawn(admin.run(stop.clone()));
         Fixture { pool, readiness, address, _stop: stop.drop_guard() }
@@ -248,7 +256,6 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let f = start();
-        let sources = Sources::new(&Arc::default(), &Arc::new(ProcessStats::new(&[], 1)), &f.readiness);
-        assert_eq!(Admin::bind(f.address, sources).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(f.address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

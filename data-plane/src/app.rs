@@ -1,5 +1,7 @@
 //! Wiring of the process: binds everything, starts the threads, and ends them in order.
 
+mod open;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,32 +10,32 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weir_proto::process::file_limit;
 
-use crate::admin::{self, Admin};
+use crate::admin::{Admin, Sources};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
+use crate::handover::{Inherited, Sockets};
 use crate::health::clock::HealthClockTask;
 use crate::health::probers::ProbersTask;
 use crate::health::{HealthClock, Probers, TransitionSink};
+use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
-use crate::listener::{Listener, Served};
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::{AccessLog, LogWriter, Target};
-use crate::table::{Table, TableHandle};
+use crate::table::TableHandle;
 use crate::tls::CertificateStore;
 use crate::tls::folder::Folder;
 use crate::worker::{Shared, Worker};
+use open::{Opened, Share};
 
 /// How long the end of the process waits for the newest table to be on disk.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -63,6 +65,9 @@ pub enum Error {
     /// DNS settings or certificates are refused.
     #[error(transparent)]
     Discovery(#[from] discovery::Error),
+    /// Listening sockets cannot be copied.
+    #[error("cannot copy the sockets of listeners: {0}")]
+    Sockets(io::Error),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -78,14 +83,27 @@ pub struct Bound {
     pub listeners: Vec<(String, SocketAddr)>,
     /// Real address of the admin server.
     pub admin: SocketAddr,
-    sockets: Vec<Listener>,
+    /// What it listens with, until it stops listening.
+    pub sockets: Sockets,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    shares: Vec<Share>,
+    /// Whether another process serves until this one is ready.
+    served: bool,
     control: ControlThread,
     probers: ProbersTask,
     shared: Arc<Shared>,
     log: Option<LogWriter>,
-    readiness: Readiness,
     leaving: Leaving,
-    workers: usize,
+}
+
+/// What tells a proxy to end.
+#[derive(Debug, Clone, Default)]
+pub struct Notice {
+    /// It is to leave.
+    pub stop: CancellationToken,
+    /// Another process listens in its place.
+    pub replaced: CancellationToken,
 }
 
 /// Everything that runs on the control thread.
@@ -109,16 +127,23 @@ struct Leaving {
 /// # Errors
 /// If an address is taken, or a file or DNS setting is refused.
 pub fn bind(config: Config) -> Result<Bound, Error> {
+    bind_with(config, Inherited::default())
+}
+
+/// As [`bind`], with these sockets in place of those that it would bind.
+///
+/// # Errors
+/// As for [`bind`].
+pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let workers = config.workers.get();
-    file_limit::raise();
-    let sockets = config.listeners.iter().map(|listen| listener(listen, workers)).collect::<Result<Vec<_>, _>>()?;
+    let opened = Opened::new(&config, inherited)?;
     let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
     let stats = stats(&served, workers);
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
-    let table: TableHandle = Arc::new(ArcSwap::from_pointee(Table::default()));
-    let readiness = Readiness::default();
+    let (table, readiness) = (TableHandle::default(), Readiness::default());
     let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
-    let admin = admin(config.admin, admin::Sources::new(&table, &stats, &readiness))?;
+    let sources = Sources::new(&table, &stats, &readiness);
+    let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let (clock, clock_task) = HealthClock::new();
     let (transitions, transitions_seen) = TransitionSink::new();
     let (probers, probers_task) = Probers::new(rand::random());
@@ -148,16 +173,17 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
         drain: Drain::default(),
     };
     Ok(Bound {
-        listeners: sockets.iter().map(|listener| (listener.name.clone(), listener.address)).collect(),
+        listeners: opened.listeners,
         admin: admin.address(),
-        sockets,
+        sockets: opened.sockets,
+        readiness,
+        shares: opened.shares,
+        served: opened.served,
         control: ControlThread { discovery, clock: clock_task, admin, folder },
         probers: probers_task,
         shared: Arc::new(shared),
         log: writer,
-        readiness,
         leaving,
-        workers,
     })
 }
 
@@ -170,15 +196,6 @@ fn settings(config: Config) -> discovery::Settings {
         dns_server: config.dns_server,
         seed: rand::random(),
     }
-}
-
-fn listener(listen: &Listen, workers: usize) -> Result<Listener, Error> {
-    Listener::bind(listen.name.clone(), listen.address, workers)
-        .map_err(|cause| Error::Bind { flag: format!("--listen {listen}"), cause })
-}
-
-fn admin(address: SocketAddr, sources: admin::Sources) -> Result<Admin, Error> {
-    Admin::bind(address, sources).map_err(|cause| Error::Bind { flag: format!("--admin {address}"), cause })
 }
 
 fn stats(listeners: &[Served], workers: usize) -> Arc<ProcessStats> {
@@ -211,15 +228,29 @@ impl Bound {
     /// # Errors
     /// If a thread cannot be started or ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { listeners, admin, sockets, control, probers, shared, log, readiness, leaving, workers } = self;
-        info!(?listeners, %admin, workers, "data plane listens");
-        let ending = Ending { drain: shared.drain.clone(), control: CancellationToken::new() };
-        let stopped = ending.control.clone();
-        let mut control_ended = pin!(Thread::start("weir-control", move || control_thread(control, stopped))?.ended());
+        self.run_until(Notice { stop: shutdown, ..Notice::default() }).await
+    }
+
+    /// As [`Bound::run`], or until another process listens in place of this one: then it does so no more at once.
+    ///
+    /// # Errors
+    /// As for [`Bound::run`].
+    pub async fn run_until(self, notice: Notice) -> Result<(), Error> {
+        let Self { listeners, admin, sockets, readiness, shares, served, control, probers, shared, log, mut leaving } =
+            self;
+        info!(?listeners, %admin, workers = shares.len(), "data plane listens");
+        let ending = Ending { drain: shared.drain.clone(), sockets, control: CancellationToken::new() };
+        let (stopped, replaced) = (ending.control.clone(), notice.replaced.clone());
+        let control = move || control_thread(control, stopped, replaced);
+        let mut control_ended = pin!(Thread::start("weir-control", control)?.ended());
         let mut probers_ended = pin!(Thread::start("weir-probers", move || probers_thread(probers))?.ended());
-        let mut serving = start_workers(sockets, &shared, workers)?;
+        let mut serving = start_workers(shares, &shared, served.then_some(&readiness))?;
         let result = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
+            () = notice.stop.cancelled() => Ok(()),
+            () = notice.replaced.cancelled() => {
+                leaving.delay = Duration::ZERO;
+                Ok(())
+            }
             Some(ended) = serving.join_next() => Err(Error::Ended(ended.unwrap_or_default())),
             name = &mut control_ended => Err(Error::Ended(name)),
             name = &mut probers_ended => Err(Error::Ended(name)),
@@ -227,7 +258,7 @@ impl Bound {
         // To the end: a proxy that has left must not look ready in its last moment.
         let _draining = readiness.block("draining");
         if result.is_ok() {
-            leave(&shared.drain, leaving, &mut serving).await;
+            leave(&ending, leaving, &mut serving).await;
         }
         drop(ending);
         if result.is_ok() && timeout(LAST_WRITE, control_ended).await.is_err() {
@@ -243,22 +274,27 @@ impl Bound {
 /// Ends every thread when it is dropped: nobody else would, after a caller that gave up waiting.
 struct Ending {
     drain: Drain,
+    sockets: Sockets,
     control: CancellationToken,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
         self.drain.abort();
+        self.sockets.close();
         self.control.cancel();
     }
 }
 
 /// The visible sequence of a graceful stop.
-async fn leave(drain: &Drain, leaving: Leaving, serving: &mut JoinSet<String>) {
-    info!(delay = ?leaving.delay, deadline = ?leaving.deadline, "leaving");
+async fn leave(ending: &Ending, leaving: Leaving, serving: &mut JoinSet<String>) {
+    let Ending { drain, sockets, control: _ } = ending;
     drain.leave();
+    info!(delay = ?leaving.delay, deadline = ?leaving.deadline, "leaving");
     sleep(leaving.delay).await;
-    drain.close();
+    // The other half is for what was sent on them at the last moment.
+    drain.close(leaving.deadline / 2);
+    sockets.close();
     let all_ended = async { while serving.join_next().await.is_some() {} };
     if timeout(leaving.deadline, all_ended).await.is_err() {
         warn!(workers = serving.len(), "the drain deadline has passed; what still runs is cut off");
@@ -291,22 +327,38 @@ impl Thread {
     }
 }
 
-fn start_workers(mut sockets: Vec<Listener>, shared: &Arc<Shared>, workers: usize) -> Result<JoinSet<String>, Error> {
+/// `not_before`: they accept nothing before this is ready.
+fn start_workers(
+    shares: Vec<Share>,
+    shared: &Arc<Shared>,
+    not_before: Option<&Readiness>,
+) -> Result<JoinSet<String>, Error> {
     let mut threads = JoinSet::new();
-    for id in 0..workers {
-        let sockets: Vec<_> = sockets.iter_mut().filter_map(Listener::take_socket).collect();
-        let shared = shared.clone();
+    for (id, sockets) in shares.into_iter().enumerate() {
+        let (shared, not_before) = (shared.clone(), not_before.cloned());
         let seed = rand::random();
         let body = move || {
             let Some(runtime) = local_runtime() else { return };
-            let worker = Worker::new(id, shared, seed);
-            if let Err(error) = runtime.block_on(worker.run(sockets)) {
+            let worker = Worker::new(id, shared.clone(), seed);
+            let serving = async {
+                wait(not_before, &shared.drain).await;
+                worker.run(sockets).await
+            };
+            if let Err(error) = runtime.block_on(serving) {
                 warn!(%error, "a worker cannot use its sockets");
             }
         };
         threads.spawn(Thread::start(format!("weir-worker-{id}"), body)?.ended());
     }
     Ok(threads)
+}
+
+async fn wait(not_before: Option<Readiness>, drain: &Drain) {
+    let Some(readiness) = not_before else { return };
+    tokio::select! {
+        () = readiness.ready() => {}
+        () = drain.closing() => {}
+    }
 }
 
 fn probers_thread(probers: ProbersTask) {
@@ -321,7 +373,8 @@ fn local_runtime() -> Option<runtime::LocalRuntime> {
     runtime.inspect_err(|error| warn!(%error, "a thread cannot start")).ok()
 }
 
-fn control_thread(control: ControlThread, stop: CancellationToken) {
+/// `replaced`: another process shows how it goes from then on.
+fn control_thread(control: ControlThread, stop: CancellationToken, replaced: CancellationToken) {
     let ControlThread { discovery, clock, admin, folder } = control;
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -332,9 +385,15 @@ fn control_thread(control: ControlThread, stop: CancellationToken) {
             folder.run(stop.clone()).await;
         }
     };
+    let shown = async {
+        tokio::select! {
+            () = admin.run(stop.clone()) => {}
+            () = replaced.cancelled() => {}
+        }
+    };
     runtime.block_on(async {
         tokio::select! {
-            ((), (), ()) = async { tokio::join!(discovery.run(stop.clone()), admin.run(stop.clone()), followed) } => {}
+            ((), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed) } => {}
             () = clock.run() => {}
         }
     });

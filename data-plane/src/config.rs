@@ -29,7 +29,11 @@ Examples:
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen redis=0.0.0.0:6379,tcp
   weir-data-plane --control-plane http://10.0.0.5:9800 --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls
   weir-data-plane --control-plane https://weir-control-plane:9800 --control-plane-tls /etc/weir/tls
-  weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout";
+  weir-data-plane --control-plane http://10.0.0.5:9800 --workers 4 --cache-dir /var/cache/weir --access-log stdout
+
+Signals:
+  TERM, INT  finish running requests, then end; a second one ends at once
+  USR2       upgrade in place: the program at the same path, with the same arguments, takes over";
 
 /// What the proxy may be told; can be flattened into another command.
 #[derive(Debug, Clone, ClapArgs)]
@@ -95,6 +99,9 @@ pub struct Args {
     /// After that: time for running requests to finish
     #[arg(long, value_name = "TIME", env = "WEIR_DRAIN_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
+    /// File for the number of this process; one that takes its place writes its own
+    #[arg(long, value_name = "PATH", env = "WEIR_PID_FILE")]
+    pub pid_file: Option<PathBuf>,
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
@@ -145,6 +152,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Time for running requests to finish.
     pub drain_timeout: Duration,
+    /// File for the number of the process.
+    pub pid_file: Option<PathBuf>,
     /// Name of this proxy at the control plane.
     pub node_id: String,
     /// What clients may ask of it.
@@ -191,6 +200,7 @@ impl TryFrom<Args> for Config {
             access_log: args.access_log,
             drain_delay: args.drain_delay,
             drain_timeout: args.drain_timeout,
+            pid_file: args.pid_file,
             node_id: args.node_id.unwrap_or_else(default_node_id),
             limits: args.limits,
         })

@@ -34,4 +34,5 @@ pub mod response;
 pub mod serve;
 pub mod tee;
 pub mod upgrade;
+pub mod upload_rate;
 pub mod websocket;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod discovery;
 pub mod drain;
 pub mod gather;
+pub mod handover;
 pub mod health;
 pub mod http;
 pub mod limits;

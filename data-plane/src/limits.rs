@@ -39,6 +39,10 @@ pub struct Limits {
     /// Body of a request, where its Pool does not say maxBodySize; 413 beyond, 0 = unlimited
     #[arg(long, value_name = "SIZE", env = "WEIR_MAX_BODY_SIZE", default_value = "0", value_parser = parse_size)]
     pub max_body_size: u64,
+    /// Bytes of a request's body a second, on average, after 5s of waiting for it; 408 below. 0 = any, as streams of gRPC
+    /// need it
+    #[arg(long, value_name = "SIZE", env = "WEIR_MIN_BODY_RATE", default_value = "0", value_parser = parse_size)]
+    pub min_body_rate: u64,
     /// From the first byte of a request's head to its last
     #[arg(long, value_name = "TIME", env = "WEIR_HEADER_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
     pub header_timeout: Duration,
@@ -108,6 +112,7 @@ impl Default for Limits {
             max_header_size: 64 << 10,
             max_headers: 100,
             max_body_size: 0,
+            min_body_rate: 0,
             header_timeout: Duration::from_secs(30),
             tls_handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

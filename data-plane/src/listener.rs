@@ -1,5 +1,5 @@
 //! Binding of listeners: one socket per worker on the same port, so that the kernel spreads connections
-//! and no worker waits for another.
+//! and no worker waits for another. Sockets that come from another process may be fewer or more.
 
 pub mod crowd;
 pub mod numbers;
@@ -34,7 +34,8 @@ pub struct Listener {
     pub name: String,
     /// The real address, where the port asked for was 0.
     pub address: SocketAddr,
-    sockets: Vec<TcpListener>,
+    /// All of them.
+    pub sockets: Vec<TcpListener>,
 }
 
 impl Listener {
@@ -55,9 +56,24 @@ impl Listener {
         Ok(Self { name, address, sockets })
     }
 
-    /// Takes out the socket of one worker; `None` once all are taken.
-    pub fn take_socket(&mut self) -> Option<TcpListener> {
-        self.sockets.pop()
+    /// With sockets of another process, which are bound.
+    ///
+    /// # Errors
+    /// If one is no socket any more.
+    pub fn inherit(name: String, sockets: Vec<TcpListener>) -> io::Result<Self> {
+        let address = sockets.first().ok_or(io::ErrorKind::NotFound)?.local_addr()?;
+        Ok(Self { name, address, sockets })
+    }
+
+    /// Copies of the sockets that worker `id` of `workers` accepts from: each socket is somebody's, and each worker has
+    /// one, if need be together with others.
+    ///
+    /// # Errors
+    /// If there are no file descriptors left.
+    pub fn share(&self, id: usize, workers: usize) -> io::Result<Vec<TcpListener>> {
+        let count = self.sockets.len();
+        let places = (id % count..count).step_by(workers.min(count));
+        places.map(|place| self.sockets[place].try_clone()).collect()
     }
 }
 
@@ -79,6 +95,22 @@ fn open(address: SocketAddr, share_port: bool) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_socket_is_somebodys_and_each_worker_has_one() {
+        for (count, workers) in [(1, 1), (1, 3), (3, 1), (2, 3), (3, 2), (4, 4), (5, 2)] {
+            let sockets = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+            let listener = Listener::inherit("http".into(), sockets).unwrap();
+            let mut had = std::collections::BTreeSet::new();
+            for id in 0..workers {
+                let shares = listener.share(id, workers).unwrap();
+                assert!(!shares.is_empty(), "worker {id} of {workers} for {count} sockets");
+                had.extend(shares.iter().map(|socket| socket.local_addr().unwrap()));
+            }
+            assert_eq!(had.len(), count, "{workers} workers");
+        }
+        assert!(Listener::inherit("http".into(), Vec::new()).is_err());
+    }
 
     #[test]
     fn a_taken_port_is_an_error_even_among_our_own() {

@@ -27,6 +27,8 @@ pub enum Reason {
     BadRequest,
     /// Its target, its headers or its body are larger than they may be.
     TooLarge,
+    /// Its body does not come, or comes too slowly.
+    TooSlow,
     /// A plugin answered it, or failed.
     Plugin,
     /// Every backend was full, and the queue too.
@@ -53,7 +55,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoRoute,
         Self::NoBackend,
         Self::Disabled,
@@ -65,6 +67,7 @@ impl Reason {
         Self::ClientAbort,
         Self::BadRequest,
         Self::TooLarge,
+        Self::TooSlow,
         Self::Plugin,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -93,6 +96,7 @@ impl Reason {
             Self::ClientAbort => "client_abort",
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::Plugin => "plugin",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use weir_proto::model::PoolProtocol;
 
 use crate::drain::Drain;
-use crate::http::connection::{ClientConnection, Handle};
+use crate::http::connection::{ClientConnection, Handle, Order};
 use crate::http::downstream;
 use crate::http::request_id::RequestId;
 use crate::limits::Limits;
@@ -93,6 +93,8 @@ pub struct Worker {
     requests: Cell<u64>,
     connections: RefCell<Vec<Rc<Handle>>>,
     arriving: Cell<usize>,
+    /// Sweeps in which idle connections are still to be told; `None` while the proxy serves.
+    rounds: Cell<Option<usize>>,
     last_closed: Notify,
 }
 
@@ -130,6 +132,7 @@ impl Worker {
             requests: Cell::new(0),
             connections: RefCell::default(),
             arriving: Cell::new(0),
+            rounds: Cell::new(None),
             last_closed: Notify::new(),
             shared,
         })
@@ -151,13 +154,13 @@ impl Worker {
         RequestId { worker: self.id, number: self.requests.get() }
     }
 
-    /// Serves these sockets, one per listener, until the proxy closes and nothing of any connection is left.
+    /// Serves these sockets, each with the index of its listener, until the proxy closes and nothing of any connection is left.
     ///
     /// # Errors
     /// If a socket cannot be registered with the runtime.
-    pub async fn run(self: Rc<Self>, sockets: Vec<TcpListener>) -> io::Result<()> {
+    pub async fn run(self: Rc<Self>, sockets: Vec<(usize, TcpListener)>) -> io::Result<()> {
         let mut accepting = Vec::new();
-        for (listener, socket) in sockets.into_iter().enumerate() {
+        for (listener, socket) in sockets {
             let socket = tokio::net::TcpListener::from_std(socket)?;
             accepting.push(spawn_local(self.clone().accept(listener, socket)));
         }
@@ -188,9 +191,14 @@ impl Worker {
 
     /// Tells connections to end after the request that runs. One that is new or was in use until now is told by the
     /// next sweeps, as its next request may be on the way.
+    /// Each sweep tells its share of them: if all closed at once, their clients would come back at once, elsewhere.
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
-        connections.iter().filter(|c| !c.activity.is_fresh()).for_each(|connection| connection.finish());
+        let untold = || connections.iter().filter(|connection| connection.order() == Order::Serve);
+        let rounds = self.rounds.get().unwrap_or_else(|| whole_sweeps(self.shared.drain.spread()));
+        let share = untold().count().div_ceil(rounds.max(1));
+        self.rounds.set(Some(rounds.saturating_sub(1)));
+        untold().filter(|connection| !connection.activity.is_fresh()).take(share).for_each(|one| one.finish());
     }
 
     async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
@@ -307,4 +315,9 @@ impl Worker {
             drop(self.table());
         }
     }
+}
+
+/// How many sweeps there are in a time.
+fn whole_sweeps(time: Duration) -> usize {
+    usize::try_from(time.as_secs() / SWEEP.as_secs()).unwrap_or(usize::MAX)
 }

@@ -2,5 +2,7 @@
 //! feature `process`, so that those who only want the contract need none of it.
 
 pub mod file_limit;
+pub mod pid_file;
 pub mod shutdown;
+pub mod supervisor;
 pub mod telemetry;

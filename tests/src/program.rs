@@ -68,10 +68,17 @@ impl Program {
     /// # Panics
     /// If it cannot be started.
     pub fn start_in(file: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
-        let mut child = AsyncCommand::new(file)
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
+        let mut command = AsyncCommand::new(file);
+        command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Starts what a command says, whose output is collected.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn spawn(mut command: AsyncCommand) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -102,9 +109,15 @@ impl Program {
     /// # Panics
     /// If it has ended already.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("a running program").to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
-        assert!(status.success(), "kill -s {name} {pid}");
+        signal(name, self.id());
+    }
+
+    /// The number of its process.
+    ///
+    /// # Panics
+    /// If it has ended already.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a running program")
     }
 
     /// Kills it and waits for its end.
@@ -123,6 +136,15 @@ impl Program {
         let status = within("the end of a program", self.child.wait()).await.expect("a status");
         status.code().unwrap_or_else(|| panic!("ended with {status}"))
     }
+}
+
+/// Sends a signal to any process.
+///
+/// # Panics
+/// If there is none of this number.
+pub fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill");
+    assert!(status.success(), "kill -s {name} {pid}");
 }
 
 /// Collects the lines of a program's output.

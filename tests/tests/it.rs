@@ -49,6 +49,7 @@ mod it {
     mod plugin_mirror;
     mod plugin_wasm;
     mod plugins;
+    mod protocols;
     mod proxy_protocol;
     mod readme;
     mod redis;
@@ -64,6 +65,7 @@ mod it {
     mod tcp_bytes;
     mod tls;
     mod tls_clients;
+    mod upgrade;
     mod uploads;
     mod upstream;
 }

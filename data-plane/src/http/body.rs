@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::expect::{CONTINUE_WAIT, ContinueGate};
 use super::tee::{Pieces, Tee, TooLarge};
+use super::upload_rate::UploadRate;
 
 /// Bytes that are read before an upstream wants them.
 const AHEAD: usize = 64 << 10;
@@ -49,6 +50,7 @@ struct State {
     /// Bytes that came so far, and how many may.
     received: u64,
     most: u64,
+    rate: UploadRate,
     /// Read to its end.
     complete: bool,
     /// Frames read so far.
@@ -89,6 +91,9 @@ pub enum BodyError {
     /// It has more bytes than it may.
     #[error("the client's body is too large")]
     TooLarge,
+    /// It comes too slowly.
+    #[error("the client's body is too slow")]
+    TooSlow,
     /// Nobody wants it any more.
     #[error("the request body was abandoned")]
     Abandoned,
@@ -96,14 +101,14 @@ pub enum BodyError {
 
 impl Source {
     /// Takes the client's body; `None` if it has none. `expects_continue`: held back until the upstream
-    /// asks for it.
+    /// asks for it. `rate`: what the client has to send.
     #[must_use]
-    pub fn new(incoming: Incoming, expects_continue: bool) -> Option<Self> {
+    pub fn new(incoming: Incoming, expects_continue: bool, rate: UploadRate) -> Option<Self> {
         if incoming.is_end_stream() {
             return None;
         }
         let gate = expects_continue.then(ContinueGate::default);
-        Some(Self::of(State { incoming: Some(incoming), gate, ..State::empty() }))
+        Some(Self::of(State { incoming: Some(incoming), gate, rate, ..State::empty() }))
     }
 
     fn of(state: State) -> Self {
@@ -156,6 +161,13 @@ impl Source {
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.state.borrow().is_too_large()
+    }
+
+    /// Whether it came more slowly than it may.
+    #[must_use]
+    pub fn is_too_slow(&self) -> bool {
+        let state = self.state.borrow();
+        !state.rate.is_kept(state.received)
     }
 
     /// Reads a little of it while there is no upstream yet, and goes on for ever: only of a client whose request is read
@@ -238,6 +250,7 @@ impl State {
             client_failed: false,
             received: 0,
             most: u64::MAX,
+            rate: UploadRate::default(),
             complete: false,
             progress: 0,
             waits_for_client: false,
@@ -293,7 +306,9 @@ impl State {
         }
         match &mut self.incoming {
             Some(incoming) if !self.client_failed => {
-                let polled = ready!(Pin::new(incoming).poll_frame(cx));
+                let polled = Pin::new(incoming).poll_frame(cx);
+                self.rate.note(polled.is_pending());
+                let polled = ready!(polled);
                 Poll::Ready(polled.map(|frame| self.receive(frame.map_err(|_| BodyError::Client)?)))
             }
             Some(_) => Poll::Ready(Some(Err(BodyError::Client))),
@@ -303,7 +318,13 @@ impl State {
 
     fn receive(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
-        if self.is_too_large() { Err(BodyError::TooLarge) } else { Ok(frame) }
+        if self.is_too_large() {
+            Err(BodyError::TooLarge)
+        } else if self.rate.is_kept(self.received) {
+            Ok(frame)
+        } else {
+            Err(BodyError::TooSlow)
+        }
     }
 
     fn is_too_large(&self) -> bool {

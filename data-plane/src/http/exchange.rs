@@ -171,7 +171,7 @@ impl Exchange {
         self.reason = reason;
         self.in_flight = None;
         let refused = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-            || matches!(reason, Some(Reason::QueueTimeout | Reason::TooLarge));
+            || matches!(reason, Some(Reason::QueueTimeout | Reason::TooLarge | Reason::TooSlow));
         if let (Some(pool), Some(reason), true) = (self.pool(), reason, refused) {
             pool.runtime.shards.of(self.connection.worker.id).dropped[reason as usize].increment();
         }

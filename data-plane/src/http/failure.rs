@@ -44,7 +44,7 @@ pub enum Failure {
     Timeout,
     /// The client's body broke off: nobody's fault upstream.
     Client,
-    /// The client stopped sending its body.
+    /// The client stopped sending its body, or sends it too slowly.
     ClientStalled,
     /// The client's body has more bytes than it may.
     TooLarge,
@@ -89,7 +89,11 @@ impl Failure {
     /// What a client's body that broke off is.
     #[must_use]
     pub fn of_client(body: &Source) -> Self {
-        if body.is_too_large() { Self::TooLarge } else { Self::Client }
+        match body {
+            body if body.is_too_large() => Self::TooLarge,
+            body if body.is_too_slow() => Self::ClientStalled,
+            _ => Self::Client,
+        }
     }
 
     /// Classifies what went wrong with FastCGI.
@@ -114,7 +118,8 @@ impl Failure {
             Self::Reset { .. } | Self::Unprocessed { .. } => Reason::Reset,
             Self::BadResponse => Reason::BadResponse,
             Self::Timeout => Reason::Timeout,
-            Self::Client | Self::ClientStalled | Self::Unfit(_) => Reason::BadRequest,
+            Self::Client | Self::Unfit(_) => Reason::BadRequest,
+            Self::ClientStalled => Reason::TooSlow,
             Self::TooLarge => Reason::TooLarge,
         }
     }

@@ -17,6 +17,7 @@ use super::headers::{self, Upgrade};
 use super::request::{self, Refusal};
 use super::response::ReplyBody;
 use super::upgrade::Asked;
+use super::upload_rate::UploadRate;
 use super::{expect, grpc, reply};
 use crate::matcher::Place;
 use crate::reason::Reason;
@@ -75,7 +76,8 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
     let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade == Upgrade::Pass);
     let expects_continue = !body.is_end_stream() && expect::is_expected(&parts.headers);
     headers::prepare_request(&mut parts.headers, &exchange.connection.downstream, parts.version, upgrade);
-    let body = Source::new(body, expects_continue);
+    let rate = UploadRate::new(exchange.connection.worker.shared.limits.min_body_rate);
+    let body = Source::new(body, expects_continue, rate);
     if body.is_some() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
         // hyper would add it by itself, but not to a GET, whose body would get lost.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -108,6 +108,7 @@ impl PlaneArgs {
             access_log: self.access_log.clone(),
             drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
             drain_timeout: DRAIN_TIMEOUT,
+            pid_file: None,
             node_id: data_config::default_node_id(),
             limits: self.limits.clone(),
         })

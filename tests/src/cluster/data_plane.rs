@@ -193,6 +193,7 @@ impl Builder {
             access_log: self.access_log.map(Target::File),
             drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
+            pid_file: None,
             node_id: default_node_id(),
             limits: self.limits,
         }

@@ -80,6 +80,29 @@ async fn upload(weir: &Weir, path: &str, bytes: usize) -> [u16; 2] {
 }
 
 #[tokio::test]
+async fn r7_a_body_that_trickles_is_answered_408_and_one_that_is_fast_enough_goes_on() {
+    let (weir, _server) = start(Limits { min_body_rate: 1000, ..Limits::default() }).await;
+    let (slow, fast) = tokio::join!(trickle(&weir, 1), trickle(&weir, 500));
+    assert_eq!((slow, fast), (408, 200));
+    assert_eq!(weir.sample("weir_dropped_total", "reason=\"too_slow\"").await, Some(1.0));
+    assert_eq!(weir.metric("weir_backend_fails_total").await, 0.0, "it is nobody's fault upstream");
+}
+
+/// The status of a POST whose body comes in 70 pieces of so many bytes, ten a second, or as far as it was read.
+async fn trickle(weir: &Weir, bytes: usize) -> u16 {
+    let mut client = RawClient::connect(weir.address()).await.unwrap();
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", 70 * bytes);
+    client.send(head).await.unwrap();
+    for _ in 0..70 {
+        tokio::time::sleep(Duration::from_millis(100)).await; // the pace is what is tested
+        if client.send("x".repeat(bytes)).await.is_err() {
+            break;
+        }
+    }
+    status(&client.read_to_end().await)
+}
+
+#[tokio::test]
 async fn an_upload_to_fastcgi_has_the_same_limit() {
     let php = Php::start(1).await;
     let spec = format!("protocol: FastCGI, fastcgi: {{documentRoot: {}}}", scripts().display());

@@ -33,6 +33,32 @@ async fn a_stopping_proxy_is_not_ready_closes_connections_and_finishes_requests(
 }
 
 #[tokio::test]
+async fn idle_connections_of_a_stopping_proxy_close_one_after_the_other() {
+    let server = Backend::start("web-1").await;
+    let text = web("", &[server.address()]);
+    let builder = Weir::builder().workers(1).drain_timeout(Duration::from_secs(8));
+    let weir = builder.file("web.yaml", &text).start().await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let mut client = weir.client().await;
+        client.get("/").await.unwrap();
+        idle.push(client);
+    }
+    let stopping = tokio::spawn(weir.stop());
+    let mut closed = vec![Instant::now(); 0];
+    while closed.len() < idle.len() {
+        let now = idle.iter().filter(|client| client.is_closed()).count();
+        closed.resize(now, Instant::now());
+        assert!(!stopping.is_finished() || now == idle.len());
+        tokio::time::sleep(Duration::from_millis(20)).await; // how often it looks, not how long it waits
+    }
+    let (first, last) = (closed[0], closed[idle.len() - 1]);
+    assert!(last - first >= Duration::from_secs(1), "all within {:?}", last - first);
+    assert!(closed.iter().filter(|at| **at - first < Duration::from_millis(500)).count() <= idle.len() / 2);
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_dropped_leaves_nothing_behind() {
     let server = Backend::start("web-1").await;
     let probed = pool("web", "health: {active: {type: HTTP, interval: 20ms, timeout: 10ms}}")
