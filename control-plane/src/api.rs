@@ -7,6 +7,7 @@ pub mod backend;
 pub mod backend_tls;
 pub mod condition;
 mod fill;
+pub mod grpc;
 pub mod health;
 pub mod plugin;
 pub mod plugin_type;

@@ -11,7 +11,7 @@ mod plugin;
 mod pool;
 mod tls;
 
-use crate::model::{Backend, Endpoints, Invalid, Key, Kind, Plugin, Pool, ResourceName};
+use crate::model::{Backend, Endpoints, GrpcStatus, Invalid, Key, Kind, Plugin, Pool, ResourceName};
 use crate::pb;
 
 /// A decoded resource body.
@@ -122,6 +122,11 @@ fn required<T>(field: &str, value: Option<T>) -> Result<T, Invalid> {
 /// A number of an enum that this build does not know.
 fn unknown(field: &str, number: i32) -> Invalid {
     Invalid::new(field, format!("{number} is unknown to this version"))
+}
+
+/// A status of gRPC.
+fn grpc_status(number: u32) -> Result<GrpcStatus, Invalid> {
+    GrpcStatus::new(number).ok_or_else(|| Invalid::new("", format!("{number} is no status of gRPC that fails")))
 }
 
 /// A number that must not exceed `max`.

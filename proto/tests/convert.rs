@@ -8,9 +8,9 @@ use serde_json::Value;
 use weir_proto::convert::{Decoded, decode};
 use weir_proto::model::plugin::param::Carrier;
 use weir_proto::model::{
-    Address, Backend, Balance, BuiltIn, Endpoints, FastCgi, Files, HashKey, Key, PathMatch, Pattern, PluginRef,
-    PluginUse, Pool, PoolProtocol, Protocol, ProxyProtocol, Queue, ResourceName, RetryOn, Role, Rule, ServiceEndpoint,
-    StatusMask, ValueMatch, ValueTest,
+    Address, Backend, Balance, BuiltIn, Endpoints, FastCgi, Files, GrpcStatus, HashKey, Key, PathMatch, Pattern,
+    PluginRef, PluginUse, Pool, PoolProtocol, Protocol, ProxyProtocol, Queue, ResourceName, RetryOn, Role, Rule,
+    ServiceEndpoint, StatusMask, ValueMatch, ValueTest,
 };
 use weir_proto::pb;
 use weir_proto::version::Version;
@@ -64,6 +64,8 @@ prop_compose! {
         pool.timeouts.request = Duration::from_millis(ms.into());
         pool.retry.causes = vec![RetryOn::Timeout];
         pool.retry.statuses = vec![StatusMask::parse("50x").unwrap()];
+        pool.retry.grpc_statuses = GrpcStatus::new(u32::from(percent % 17)).into_iter().collect();
+        pool.health.passive.grpc_statuses = GrpcStatus::new(14).into_iter().collect();
         pool.retry.methods = vec!["POST".into()];
         pool.health.panic_threshold = percent;
         pool.health.slow_start = Duration::from_millis(ms.into());

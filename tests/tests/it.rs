@@ -5,6 +5,7 @@
 mod it {
     mod active_health;
     mod admission;
+    mod backend_grpc;
     mod backend_h2;
     mod backend_tls;
     mod bad_requests;

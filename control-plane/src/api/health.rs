@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fill;
+use super::grpc::GrpcStatus;
 use super::schema::{duration, statuses};
 
 /// How backends are judged.
@@ -60,11 +61,16 @@ pub struct PassiveHealthSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "statuses")]
     pub statuses: Option<Vec<String>>,
+    /// Statuses of gRPC that count as failures, if they come in the head of a response. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub grpc_statuses: Option<Vec<GrpcStatus>>,
 }
 
 impl Fill for PassiveHealthSpec {
     fn fill(&mut self, base: &Self) {
-        let Self { max_fails, fail_timeout, statuses } = self;
+        let Self { max_fails, fail_timeout, statuses, grpc_statuses } = self;
+        grpc_statuses.fill(&base.grpc_statuses);
         max_fails.fill(&base.max_fails);
         fail_timeout.fill(&base.fail_timeout);
         statuses.fill(&base.statuses);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Fill;
+use super::grpc::GrpcStatus;
 use super::health::HealthSpec;
 use super::plugin_type::BuiltInType;
 use super::schema::{any, duration, free_map, size, statuses};
@@ -455,6 +456,11 @@ pub struct RetrySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "statuses")]
     pub statuses: Option<Vec<String>>,
+    /// Statuses of gRPC that are tried again, if they come in the head of a response, such as UNAVAILABLE. Calls are POSTs:
+    /// `methods` must have that. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub grpc_statuses: Option<Vec<GrpcStatus>>,
     /// Methods tried again after bytes were sent, besides the idempotent ones. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
@@ -475,10 +481,11 @@ pub struct RetrySpec {
 
 impl Fill for RetrySpec {
     fn fill(&mut self, base: &Self) {
-        let Self { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = self;
+        let Self { attempts, causes, statuses, grpc_statuses, methods, per_try, budget_percent, buffer_limit } = self;
         attempts.fill(&base.attempts);
         causes.fill(&base.causes);
         statuses.fill(&base.statuses);
+        grpc_statuses.fill(&base.grpc_statuses);
         methods.fill(&base.methods);
         per_try.fill(&base.per_try);
         budget_percent.fill(&base.budget_percent);

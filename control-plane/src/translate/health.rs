@@ -7,6 +7,7 @@ use weir_proto::pb;
 use weir_proto::pb::active_health::Probe;
 
 use super::pool::duration;
+use crate::api::grpc;
 use crate::api::health::{ActiveHealthSpec, HealthMode, HealthSpec, PassiveHealthSpec, ProbeHeader, ProbeType};
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,12 +30,13 @@ pub(super) fn message(health: HealthSpec) -> Result<pb::Health, Invalid> {
 }
 
 fn passive_message(passive: PassiveHealthSpec) -> Result<pb::PassiveHealth, Invalid> {
-    let PassiveHealthSpec { max_fails, fail_timeout, statuses } = passive;
+    let PassiveHealthSpec { max_fails, fail_timeout, statuses, grpc_statuses } = passive;
     let default = model::PassiveHealth::default();
     Ok(pb::PassiveHealth {
         max_fails: max_fails.unwrap_or(default.max_fails),
         fail_timeout_ms: duration("failTimeout", fail_timeout, default.fail_timeout)?,
         statuses: statuses.unwrap_or_default(),
+        grpc_statuses: grpc::numbers(grpc_statuses),
     })
 }
 

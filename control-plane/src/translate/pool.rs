@@ -9,6 +9,7 @@ use weir_proto::pb;
 use weir_proto::pb::resource::Body;
 
 use super::{checked, health, protocol};
+use crate::api::grpc;
 use crate::api::pool::{
     BalanceMethod, BalanceSpec, ClientAbort, DirectSpec, HashSource, HashSpec, KeepaliveSpec, MatchRule, PathRule,
     PathType, PoolProtocol, QueueSpec, RetryCause, RetrySpec, TimeoutsSpec, ValueRule, ValueType,
@@ -176,12 +177,13 @@ fn timeouts_message(timeouts: TimeoutsSpec) -> Result<pb::Timeouts, Invalid> {
 }
 
 fn retry_message(retry: RetrySpec) -> Result<pb::Retry, Invalid> {
-    let RetrySpec { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
+    let RetrySpec { attempts, causes, statuses, grpc_statuses, methods, per_try, budget_percent, buffer_limit } = retry;
     let default = model::Retry::default();
     Ok(pb::Retry {
         attempts: attempts.unwrap_or(default.attempts),
         causes: causes.map_or_else(all_causes, |given| given.into_iter().map(|cause| retry_on(cause).into()).collect()),
         statuses: statuses.unwrap_or_default(),
+        grpc_statuses: grpc::numbers(grpc_statuses),
         methods: methods.unwrap_or_default(),
         per_try_ms: duration("perTry", per_try, default.per_try)?,
         budget_percent: budget_percent.unwrap_or(default.budget_percent),

@@ -88,11 +88,13 @@ fn of_queue(spec: &QueueSpec) -> (&'static str, bool) {
 }
 
 /// A connection moves on after failures to connect alone, which cost no budget.
-fn of_retry(spec: &RetrySpec) -> [(&'static str, bool); 6] {
-    let RetrySpec { attempts: _, causes, statuses, methods, per_try, budget_percent, buffer_limit } = spec;
+fn of_retry(spec: &RetrySpec) -> [(&'static str, bool); 7] {
+    let RetrySpec { attempts: _, causes, statuses, grpc_statuses, methods, per_try, budget_percent, buffer_limit } =
+        spec;
     [
         ("retry.causes", causes.is_some()),
         ("retry.statuses", statuses.is_some()),
+        ("retry.grpcStatuses", grpc_statuses.is_some()),
         ("retry.methods", methods.is_some()),
         ("retry.perTry", per_try.is_some()),
         ("retry.budgetPercent", budget_percent.is_some()),
@@ -100,10 +102,13 @@ fn of_retry(spec: &RetrySpec) -> [(&'static str, bool); 6] {
     ]
 }
 
-fn of_health(spec: &HealthSpec) -> Option<(&'static str, bool)> {
+fn of_health(spec: &HealthSpec) -> [(&'static str, bool); 2] {
     let HealthSpec { panic_threshold: _, slow_start: _, active: _, sticky_offline: _, passive } = spec;
-    let PassiveHealthSpec { max_fails: _, fail_timeout: _, statuses } = passive.as_ref()?;
-    Some(("health.passive.statuses", statuses.is_some()))
+    let given = |is_given: fn(&PassiveHealthSpec) -> bool| passive.as_ref().is_some_and(is_given);
+    [
+        ("health.passive.statuses", given(|passive| passive.statuses.is_some())),
+        ("health.passive.grpcStatuses", given(|passive| passive.grpc_statuses.is_some())),
+    ]
 }
 
 #[cfg(test)]
@@ -119,6 +124,8 @@ mod tests {
             ("timeouts.request", "timeouts: {request: 1s}"),
             ("retry.causes", "retry: {causes: [connect-failure]}"),
             ("retry.statuses", "retry: {statuses: ['502']}"),
+            ("retry.grpcStatuses", "retry: {grpcStatuses: [UNAVAILABLE]}"),
+            ("health.passive.grpcStatuses", "health: {passive: {grpcStatuses: [INTERNAL]}}"),
             ("retry.methods", "retry: {methods: [POST]}"),
             ("retry.perTry", "retry: {perTry: 1s}"),
             ("retry.budgetPercent", "retry: {budgetPercent: 1}"),

@@ -112,7 +112,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn settings(max_fails: u32) -> PassiveHealth {
-        PassiveHealth { max_fails, fail_timeout: MINUTE, statuses: Vec::new() }
+        PassiveHealth { max_fails, fail_timeout: MINUTE, statuses: Vec::new(), grpc_statuses: Vec::new() }
     }
 
     fn fail(outlier: &mut Outlier, at: Instant, max_fails: u32) -> bool {

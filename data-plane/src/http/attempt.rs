@@ -46,6 +46,8 @@ pub struct Template {
     pub origin: Origin,
     /// When the request came.
     pub began: Instant,
+    /// How long its client waits, if it says that; zero = as long as it takes.
+    pub patience: Duration,
 }
 
 /// One try. Owns what it needs, as it may outlive its client (F6, `Ignore`).
@@ -284,7 +286,8 @@ impl Attempt {
 
     /// What is left of `timeouts.request`; zero = no limit.
     fn time_left(&self, now: Instant) -> Duration {
-        left(self.pool.config.timeouts.request, now.saturating_duration_since(self.template.began))
+        let limit = shorter(self.pool.config.timeouts.request, self.template.patience);
+        left(limit, now.saturating_duration_since(self.template.began))
     }
 }
 

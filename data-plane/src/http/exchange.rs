@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use super::limit::shorter;
 use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::plugin::{Finish, Outcome};
@@ -44,6 +45,8 @@ pub struct Exchange {
     pub bytes: u64,
     /// What went wrong, if anything did.
     pub reason: Option<Reason>,
+    /// How long its client waits, if it says that; zero = as long as it takes.
+    pub patience: Duration,
     /// Its number in the table.
     pool: Option<usize>,
     /// Whether it counts as in flight there.
@@ -72,6 +75,7 @@ impl Exchange {
             attempts: 0,
             bytes: 0,
             reason: None,
+            patience: Duration::ZERO,
             pool: None,
             flies: false,
             status: None,
@@ -79,6 +83,12 @@ impl Exchange {
             log: None,
             finish: None,
         })
+    }
+
+    /// The time that it has in this pool; zero = without a limit.
+    #[must_use]
+    pub fn limit(&self, pool: &Pool) -> Duration {
+        shorter(pool.config.timeouts.request, self.patience)
     }
 
     /// Notes what the access log wants of the request.

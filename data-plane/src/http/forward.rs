@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::response::ReplyBody;
 use super::upgrade::Asked;
-use super::{answer, reply};
+use super::{answer, grpc, reply};
 use crate::balance::Tried;
 use crate::matcher::Place;
 use crate::plugin::session::Scene;
@@ -397,11 +397,17 @@ impl Forward {
     /// Whether the status of an answer asks for another try, and whether it counts as a failure.
     fn judge(&self, pool: &Pool, answer: &Answer) -> Search {
         let status = answer.response.status().as_u16();
-        if any_matches(&pool.policy.fail_statuses, status) {
+        let grpc = pool.policy.grpc.as_ref();
+        let grpc = grpc.and_then(|policy| Some((policy, grpc::status(answer.response.headers())?)));
+        if any_matches(&pool.policy.fail_statuses, status)
+            || grpc.is_some_and(|(policy, own)| policy.fail.contains(&own))
+        {
             pool.runtime.fail(answer.in_flight.endpoint(), Reason::BadResponse);
         }
         // An upload that still runs belongs to this answer, which may be the one that the client gets.
-        let again = any_matches(&pool.policy.retry_statuses, status)
+        let asks_again = any_matches(&pool.policy.retry_statuses, status)
+            || grpc.is_some_and(|(policy, own)| policy.retry.contains(&own));
+        let again = asks_again
             && self.is_repeatable(pool)
             && self.visit.effects.request.body.as_ref().is_none_or(Source::is_complete);
         if again { Search::GoesOn } else { Search::Ends }
@@ -428,7 +434,7 @@ impl Forward {
 
     /// Whether `timeouts.request` has passed.
     fn is_out_of_time(&self, pool: &Pool) -> bool {
-        let limit = pool.config.timeouts.request;
+        let limit = self.exchange.limit(pool);
         !limit.is_zero() && self.exchange.began.elapsed() >= limit
     }
 

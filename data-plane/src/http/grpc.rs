@@ -1,18 +1,24 @@
-//! Answers of ours to clients of gRPC, which know no other status than their own
-//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+//! What is to be known of gRPC: how long calls wait, how they ended, and answers of ours, as clients know no other status
+//! than their own (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use weir_proto::model::GrpcStatus;
 
 use super::response::ReplyBody;
 use crate::reason::Reason;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const TYPE: &str = "application/grpc";
+
+/// A limit of zero is none.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A message says what is wrong in a line; what is longer is a page for people.
 const LONGEST_MESSAGE: usize = 512;
@@ -27,6 +33,34 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
 fn is_grpc(value: &HeaderValue) -> bool {
     let rest = value.to_str().ok().and_then(|value| value.strip_prefix(TYPE));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';', ' ']))
+}
+
+/// How long the client of a call waits; zero = it is no call, or it does not say. A time that is over is not zero.
+#[must_use]
+pub fn timeout(headers: &HeaderMap) -> Duration {
+    let asked = headers.get(TIMEOUT).filter(|_| is_asked(headers)).and_then(|value| value.to_str().ok());
+    asked.and_then(parse_timeout).map_or(Duration::ZERO, |asked| asked.max(SHORTEST))
+}
+
+/// At most eight digits, and a letter.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8 && !digits.starts_with('+'))?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3_600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// How a call ended, if its response says so in its head: one with messages says it in trailers.
+#[must_use]
+pub fn status(headers: &HeaderMap) -> Option<GrpcStatus> {
+    GrpcStatus::new(headers.get(STATUS)?.to_str().ok()?.parse().ok()?)
 }
 
 /// Makes an answer to a call one of gRPC, if it was made here: its status as a status of gRPC, its text as the message.
@@ -97,6 +131,30 @@ mod tests {
         assert!(["application/grpc", "application/grpc+proto", "application/grpc; x=y"].into_iter().all(asked));
         assert!(!["application/grpc-web", "application/grpc-web+proto", "text/plain"].into_iter().any(asked));
         assert!(!is_asked(&HeaderMap::new()));
+    }
+
+    fn headers(all: &[(HeaderName, &'static str)]) -> HeaderMap {
+        all.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn the_time_of_a_call_is_read_and_nothing_that_looks_like_one() {
+        let of = |value: &'static str| timeout(&headers(&[(CONTENT_TYPE, TYPE), (TIMEOUT, value)]));
+        for (value, millis) in [("2H", 7_200_000), ("3M", 180_000), ("5S", 5_000), ("250m", 250), ("9000u", 9)] {
+            assert_eq!(of(value), Duration::from_millis(millis), "{value}");
+        }
+        assert_eq!((of("0S"), of("1n"), of("99999999H")), (SHORTEST, SHORTEST, Duration::from_hours(99_999_999)));
+        for value in ["", "S", "5", "5s", "+5S", "-5S", "123456789S", "5 S", "é"] {
+            assert_eq!(parse_timeout(value), None, "{value}");
+        }
+        assert_eq!(timeout(&headers(&[(TIMEOUT, "5S")])), Duration::ZERO, "no call");
+    }
+
+    #[test]
+    fn a_status_in_the_head_is_one_that_is_no_success() {
+        let of = |value| status(&headers(&[(STATUS, value)])).map(GrpcStatus::number);
+        assert_eq!([of("14"), of("0"), of("17"), of("x")], [Some(14), None, None, None]);
+        assert_eq!(status(&HeaderMap::new()), None);
     }
 
     #[test]

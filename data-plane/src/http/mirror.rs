@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderName, HeaderValue};
@@ -116,7 +117,17 @@ fn template(request: &Template, from: &ResourceName) -> Template {
         headers.insert(MIRRORED_FROM, from);
     }
     let (method, uri) = (method.clone(), uri.clone());
-    Template { method, uri, version: *version, headers, body: None, id: *id, origin: *origin, began: Instant::now() }
+    Template {
+        method,
+        uri,
+        version: *version,
+        headers,
+        body: None,
+        id: *id,
+        origin: *origin,
+        began: Instant::now(),
+        patience: Duration::ZERO,
+    }
 }
 
 /// A copy of a request.

@@ -25,7 +25,7 @@ impl ReadLimit {
     pub fn of(exchange: &Exchange) -> Self {
         let timeouts = exchange.pool().map(|pool| &pool.config.timeouts);
         let between = timeouts.map_or(Duration::ZERO, |t| t.read);
-        let whole = timeouts.map(|t| t.request).filter(|request| !request.is_zero());
+        let whole = exchange.pool().map(|pool| exchange.limit(pool)).filter(|whole| !whole.is_zero());
         Self { between, end: whole.map(|request| exchange.began + request), timer: None, armed: false }
     }
 

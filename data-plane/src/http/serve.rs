@@ -18,7 +18,7 @@ use super::request::{self, Refusal};
 use super::response::ReplyBody;
 use super::upgrade::Asked;
 use super::upload_rate::UploadRate;
-use super::{expect, reply};
+use super::{expect, grpc, reply};
 use crate::matcher::Place;
 use crate::reason::Reason;
 use crate::table::Routes;
@@ -43,6 +43,9 @@ pub async fn serve(connection: Rc<ClientConnection>, request: Request<Incoming>)
         Ok(Found::Elsewhere) => return misdirected(exchange),
         Err(refusal) => return refuse(exchange, refusal),
     };
+    if parts.version == Version::HTTP_2 {
+        exchange.patience = grpc::timeout(&parts.headers);
+    }
     let (template, client) = prepare(parts, body, &exchange);
     let mut forward = Forward::new(exchange, template, client.map(|client| Asked { client, websocket }));
     forward.search(place).await;
@@ -90,6 +93,7 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
             id: exchange.id,
             origin: exchange.origin,
             began: exchange.began,
+            patience: exchange.patience,
         },
         client,
     )

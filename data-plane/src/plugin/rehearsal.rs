@@ -178,7 +178,17 @@ impl Rehearsal {
         let Parts { method, uri, version, headers, .. } = self.request.clone();
         let id = self.connection.worker.next_request();
         let origin = self.connection.origin(&headers);
-        Template { method, uri, version, headers, body: None, id, origin, began: Instant::now() }
+        Template {
+            method,
+            uri,
+            version,
+            headers,
+            body: None,
+            id,
+            origin,
+            began: Instant::now(),
+            patience: Duration::ZERO,
+        }
     }
 
     fn outcome(&self, server: Option<&Candidate>, halt: Option<&Halt>) -> Outcome {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
@@ -90,5 +91,5 @@ pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static s
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
     let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
     let origin = Origin { client: CLIENT, scheme: "http" };
-    Template { method, uri, version, headers, body: None, id, origin, began: Instant::now() }
+    Template { method, uri, version, headers, body: None, id, origin, began: Instant::now(), patience: Duration::ZERO }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
-use weir_proto::model::{self, RetryOn, StatusMask};
+use weir_proto::model::{self, GrpcStatus, RetryOn, StatusMask};
 
 /// Prepared settings of one pool.
 #[derive(Debug)]
@@ -22,6 +22,26 @@ pub struct Policy {
     pub retry_statuses: Vec<StatusMask>,
     /// Response statuses that count as failures of the endpoint.
     pub fail_statuses: Vec<StatusMask>,
+    /// The same of gRPC.
+    pub grpc: Option<GrpcPolicy>,
+}
+
+/// What statuses of gRPC mean.
+#[derive(Debug)]
+pub struct GrpcPolicy {
+    /// Those that are tried again.
+    pub retry: Vec<GrpcStatus>,
+    /// Those that count as failures of the endpoint.
+    pub fail: Vec<GrpcStatus>,
+}
+
+impl GrpcPolicy {
+    /// `None` if they mean nothing.
+    fn new(pool: &model::Pool) -> Option<Self> {
+        let (retry, fail) = (&pool.retry.grpc_statuses, &pool.health.passive.grpc_statuses);
+        let means_something = !retry.is_empty() || !fail.is_empty();
+        means_something.then(|| Self { retry: retry.clone(), fail: fail.clone() })
+    }
 }
 
 impl Policy {
@@ -39,6 +59,7 @@ impl Policy {
             retry_methods: pool.retry.methods.iter().filter_map(|m| m.parse().ok()).collect(),
             retry_statuses: pool.retry.statuses.clone(),
             fail_statuses: pool.health.passive.statuses.clone(),
+            grpc: GrpcPolicy::new(pool),
         }
     }
 

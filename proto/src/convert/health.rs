@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, header};
 
-use super::{at_most, list, required, strings, unknown};
+use super::{at_most, grpc_status, list, required, strings, unknown};
 use crate::model::health::SHORTEST_INTERVAL;
 use crate::model::units::millis;
 use crate::model::{ActiveHealth, GrpcProbe, Health, HealthMode, HttpProbe, Invalid, PassiveHealth, Probe, StatusMask};
@@ -36,20 +36,22 @@ pub(super) fn encode(health: &Health) -> pb::Health {
 }
 
 fn decode_passive(msg: pb::PassiveHealth) -> Result<PassiveHealth, Invalid> {
-    let pb::PassiveHealth { max_fails, fail_timeout_ms, statuses } = msg;
+    let pb::PassiveHealth { max_fails, fail_timeout_ms, statuses, grpc_statuses } = msg;
     Ok(PassiveHealth {
         max_fails,
         fail_timeout: Duration::from_millis(fail_timeout_ms),
         statuses: strings("statuses", statuses, StatusMask::parse)?,
+        grpc_statuses: list("grpcStatuses", grpc_statuses, grpc_status)?,
     })
 }
 
 fn encode_passive(passive: &PassiveHealth) -> pb::PassiveHealth {
-    let PassiveHealth { max_fails, fail_timeout, statuses } = passive;
+    let PassiveHealth { max_fails, fail_timeout, statuses, grpc_statuses } = passive;
     pb::PassiveHealth {
         max_fails: *max_fails,
         fail_timeout_ms: millis(*fail_timeout),
         statuses: statuses.iter().map(ToString::to_string).collect(),
+        grpc_statuses: grpc_statuses.iter().map(|status| status.number().into()).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{at_most, health, list, plugin, required, strings, tls, unknown};
+use super::{at_most, grpc_status, health, list, plugin, required, strings, tls, unknown};
 use crate::model::matcher::{parse_header_name, parse_method};
 use crate::model::plugin::param::Carrier;
 use crate::model::pool::{MAX_QUEUE, MAX_WEIGHT};
@@ -366,7 +366,8 @@ fn encode_timeouts(timeouts: &Timeouts) -> pb::Timeouts {
 }
 
 fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
-    let pb::Retry { attempts, causes, statuses, methods, per_try_ms, budget_percent, buffer_limit } = msg;
+    let pb::Retry { attempts, causes, statuses, methods, per_try_ms, budget_percent, buffer_limit, grpc_statuses } =
+        msg;
     let causes = list("causes", causes, |number| match pb::RetryOn::try_from(number) {
         Ok(pb::RetryOn::ConnectFailure) => Ok(RetryOn::ConnectFailure),
         Ok(pb::RetryOn::Reset) => Ok(RetryOn::Reset),
@@ -377,6 +378,7 @@ fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
         attempts,
         causes,
         statuses: strings("statuses", statuses, StatusMask::parse)?,
+        grpc_statuses: list("grpcStatuses", grpc_statuses, grpc_status)?,
         methods: strings("methods", methods, parse_method)?,
         per_try: Duration::from_millis(per_try_ms),
         budget_percent: at_most("budgetPercent", budget_percent, 1_000)?,
@@ -385,7 +387,7 @@ fn decode_retry(msg: pb::Retry) -> Result<Retry, Invalid> {
 }
 
 fn encode_retry(retry: &Retry) -> pb::Retry {
-    let Retry { attempts, causes, statuses, methods, per_try, budget_percent, buffer_limit } = retry;
+    let Retry { attempts, causes, statuses, grpc_statuses, methods, per_try, budget_percent, buffer_limit } = retry;
     let causes = causes.iter().map(|cause| match cause {
         RetryOn::ConnectFailure => pb::RetryOn::ConnectFailure.into(),
         RetryOn::Reset => pb::RetryOn::Reset.into(),
@@ -399,6 +401,7 @@ fn encode_retry(retry: &Retry) -> pb::Retry {
         per_try_ms: millis(*per_try),
         budget_percent: *budget_percent,
         buffer_limit: *buffer_limit,
+        grpc_statuses: grpc_statuses.iter().map(|status| status.number().into()).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::StatusMask;
+use super::{GrpcStatus, StatusMask};
 
 /// How a pool judges its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,10 +111,13 @@ pub struct PassiveHealth {
     pub fail_timeout: Duration,
     /// Response statuses that count as failures.
     pub statuses: Vec<StatusMask>,
+    /// The same of gRPC, where they are in the head of a response.
+    pub grpc_statuses: Vec<GrpcStatus>,
 }
 
 impl Default for PassiveHealth {
     fn default() -> Self {
-        Self { max_fails: 3, fail_timeout: Duration::from_mins(1), statuses: Vec::new() }
+        let (statuses, grpc_statuses) = (Vec::new(), Vec::new());
+        Self { max_fails: 3, fail_timeout: Duration::from_mins(1), statuses, grpc_statuses }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::plugin::param::Carrier;
-use super::{Balance, Health, PluginUse, PoolProtocol, ResourceName, Rule, Tls};
+use super::{Balance, GrpcStatus, Health, PluginUse, PoolProtocol, ResourceName, Rule, Tls};
 
 /// A complete Pool: defaults and `inherit` are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,8 @@ pub struct Retry {
     pub causes: Vec<RetryOn>,
     /// Response statuses that are tried again.
     pub statuses: Vec<StatusMask>,
+    /// The same of gRPC, where they are in the head of a response.
+    pub grpc_statuses: Vec<GrpcStatus>,
     /// Methods that may be tried again after bytes were sent, besides the idempotent ones.
     pub methods: Vec<String>,
     /// Limit for one try until its response head; zero = none.
@@ -140,6 +142,7 @@ impl Default for Retry {
             attempts: 6,
             causes: vec![RetryOn::ConnectFailure, RetryOn::Reset, RetryOn::Timeout],
             statuses: Vec::new(),
+            grpc_statuses: Vec::new(),
             methods: Vec::new(),
             per_try: Duration::ZERO,
             budget_percent: 20,

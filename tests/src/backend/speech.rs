@@ -35,6 +35,12 @@ impl Speech {
         Self { streams: Some(most), ..self }
     }
 
+    /// How it speaks TLS, if it does.
+    #[must_use]
+    pub fn config(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref()
+    }
+
     /// HTTP/1.1 within TLS, with this certificate.
     #[must_use]
     pub fn tls(pair: &Pair) -> Self {

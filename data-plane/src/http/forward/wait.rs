@@ -64,7 +64,7 @@ impl Forward {
 
     /// As long as the queue, and `timeouts.request`, allow.
     fn longest_wait(&self, pool: &Pool) -> Duration {
-        let left = limit::left(pool.config.timeouts.request, self.exchange.began.elapsed());
+        let left = limit::left(self.exchange.limit(pool), self.exchange.began.elapsed());
         limit::shorter(pool.config.queue.timeout, left)
     }
 

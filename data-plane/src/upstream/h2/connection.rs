@@ -25,7 +25,7 @@ use crate::upstream::tls::Terms;
 use crate::upstream::transport::Transport;
 
 /// Most streams of a connection, if its peer takes as many.
-pub const MOST_STREAMS: usize = 128;
+pub const MOST_STREAMS: u16 = 128;
 /// Streams that a peer takes which has not said yet how many: no fewer, if it does as RFC 9113, 6.5.2 has it.
 pub const USUAL_STREAMS: usize = 100;
 /// What the peer may send of one stream before anybody reads it.
@@ -120,7 +120,7 @@ impl Shared {
     /// Streams that the peer takes at once, as far as that is known.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.driver.borrow().as_ref().map_or(0, Connection::current_max_send_streams).min(MOST_STREAMS)
+        self.driver.borrow().as_ref().map_or(0, Connection::current_max_send_streams).min(MOST_STREAMS.into())
     }
 
     /// Whether the peer takes another stream now.
