@@ -194,15 +194,17 @@ impl Worker {
     }
 
     /// Tells connections to end after the request that runs. One that is new or was in use until now is told by the
-    /// next sweeps, as its next request may be on the way.
-    /// Each sweep tells its share of them: if all closed at once, their clients would come back at once, elsewhere.
+    /// next sweeps, as its next request may be on the way. Each sweep tells its share of them: if all closed at once, their
+    /// clients would come back at once, elsewhere.
     fn finish_connections(&self) {
         let connections = self.connections.borrow();
-        let untold = || connections.iter().filter(|connection| connection.order() == Order::Serve);
+        let is_idle = |c: &&Rc<Handle>| c.order() == Order::Serve && !c.activity.is_fresh();
+        let idle = || connections.iter().filter(is_idle);
         let rounds = self.rounds.get().unwrap_or_else(|| whole_sweeps(self.shared.drain.spread()));
-        let share = untold().count().div_ceil(rounds.max(1));
-        self.rounds.set(Some(rounds.saturating_sub(1)));
-        untold().filter(|connection| !connection.activity.is_fresh()).take(share).for_each(|one| one.finish());
+        let share = idle().count().div_ceil(rounds.max(1));
+        // A sweep that finds nobody takes nothing of the time: all may have been in use a moment ago.
+        self.rounds.set(Some(rounds.saturating_sub(share.min(1))));
+        idle().take(share).for_each(|connection| connection.finish());
     }
 
     async fn accept(self: Rc<Self>, listener: usize, socket: tokio::net::TcpListener) {
