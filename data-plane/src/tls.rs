@@ -9,6 +9,7 @@ pub mod failure;
 pub mod folder;
 pub mod handshake;
 pub mod identity;
+mod prompt;
 pub mod store;
 pub mod terms;
 

@@ -91,6 +91,12 @@ impl Exchange {
         shorter(pool.config.timeouts.request, self.patience)
     }
 
+    /// Whether its client has said how long it waits, and that is over.
+    #[must_use]
+    pub fn is_past_patience(&self) -> bool {
+        !self.patience.is_zero() && self.began.elapsed() >= self.patience
+    }
+
     /// Notes what the access log wants of the request.
     pub fn log_request(&mut self, parts: &http::request::Parts) {
         if self.connection.worker.shared.log.enabled() {

@@ -17,6 +17,8 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const TYPE: &str = "application/grpc";
 
+const DEADLINE_EXCEEDED: u16 = 4;
+
 /// A limit of zero is none.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -81,11 +83,17 @@ pub fn translate(response: &mut Response<ReplyBody>) {
     }
 }
 
+/// The end of a call whose deadline passes after its answer has begun.
+#[must_use]
+pub fn deadline_exceeded() -> HeaderMap {
+    let message = HeaderValue::from_static("the deadline has passed");
+    HeaderMap::from_iter([(STATUS, HeaderValue::from(DEADLINE_EXCEEDED)), (MESSAGE, message)])
+}
+
 /// What a status of HTTP that was answered here means to a call. Unlike the table for clients that are answered by
 /// somebody who knows nothing of gRPC, we know why: 504 may be a deadline, and 413, 429 and 431 are limits.
 fn meaning(status: StatusCode, reason: Option<Reason>) -> u16 {
     const UNKNOWN: u16 = 2;
-    const DEADLINE_EXCEEDED: u16 = 4;
     const PERMISSION_DENIED: u16 = 7;
     const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;

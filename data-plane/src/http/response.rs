@@ -11,6 +11,7 @@ use weir_proto::model::ClientAbort;
 use super::attempt::Template;
 use super::compress::{Compressed, Encoder};
 use super::exchange::Exchange;
+use super::grpc;
 use super::lease::{self, Lease};
 use super::read_limit::ReadLimit;
 use crate::reason::Reason;
@@ -105,7 +106,7 @@ impl Forwarded {
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => {
                 ready!(self.limit.poll_passed(cx));
-                Poll::Ready(Some(Err(self.fail(Reason::Timeout, ReplyError::Stalled))))
+                Poll::Ready(Some(self.give_up()))
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.limit.progress();
@@ -118,6 +119,16 @@ impl Forwarded {
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// A call whose deadline has passed is told so; all else breaks off.
+    fn give_up(&mut self) -> Result<Frame<Bytes>, ReplyError> {
+        let error = self.fail(Reason::Timeout, ReplyError::Stalled);
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.is_past_patience()) {
+            self.incoming = None;
+            return Ok(Frame::trailers(grpc::deadline_exceeded()));
+        }
+        Err(error)
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) {

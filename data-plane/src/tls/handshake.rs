@@ -20,6 +20,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use super::prompt::Prompt;
 use super::terms::HTTP2;
 use super::{CertificatesHandle, Failure, Identity, Secured};
 use crate::http::connection::{ClientConnection, Handle, Order};
@@ -63,7 +64,9 @@ pub async fn serve(stream: TcpStream, connection: Rc<ClientConnection>) {
             } else {
                 counts.full.increment()
             }
-            if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            let stream = Prompt(stream);
+            if is_http2 {
                 Box::pin(downstream::run_http2(stream, connection)).await;
             } else {
                 downstream::run(stream, connection).await;

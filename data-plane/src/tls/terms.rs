@@ -51,6 +51,8 @@ impl TermsMaker {
         let builder = self.asking(versions.map_err(|error| refused("secretName", &error))?, client_ca)?;
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key().clone())));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        // All that are offered here are strong; the strongest of both sides is taken, whoever names it first.
+        config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match self.tickets.as_ref().filter(|_| client_ca.is_none()) {
             Some(tickets) => config.ticketer = tickets.clone(),
