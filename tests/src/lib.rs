@@ -12,6 +12,7 @@ pub mod component;
 pub mod decode;
 pub mod dns;
 pub mod echo;
+pub mod edge;
 pub mod eventually;
 pub mod fastcgi;
 pub mod figures;
@@ -36,8 +37,10 @@ pub mod replica;
 pub mod scripted;
 pub mod signer;
 pub mod stand;
+pub mod talk;
 pub mod tls;
 pub mod unix_relay;
+pub mod websocket;
 
 pub use backend::{Backend, Behaviour, Reply, Speech};
 pub use client::{Client, Response, get, send};

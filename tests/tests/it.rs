@@ -11,17 +11,20 @@ mod it {
     mod bad_requests;
     mod bad_resources;
     mod balance;
+    mod changes_under_load;
     mod chart_admission;
     mod chart_apply;
     mod chart_release;
     mod chart_render;
     mod chart_values;
+    mod chromium;
     mod command;
     mod conformance;
     mod directed;
     mod examples;
     mod failover;
     mod fastcgi;
+    mod grpc;
     mod harness;
     mod headers;
     mod health;
@@ -52,6 +55,7 @@ mod it {
     mod protocols;
     mod proxy_protocol;
     mod readme;
+    mod real_clients;
     mod redis;
     mod replicas;
     mod repository;
@@ -68,4 +72,5 @@ mod it {
     mod upgrade;
     mod uploads;
     mod upstream;
+    mod websocket;
 }
