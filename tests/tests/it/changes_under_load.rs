@@ -160,7 +160,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s1_new_certificates_each_second_and_a_hundred_changes_break_nothing() {
+async fn s5_new_certificates_each_second_and_a_hundred_changes_break_nothing() {
     let servers = Servers::start().await;
     let edge = Edge::start(&servers.sites("")).await;
     let crowd = Crowd::start(&edge).await.unwrap();

@@ -138,7 +138,7 @@ async fn what_the_proxy_answers_itself_is_a_status_to_tonic() {
 }
 
 #[tokio::test]
-async fn t3_a_stream_whose_deadline_passes_ends_with_that_status() {
+async fn a_stream_whose_deadline_passes_ends_with_that_status() {
     let speaker = Speaker::start().await;
     let weir = weir(speaker.address()).await;
     let (says, lines) = mpsc::channel(1);
@@ -151,8 +151,8 @@ async fn t3_a_stream_whose_deadline_passes_ends_with_that_status() {
     assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "the deadline has passed"));
 }
 
-const CONNECTIONS: usize = 20;
-const STREAMS_OF_EACH: usize = 500;
+const CONNECTIONS: u32 = 20;
+const STREAMS_OF_EACH: u32 = 500;
 
 /// Streams on a connection of their own, each of which has said something and been heard.
 async fn opened(address: SocketAddr) -> Vec<Chat> {
@@ -178,15 +178,15 @@ async fn ended(mut chats: Vec<Chat>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s4_ten_thousand_streams_at_once_and_a_drain_that_breaks_none_of_them() {
+async fn ten_thousand_streams_at_once_and_a_drain_that_breaks_none_of_them() {
     let speaker = Speaker::start().await;
-    let limits = Limits { http2_max_streams: STREAMS_OF_EACH as u32, ..Limits::default() };
+    let limits = Limits { http2_max_streams: STREAMS_OF_EACH, ..Limits::default() };
     let builder = Weir::builder().limits(limits).drain_timeout(Duration::from_secs(300));
     let weir = builder.file("web.yaml", &talk_pool(speaker.address())).start().await;
     let address = weir.address();
     let opening = (0..CONNECTIONS).map(|_| tokio::spawn(opened(address)));
     let chats: Vec<_> = join_all(opening).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(weir.metric("weir_requests_active").await, (CONNECTIONS * STREAMS_OF_EACH) as f64);
+    assert_eq!(weir.metric("weir_requests_active").await, f64::from(CONNECTIONS * STREAMS_OF_EACH));
 
     let stopping = tokio::spawn(weir.stop());
     eventually("nobody else is let in", async || TcpStream::connect(address).await.is_err().then_some(())).await;

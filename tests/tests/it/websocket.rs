@@ -172,7 +172,7 @@ async fn one_in_which_nothing_moves_ends_and_one_with_pings_does_not() {
 }
 
 #[tokio::test]
-async fn s4_a_proxy_that_leaves_serves_websockets_until_they_end() {
+async fn a_proxy_that_leaves_serves_websockets_until_they_end() {
     let server = WebSocketServer::start().await;
     let builder = Weir::builder().drain_timeout(Duration::from_secs(60));
     let edge = Edge::start_as(builder, &[Site::new(PATH, server.address())]).await;
