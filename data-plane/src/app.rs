@@ -289,7 +289,7 @@ impl Drop for Ending {
 /// The visible sequence of a graceful stop.
 async fn leave(ending: &Ending, leaving: Leaving, serving: &mut JoinSet<String>) {
     let Ending { drain, sockets, control: _ } = ending;
-    drain.leave();
+    drain.leave(leaving.delay + leaving.deadline / 2);
     info!(delay = ?leaving.delay, deadline = ?leaving.deadline, "leaving");
     sleep(leaving.delay).await;
     // The other half is for what was sent on them at the last moment.

@@ -1,5 +1,7 @@
 //! Settings of the process: the command line, and what comes of it.
 
+mod listen_file;
+
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -64,6 +66,10 @@ pub struct Args {
         default_value = "http=0.0.0.0:8080"
     )]
     pub listen: Vec<Listen>,
+    /// The same in a file, one a line, in place of --listen. Read again by the process that takes over in an upgrade in
+    /// place (SIGUSR2), which is how listeners are added and taken away without touching the others
+    #[arg(long, value_name = "FILE", env = "WEIR_LISTEN_FILE", conflicts_with = "listen")]
+    pub listen_file: Option<PathBuf>,
     /// Proxies before this one, by address or network, which say who a client is: by the PROXY protocol at listeners
     /// with ,proxy, where nobody else may connect, and in X-Forwarded-For, -Proto and -Host
     #[arg(
@@ -166,6 +172,16 @@ pub enum Invalid {
     /// Pools could not tell the two apart.
     #[error("--listen names {0:?} twice: give each listener a name of its own")]
     DuplicateListener(String),
+    /// A file that is no list of listeners.
+    #[error("--listen-file {}:{line}: {what}", path.display())]
+    ListenFile {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong there.
+        what: String,
+    },
     /// Certificates that nobody would see.
     #[error("--tls-dir would not be used: write ,tls after the address of a --listen")]
     NoTlsListener,
@@ -185,12 +201,13 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, Invalid> {
         let trusted_proxies = TrustedProxies::new(args.trusted_proxies);
-        check_listeners(&args.listen, args.tls_dir.is_some(), &trusted_proxies)?;
+        let listeners = args.listen_file.as_deref().map_or(Ok(args.listen), listen_file::read)?;
+        check_listeners(&listeners, args.tls_dir.is_some(), &trusted_proxies)?;
         check_schemes(&args.control_plane, args.control_plane_tls.is_some())?;
         Ok(Self {
             control_planes: args.control_plane,
             control_plane_tls: args.control_plane_tls,
-            listeners: args.listen,
+            listeners,
             trusted_proxies,
             tls_dir: args.tls_dir,
             admin: args.admin,

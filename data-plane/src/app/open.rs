@@ -44,7 +44,11 @@ impl Opened {
 }
 
 fn listener(listen: &Listen, workers: usize, inherited: &mut Inherited) -> Result<Listener, Error> {
-    let sockets = inherited.take(&listen.name);
+    let mut sockets = inherited.take(&listen.name);
+    if inherited.are_served() && listen.address.port() != 0 {
+        // Those of a listener that has moved end with the process that had them.
+        sockets.retain(|socket| socket.local_addr().is_ok_and(|address| address == listen.address));
+    }
     let listener = if sockets.is_empty() {
         Listener::bind(listen.name.clone(), listen.address, workers)
     } else {

@@ -64,17 +64,30 @@ impl fmt::Debug for pb::KeyPair {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
     use crate::convert::{Decoded, decode as decode_body};
     use crate::model::{HostPattern, Key, Rule};
 
-    fn pair(host: &str) -> pb::KeyPair {
+    /// A certificate for this host, and its key.
+    pub(in crate::convert) fn pair(host: &str) -> pb::KeyPair {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
         pb::KeyPair { certificate: certificate.pem().into(), key: key.serialize_pem().into() }
+    }
+
+    /// Nothing that is shown of these has the key in it, as text or as bytes.
+    pub(in crate::convert) fn assert_hides_key(pair: &pb::KeyPair, shown: &[&dyn fmt::Debug]) {
+        let key = String::from_utf8(pair.key.clone()).unwrap();
+        let secret = key.lines().nth(1).unwrap();
+        // Within the secret number itself: what is before it in the file is in every certificate, too.
+        let bytes = format!("{:?}", &pair.key[78..90]);
+        for shown in shown {
+            let shown = format!("{shown:?}");
+            assert!(!shown.contains(secret) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+        }
     }
 
     fn through_the_wire(host: &str, tls: pb::Tls) -> Result<Pool, String> {
@@ -95,13 +108,7 @@ mod tests {
         let message = pb::Tls { certificate: Some(pair.clone()), default: true, client_ca: Some(ca), redirect: true };
         let pool = through_the_wire("a.example.com", message.clone()).unwrap();
         assert_eq!(encode(pool.tls.as_ref().unwrap()), message);
-        let key = String::from_utf8(pair.key.clone()).unwrap();
-        let secret = key.lines().nth(1).unwrap();
-        // Within the secret number itself: what is before it in the file is in every certificate, too.
-        let bytes = format!("{:?}", &pair.key[78..90]);
-        for shown in [format!("{pool:?}"), format!("{message:?}")] {
-            assert!(!shown.contains(secret) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
-        }
+        assert_hides_key(&pair, &[&pool, &message]);
     }
 
     #[test]

@@ -80,6 +80,7 @@ async fn c3_least_connections_prefers_the_idle_one() {
     busy.hold();
     idle.hold();
     let held = hold_one(&weir).await;
+    eventually("one of them has it", async || (busy.requests() + idle.requests() == 1).then_some(())).await;
     let (first, other) = if busy.requests() == 1 { (&busy, &idle) } else { (&idle, &busy) };
     other.release();
     let shares = bodies(weir.address(), "/", 10, 1).await.unwrap();

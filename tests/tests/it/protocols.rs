@@ -62,7 +62,7 @@ impl Lane {
         ];
         let text: String = servers.iter().map(|(name, server)| site(name, server)).collect();
         let text = text
-            + &pool("edge", &"match: [{hosts: [edge.example.com]}], tls: {secretName: edge-tls, default: true}")
+            + &pool("edge", "match: [{hosts: [edge.example.com]}], tls: {secretName: edge-tls, default: true}")
             + &pair_secret("edge-tls", &edge)
             + &secret("inner-ca", &[("ca.crt", authority.pem())]);
         let weir = Weir::builder().https().file("web.yaml", &text).start().await;
@@ -199,8 +199,8 @@ async fn client_abort(lane: &Lane, path: &str, server: &Server) {
         Server::FastCgi(application) => application.requests().last().is_some_and(|seen| seen.body == b"hello"),
     };
     let aborted = || match server {
-        Server::Http(server) => server.counts().aborted() as usize,
-        Server::FastCgi(application) => application.aborts(),
+        Server::Http(server) => server.counts().aborted(),
+        Server::FastCgi(application) => application.aborts() as u64,
     };
     let before = aborted();
     let (mut client, path) = (lane.connect().await, path.to_owned());

@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_tests::manifest::web;
+use weir_tests::port::free_address;
 use weir_tests::program::{self, Program};
 use weir_tests::{Backend, Client, Load, Replica, eventually, get};
 
@@ -27,6 +28,11 @@ struct Proxy {
 
 impl Proxy {
     async fn start(more: &[&str]) -> Self {
+        Self::listening("--listen=http=127.0.0.1:0", more).await
+    }
+
+    /// With this flag for its listeners, the first of which is `http`.
+    async fn listening(listen: &str, more: &[&str]) -> Self {
         let (folder, server) = (tempfile::tempdir().unwrap(), Backend::start("web-1").await);
         let manifests = folder.path().join("manifests");
         fs::create_dir(&manifests).unwrap();
@@ -36,7 +42,7 @@ impl Proxy {
         symlink(program::program("weir-data-plane"), &link).unwrap();
         let flags = [
             format!("--control-plane=http://{}", control.grpc()),
-            "--listen=http=127.0.0.1:0".to_owned(),
+            listen.to_owned(),
             "--admin=127.0.0.1:0".to_owned(),
             "--drain-timeout=20s".to_owned(),
             format!("--pid-file={}", folder.path().join("pid").display()),
@@ -152,6 +158,31 @@ async fn a_request_that_runs_finishes_in_the_old_process() {
     assert_eq!((response.status, response.header("connection")), (200, "close"));
     eventually("the first one has ended", async || has_ended(old).then_some(())).await;
     assert_eq!(get(proxy.address, "/").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_come_move_and_go_and_the_others_do_not_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listeners");
+    fs::write(&file, "http=127.0.0.1:0\n").unwrap();
+    let proxy = Proxy::listening(&format!("--listen-file={}", file.display()), &["--workers=2"]).await;
+    let load = Load::start(proxy.address, 4);
+    let (first, second) = (free_address(), free_address());
+    for (more, there, gone) in [
+        (format!("extra={first}  # one more\n"), Some(first), None),
+        (format!("extra={second}\n"), Some(second), Some(first)),
+        (String::new(), None, Some(second)),
+    ] {
+        fs::write(&file, format!("http={}\n{more}", proxy.address)).unwrap();
+        proxy.upgrade().await;
+        if let Some(address) = there {
+            assert_eq!(get(address, "/").await.unwrap().status, 200, "{more}");
+        }
+        if let Some(address) = gone {
+            assert!(get(address, "/").await.is_err(), "{address} after {more:?}");
+        }
+    }
+    assert_eq!(load.stop().await.failures, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -43,9 +43,9 @@ async fn answer(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let (worker, is_last) = (connection.worker.clone(), connection.count_request());
+    let (worker, number, is_last) = (connection.worker.clone(), connection.number.get(), connection.count_request());
     let mut response = serve::serve(connection, request).await;
-    if (is_last || worker.shared.drain.is_leaving()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if (is_last || worker.shared.drain.is_turn_of(number)) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

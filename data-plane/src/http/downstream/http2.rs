@@ -85,7 +85,7 @@ async fn answer(
     taking: Rc<Taking>,
 ) -> Result<Response<TakenBody>, Infallible> {
     let (method, is_grpc) = (request.method().clone(), grpc::is_asked(request.headers()));
-    if connection.count_request() || connection.worker.shared.drain.is_leaving() {
+    if connection.count_request() || connection.worker.shared.drain.is_turn_of(connection.number.get()) {
         connection.handle.finish();
     }
     let mut response = serve::serve(connection, request).await;
