@@ -8,8 +8,8 @@ use weir_control_plane::config::{Cli, Command};
 use weir_control_plane::{app, issue};
 use weir_proto::process::{shutdown, telemetry};
 
-/// The client of the cluster says at each attempt what the source says once.
-const LOG: &str = "info,kube_client=off,kube_runtime=off";
+/// The default of all programs; and the client of the cluster says at each attempt what the source says once.
+const LOG: &str = "info,rustls=error,kube_client=off,kube_runtime=off";
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {

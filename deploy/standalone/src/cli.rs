@@ -98,7 +98,7 @@ impl Command {
         match self {
             // The demo tells what happens by itself, in a table that log lines would tear.
             Self::Demo(_) => "error",
-            Self::Run(_) | Self::Check(_) | Self::Plugin(_) | Self::Crds => "info",
+            Self::Run(_) | Self::Check(_) | Self::Plugin(_) | Self::Crds => telemetry::DEFAULT_FILTER,
         }
     }
 }

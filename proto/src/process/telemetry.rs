@@ -10,6 +10,10 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// Variable with the filter, in the syntax of `RUST_LOG`.
 pub const FILTER_VARIABLE: &str = "WEIR_LOG";
 
+/// The filter when the variable is not set. Of a handshake that looks odd, such as one for an address as its name, the
+/// library warns by itself: any client could fill the log.
+pub const DEFAULT_FILTER: &str = "info,rustls=error";
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -44,7 +48,7 @@ pub enum Error {
 /// # Errors
 /// If it is set up already, or the filter is malformed.
 pub fn init(format: LogFormat) -> Result<(), Error> {
-    init_with(format, "info")
+    init_with(format, DEFAULT_FILTER)
 }
 
 /// As [`init`], with the filter to use when the variable is not set.

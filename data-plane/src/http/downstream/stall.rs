@@ -95,18 +95,18 @@ impl Streams {
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         match self.next.borrow_mut().take().filter(|_| !self.limit.is_zero()) {
-            Some(taking) => spawn_local(until_stalled(stream, taking, self.limit)),
+            // Boxed, as a future holds what it is given twice: there, and where it pins it.
+            Some(taking) => spawn_local(until_stalled(Box::pin(stream), taking, self.limit)),
             None => spawn_local(stream),
         };
     }
 }
 
 /// Runs a stream to its end, or until its client takes nothing for too long. Given up, it is reset.
-async fn until_stalled(stream: impl Future<Output = ()>, taking: Rc<Taking>, limit: Duration) {
-    let mut stream = std::pin::pin!(stream);
+async fn until_stalled(mut stream: impl Future<Output = ()> + Unpin, taking: Rc<Taking>, limit: Duration) {
     let mut alarm = Alarm::default();
     std::future::poll_fn(|cx| {
-        if stream.as_mut().poll(cx).is_ready() {
+        if Pin::new(&mut stream).poll(cx).is_ready() {
             return Poll::Ready(());
         }
         match taking.0.get() {
@@ -149,7 +149,7 @@ mod tests {
         };
         let whole = (LIMIT - Duration::from_secs(1)) * 10 + LIMIT * 10;
         let began = Instant::now();
-        until_stalled(stream, taking, LIMIT).await;
+        until_stalled(Box::pin(stream), taking, LIMIT).await;
         assert_eq!(began.elapsed(), whole);
         let upstream = until_stalled(pending(), Rc::default(), LIMIT);
         assert!(timeout(LIMIT * 100, upstream).await.is_err());
