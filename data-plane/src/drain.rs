@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn s4_connections_in_use_end_one_after_the_other() {
+    async fn r1_connections_in_use_end_one_after_the_other() {
         let (drain, over) = (Drain::default(), Duration::from_secs(10));
         let ended = || (0..1000).filter(|number| drain.is_turn_of(*number)).count();
         assert_eq!(ended(), 0);

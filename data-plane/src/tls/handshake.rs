@@ -110,8 +110,7 @@ async fn shake_hands(
         let _ = hello.io.write_all(&UNKNOWN_NAME).await;
         return Err(Failure::NoCertificate);
     };
-    let config = terms.config_for(hello.client_hello().cipher_suites()).clone();
-    let stream = hello.into_stream(config).await.map_err(|e| Failure::from(&e))?;
+    let stream = hello.into_stream(terms.config.clone()).await.map_err(|e| Failure::from(&e))?;
     let identity = stream.get_ref().1.peer_certificates().and_then(|chain| Identity::read(chain.first()?));
     Ok((stream, Secured::new(terms, identity)))
 }

@@ -129,7 +129,7 @@ async fn h1_calls_count_as_failures_by_the_status_in_their_head() {
 }
 
 #[tokio::test]
-async fn t3_the_deadline_of_a_call_ends_it() {
+async fn f4_the_deadline_of_a_call_ends_it() {
     let server = Backend::start_speaking("127.0.0.1:0", "s", Speech::http2()).await;
     server.set(Behaviour::Silent);
     let weir = Weir::start(&web("retry: {attempts: 6, methods: [POST]}", &[server.address()])).await;

@@ -184,7 +184,7 @@ async fn calls_of_grpc_are_answered_in_its_own_statuses() {
 }
 
 #[tokio::test]
-async fn s4_a_proxy_that_leaves_lets_streams_end_and_takes_no_more() {
+async fn r1_a_proxy_that_leaves_lets_streams_end_and_takes_no_more() {
     let (weir, server) = start("match: [{path: {type: Prefix, value: /web}}]", Limits::default()).await;
     let client = Client::connect_http2(weir.address()).await.unwrap();
     server.hold();

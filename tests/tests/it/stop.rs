@@ -117,7 +117,7 @@ async fn a_tunnel_is_served_until_the_deadline_and_then_cut() {
 }
 
 #[tokio::test]
-async fn s4_a_leaving_proxy_says_close_to_each_connection_at_its_turn() {
+async fn r1_a_leaving_proxy_says_close_to_each_connection_at_its_turn() {
     let text = pool("web", "match: [{path: {type: Exact, value: /web}}]");
     let builder = Weir::builder().drain_delay(Duration::from_secs(1)).drain_timeout(Duration::from_secs(4));
     let weir = builder.file("web.yaml", &text).start().await;
