@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_tests::manifest::web;
 use weir_tests::port::free_address;
 use weir_tests::program::{self, Program};
-use weir_tests::{Backend, Client, Load, Replica, eventually, get};
+use weir_tests::{Backend, Behaviour, Client, Load, RawClient, Replica, eventually, get};
 
 /// A proxy that runs by a link to its program, with the number of its process in a file.
 struct Proxy {
@@ -158,6 +158,54 @@ async fn a_request_that_runs_finishes_in_the_old_process() {
     assert_eq!((response.status, response.header("connection")), (200, "close"));
     eventually("the first one has ended", async || has_ended(old).then_some(())).await;
     assert_eq!(get(proxy.address, "/").await.unwrap().status, 200);
+}
+
+/// Asks over HTTP/2 until told to stop, on a new connection after each that the proxy has ended before a request was sent;
+/// gives how many were answered.
+async fn asks_over_http2(address: SocketAddr, stop: CancellationToken) -> anyhow::Result<u64> {
+    let (mut client, mut answered) = (Client::connect_http2(address).await?, 0);
+    while !stop.is_cancelled() {
+        match client.get("/").await {
+            Ok(response) => {
+                anyhow::ensure!(response.status == 200, "{}", response.text());
+                answered += 1;
+            }
+            Err(error) if error.downcast_ref().is_some_and(hyper::Error::is_canceled) => {
+                client = Client::connect_http2(address).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(answered)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r1_an_upgrade_in_place_loses_no_stream_and_breaks_no_tunnel() {
+    let proxy = Proxy::start(&["--workers=2"]).await;
+    let old = proxy.pid().unwrap();
+    proxy.server.set(Behaviour::Echo);
+    let mut tunnel = RawClient::tunnel(proxy.address).await.unwrap();
+    let (before, stop, mut tasks) = (proxy.server.requests(), CancellationToken::new(), JoinSet::new());
+    (0..8).for_each(|_| drop(tasks.spawn(asks_over_http2(proxy.address, stop.clone()))));
+    let goes_on = async || {
+        let served = proxy.server.requests();
+        eventually("requests go on", async || (proxy.server.requests() > served + 200).then_some(())).await;
+    };
+    goes_on().await;
+    program::signal("USR2", old);
+    eventually("another process serves", async || proxy.pid().filter(|pid| *pid != old)).await;
+    goes_on().await;
+    tunnel.send("still here").await.unwrap();
+    assert_eq!(tunnel.read_until("here").await.unwrap(), "still here");
+    assert!(!has_ended(old), "it waits for the tunnel");
+    drop(tunnel);
+    eventually("the first one has ended", async || has_ended(old).then_some(())).await;
+    stop.cancel();
+    let mut answered = 0;
+    while let Some(asked) = tasks.join_next().await {
+        answered += asked.unwrap().unwrap();
+    }
+    assert_eq!(proxy.server.requests() - before, answered, "each that a server saw was answered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
