@@ -170,13 +170,17 @@ async fn asks_over_http2(address: SocketAddr, stop: CancellationToken) -> anyhow
                 anyhow::ensure!(response.status == 200, "{}", response.text());
                 answered += 1;
             }
-            Err(error) if error.downcast_ref().is_some_and(hyper::Error::is_canceled) => {
+            Err(error) if error.downcast_ref().is_some_and(was_not_sent) => {
                 client = Client::connect_http2(address).await?;
             }
             Err(error) => return Err(error),
         }
     }
     Ok(answered)
+}
+
+fn was_not_sent(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
