@@ -139,6 +139,8 @@ impl Picker {
     pub fn chances(&self, candidates: &[Candidate], choice: &mut Choice<'_>) -> Vec<f64> {
         match self {
             Self::Random(_) => random::chances(candidates, choice.tried),
+            Self::LeastConnections => lowest::chances(candidates, choice.tried, least_connections::load),
+            Self::LeastLoad => lowest::chances(candidates, choice.tried, least_load::cost),
             Self::PowerOfTwo(_) => {
                 random::chances_of_better(candidates, choice.tried, least_connections::load)
             }

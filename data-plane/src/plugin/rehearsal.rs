@@ -43,8 +43,8 @@ use crate::table::{self, TableHandle};
 use crate::tls::{CertificateStore, CertificatesHandle};
 use crate::trusted::TrustedProxies;
 use crate::worker::{Shared, Worker};
-use witness::{Notes, Witness};
 
+pub(crate) use witness::{Notes, Witness};
 pub use witness::{Answer, Call};
 
 const LISTENER: &str = "http";
@@ -257,7 +257,10 @@ fn route(connection: &ClientConnection, request: &Parts) -> Result<(Arc<table::C
 
 /// The same pool with a witness for each of its plugins.
 fn witnessed(pool: &Arc<Pool>, notes: &Notes) -> Arc<Pool> {
-    let witnessed = |link: &Link| Link { stage: Arc::new(Witness::new(link, notes)), ..link.clone() };
+    let witnessed = |link: &Link| {
+        let witness = Witness::new(link.stage.clone(), &link.stats.name, notes);
+        Link { stage: Arc::new(witness), ..link.clone() }
+    };
     let plugins = pool.plugins.as_ref().map(|plugins| {
         let links = plugins.links().iter().map(witnessed).collect();
         Arc::new(Chain::new(links, plugins.missing().to_vec()))

@@ -1,0 +1,1 @@
+//! Requests that have been answered, as they come.
