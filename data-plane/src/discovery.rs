@@ -15,6 +15,7 @@ pub mod handle;
 mod holdings;
 mod informers;
 mod link;
+pub mod orphans;
 pub mod report;
 mod starting;
 mod targets;
@@ -97,6 +98,7 @@ pub struct Context {
 #[derive(Debug)]
 pub struct Discovery {
     control: Control,
+    handle: ControlHandle,
     client: Client,
     informers: Informers,
     resolver: Resolver<Dns>,
@@ -142,7 +144,7 @@ impl Discovery {
             Targets::new(control_planes.clone(), names.clone(), rng)
         };
         let holdings = Holdings::default();
-        let (control, stats_too) = (handle, stats.clone());
+        let (control, stats_too) = (handle.clone(), stats.clone());
         let link = Link { node_id, modules, control, reports: reports.clone(), holdings, stats: stats_too };
         let link = Arc::new(link);
         let (serves, serving) = watch::channel(None);
@@ -153,7 +155,13 @@ impl Discovery {
         let outbox = Outbox { names: wanted_names, reports, cache, stats, starting };
         let control = Control::new(applier, table, Inbox { requests, resolved, transitions }, outbox);
         let resolver = Resolver::new(dns, wanted, results, SmallRng::seed_from_u64(seed));
-        Ok(Self { control, client, informers, resolver, credentials, seed })
+        Ok(Self { control, handle, client, informers, resolver, credentials, seed })
+    }
+
+    /// Asks what is held.
+    #[must_use]
+    pub fn handle(&self) -> ControlHandle {
+        self.handle.clone()
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.
