@@ -162,8 +162,9 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     };
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
     let (limits, trusted) = (config.limits.clone(), config.trusted_proxies.clone());
+    let admin_port = opened.admin.local_addr().map_err(Error::Sockets)?.port();
     let about = About { node_id: config.node_id.clone(), since: Timestamp::now() };
-    let discovery = Discovery::new(settings(config), context)?;
+    let discovery = Discovery::new(settings(config, admin_port), context)?;
     let sources = Sources {
         table: table.clone(),
         stats: stats.clone(),
@@ -211,11 +212,12 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     })
 }
 
-fn settings(config: Config) -> discovery::Settings {
+fn settings(config: Config, admin_port: u16) -> discovery::Settings {
     discovery::Settings {
         control_planes: config.control_planes,
         tls: config.control_plane_tls,
         node_id: config.node_id,
+        admin_port,
         cache_dir: config.cache_dir,
         dns_server: config.dns_server,
         seed: rand::random(),

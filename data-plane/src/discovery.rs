@@ -67,6 +67,8 @@ pub struct Settings {
     pub tls: Option<PathBuf>,
     /// Name of this proxy there.
     pub node_id: String,
+    /// Port of its admin server.
+    pub admin_port: u16,
     /// Folder of the last good table, if it is kept.
     pub cache_dir: Option<PathBuf>,
     /// Asked in place of the system's DNS servers.
@@ -128,7 +130,7 @@ impl Discovery {
     /// # Errors
     /// If the DNS settings or the certificates are refused.
     pub fn new(settings: Settings, context: Context) -> Result<Self, Error> {
-        let Settings { control_planes, tls, node_id, cache_dir, dns_server, seed } = settings;
+        let Settings { control_planes, tls, node_id, admin_port, cache_dir, dns_server, seed } = settings;
         let Context { listeners, table, certificates, environment, transitions, readiness, stats } = context;
         let (handle, requests) = ControlHandle::new();
         let (wanted_names, wanted) = watch::channel(Default::default());
@@ -145,7 +147,7 @@ impl Discovery {
         };
         let holdings = Holdings::default();
         let (control, stats_too) = (handle.clone(), stats.clone());
-        let link = Link { node_id, modules, control, reports: reports.clone(), holdings, stats: stats_too };
+        let link = Link { node_id, admin_port, modules, control, reports: reports.clone(), holdings, stats: stats_too };
         let link = Arc::new(link);
         let (serves, serving) = watch::channel(None);
         let client = Client::new(targets(2), connector.clone(), link.clone(), serves);
