@@ -22,6 +22,7 @@ use crate::admin::{About, Admin, Sources};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
+use crate::explain::Explainer;
 use crate::handover::{Inherited, Sockets};
 use crate::health::clock::HealthClockTask;
 use crate::health::probers::ProbersTask;
@@ -30,11 +31,12 @@ use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
-use crate::stats::access_log::{AccessLog, LogWriter, Target};
+use crate::stats::access_log::{self, AccessLog, LogWriter};
 use crate::stats::{ProcessStats, Recent};
 use crate::table::TableHandle;
 use crate::tls::CertificateStore;
 use crate::tls::folder::Folder;
+use crate::trace::{self, Exporter, Tracer};
 use crate::worker::{Shared, Worker};
 use open::{Opened, Share};
 
@@ -55,6 +57,9 @@ pub enum Error {
     /// The access log cannot be opened.
     #[error("--access-log: {0}")]
     AccessLog(io::Error),
+    /// Nobody could have it opened anew.
+    #[error("cannot listen to SIGHUP: {0}")]
+    Signal(io::Error),
     /// The folder of certificates cannot be read.
     #[error("--tls-dir {}: {cause}", folder.display())]
     TlsDir {
@@ -117,6 +122,7 @@ struct ControlThread {
     recent: Recent,
     table: TableHandle,
     stats: Arc<ProcessStats>,
+    exporter: Option<Exporter>,
 }
 
 /// How long each step of leaving takes at most.
@@ -144,6 +150,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
     let stats = stats(&served, workers);
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
+    let (tracer, exporter) = tracer(config.trace.as_ref(), &stats);
     let (table, readiness) = (TableHandle::default(), Readiness::default());
     let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
     let (clock, clock_task) = HealthClock::new();
@@ -165,6 +172,20 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let admin_port = opened.admin.local_addr().map_err(Error::Sockets)?.port();
     let about = About { node_id: config.node_id.clone(), since: Timestamp::now() };
     let discovery = Discovery::new(settings(config, admin_port), context)?;
+    let shared = Arc::new(Shared {
+        listeners: served,
+        table: table.clone(),
+        certificates: stats.certificates.clone(),
+        stats: stats.clone(),
+        log,
+        tracer,
+        limits,
+        trusted,
+        crowd: Arc::default(),
+        numbers: ConnectionNumbers::default(),
+        drain: Drain::default(),
+    });
+    let explainer = Explainer::start(shared.clone()).map_err(Error::Thread)?;
     let sources = Sources {
         table: table.clone(),
         stats: stats.clone(),
@@ -173,6 +194,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         transitions: transition_log,
         control: discovery.handle(),
         about,
+        explainer,
     };
     let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let admin_address = admin.address();
@@ -182,20 +204,9 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         admin,
         folder,
         recent,
-        table: table.clone(),
-        stats: stats.clone(),
-    };
-    let shared = Shared {
-        listeners: served,
+        exporter,
         table,
-        certificates: stats.certificates.clone(),
         stats,
-        log,
-        limits,
-        trusted,
-        crowd: Arc::default(),
-        numbers: ConnectionNumbers::default(),
-        drain: Drain::default(),
     };
     Ok(Bound {
         listeners: opened.listeners,
@@ -206,7 +217,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         served: opened.served,
         control,
         probers: probers_task,
-        shared: Arc::new(shared),
+        shared,
         log: writer,
         leaving,
     })
@@ -240,10 +251,19 @@ fn certificates(folder: Option<&PathBuf>, stats: &ProcessStats) -> Result<(Certi
     Ok((certificates, folder))
 }
 
-fn access_log(target: Option<&Target>, stats: &Arc<ProcessStats>) -> Result<(AccessLog, Option<LogWriter>), Error> {
-    let Some(target) = target else { return Ok((AccessLog::off(), None)) };
-    let (log, writer) = AccessLog::start(target, stats.clone()).map_err(Error::AccessLog)?;
+fn access_log(
+    settings: Option<&access_log::Settings>,
+    stats: &Arc<ProcessStats>,
+) -> Result<(AccessLog, Option<LogWriter>), Error> {
+    let Some(settings) = settings else { return Ok((AccessLog::off(), None)) };
+    let (log, writer) = AccessLog::start(settings, stats.clone()).map_err(Error::AccessLog)?;
     Ok((log, Some(writer)))
+}
+
+fn tracer(settings: Option<&trace::Settings>, stats: &Arc<ProcessStats>) -> (Tracer, Option<Exporter>) {
+    let Some(settings) = settings else { return (Tracer::off(), None) };
+    let (tracer, exporter) = Tracer::new(settings.clone(), stats.clone());
+    (tracer, Some(exporter))
 }
 
 impl Bound {
@@ -265,6 +285,9 @@ impl Bound {
         let Self { listeners, admin, sockets, readiness, shares, served, control, probers, shared, log, mut leaving } =
             self;
         info!(?listeners, %admin, workers = shares.len(), "data plane listens");
+        let to_file = log.as_ref().is_some_and(LogWriter::writes_file);
+        let hangups = to_file.then(|| access_log::follow_hangups(shared.log.clone()));
+        let _following = hangups.transpose().map_err(Error::Signal)?;
         let ending = Ending { drain: shared.drain.clone(), sockets, control: CancellationToken::new() };
         let (stopped, replaced) = (ending.control.clone(), notice.replaced.clone());
         let control = move || control_thread(control, stopped, replaced);
@@ -401,7 +424,7 @@ fn local_runtime() -> Option<runtime::LocalRuntime> {
 
 /// `replaced`: another process shows how it goes from then on.
 fn control_thread(control: ControlThread, stop: CancellationToken, replaced: CancellationToken) {
-    let ControlThread { discovery, clock, admin, folder, recent, table, stats } = control;
+    let ControlThread { discovery, clock, admin, folder, exporter, recent, table, stats } = control;
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return warn!(%error, "the control thread cannot start"),
@@ -412,6 +435,11 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
         }
     };
     let paced = recent.run(table, stats, stop.clone());
+    let exported = async {
+        if let Some(exporter) = exporter {
+            exporter.run(stop.clone()).await;
+        }
+    };
     let shown = async {
         tokio::select! {
             () = admin.run(stop.clone()) => {}
@@ -420,7 +448,7 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
     };
     runtime.block_on(async {
         tokio::select! {
-            ((), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, paced) } => {}
+            ((), (), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, paced, exported) } => {}
             () = clock.run() => {}
         }
     });

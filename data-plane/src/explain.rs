@@ -22,4 +22,4 @@ mod walk;
 
 pub use answer::Explanation;
 pub use question::Question;
-pub use thread::{ExplainTask, Explainer};
+pub use thread::{Explainer, Unexplained};

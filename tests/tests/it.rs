@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod access_log;
     mod active_health;
     mod admission;
     mod backend_grpc;
@@ -69,6 +70,7 @@ mod it {
     mod tcp_bytes;
     mod tls;
     mod tls_clients;
+    mod traces;
     mod upgrade;
     mod uploads;
     mod upstream;

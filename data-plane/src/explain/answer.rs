@@ -217,6 +217,9 @@ pub struct Answer {
     /// The pool that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// The plugin that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
     /// Where it sends the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,

@@ -99,5 +99,6 @@ fn template(connection: &ClientConnection, parts: Parts) -> Template {
         origin,
         began: Instant::now(),
         patience: Duration::ZERO,
+        trace: None,
     }
 }

@@ -4,26 +4,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, thread};
 
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::subscriber;
+use tracing::{subscriber, warn};
 
 use super::answer::Explanation;
 use super::question::{Asked, Question, Wrong};
 use super::run::explain;
 use crate::drain::Drain;
 use crate::http::connection::ClientConnection;
-use crate::limits::Limits;
 use crate::listener::Served;
 use crate::listener::crowd::Place;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::plugin::rehearsal::Notes;
 use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
-use crate::table::TableHandle;
-use crate::tls::CertificatesHandle;
-use crate::trusted::TrustedProxies;
+use crate::trace::Tracer;
 use crate::worker::{Shared, Worker};
 
 /// Questions that may wait.
@@ -31,23 +30,6 @@ const QUEUE: usize = 16;
 
 /// How long an answer may take: every plugin has a deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What requests are served by, for who only thinks of them.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The listeners, in order.
-    pub listeners: Arc<[Served]>,
-    /// The live table.
-    pub table: TableHandle,
-    /// What clients may ask.
-    pub limits: Limits,
-    /// Who may say who a client is.
-    pub trusted: TrustedProxies,
-    /// Numbers of client connections.
-    pub numbers: ConnectionNumbers,
-    /// What handshakes of TLS go by.
-    pub certificates: CertificatesHandle,
-}
 
 /// Asks the thread; cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,9 +39,9 @@ pub struct Explainer {
 }
 
 /// What the thread runs.
-#[derive(Debug)]
-pub struct ExplainTask {
-    setting: Setting,
+struct DryRuns {
+    /// What requests are served by.
+    served: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
 }
 
@@ -81,11 +63,16 @@ pub enum Unexplained {
 }
 
 impl Explainer {
-    /// Who asks, and what answers.
-    #[must_use]
-    pub fn new(setting: Setting) -> (Self, ExplainTask) {
-        let (sender, jobs) = mpsc::channel(QUEUE);
-        (Self { listeners: setting.listeners.clone(), jobs: sender }, ExplainTask { setting, jobs })
+    /// Starts the thread, for requests as these workers serve them. It ends when nobody can ask any more.
+    ///
+    /// # Errors
+    /// If there are no threads left.
+    pub fn start(served: Arc<Shared>) -> io::Result<Self> {
+        let (jobs, asked) = mpsc::channel(QUEUE);
+        let listeners = served.listeners.clone();
+        let dry_runs = DryRuns { served, jobs: asked };
+        thread::Builder::new().name("weir-explain".into()).spawn(move || dry_runs.run())?;
+        Ok(Self { listeners, jobs })
     }
 
     /// Where this request would go.
@@ -101,13 +88,21 @@ impl Explainer {
     }
 }
 
-impl ExplainTask {
-    /// Answers until nobody can ask any more. What plugins log here is part of the answers, and no line of the log.
-    pub async fn run(mut self) {
+impl DryRuns {
+    fn run(self) {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.answer()),
+            Err(error) => warn!(%error, "the thread of dry runs cannot start"),
+        }
+    }
+
+    /// What plugins log here is part of the answers, and no line of the log.
+    async fn answer(mut self) {
         let notes = Notes::default();
         let _lines = subscriber::set_default(notes.lines());
         while let Some(Job { asked, answer }) = self.jobs.recv().await {
-            let connection = self.setting.connection(&asked);
+            let connection = connection(&self.served, &asked);
             let explanation = explain(&connection, asked, &notes).await;
             // Who asked may have left.
             let _ = answer.send(explanation);
@@ -115,34 +110,33 @@ impl ExplainTask {
     }
 }
 
-impl Setting {
-    /// A client's connection that does not exist, on a worker that serves nobody: what scripts and components keep on
-    /// their worker is gone with it.
-    fn connection(&self, asked: &Asked) -> Rc<ClientConnection> {
-        let worker = Worker::new(0, Arc::new(self.shared()), rand::random());
-        let port = if self.listeners[asked.listener].tls { 443 } else { 80 };
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut connection = ClientConnection::new(worker, asked.listener, local, asked.client, Place::default());
-        if let Some(connection) = Rc::get_mut(&mut connection) {
-            connection.number = self.numbers.peek();
-        }
-        connection
+/// A client's connection that does not exist, on a worker that serves nobody: what scripts and components keep on
+/// their worker is gone with it.
+fn connection(served: &Shared, asked: &Asked) -> Rc<ClientConnection> {
+    let worker = Worker::new(0, Arc::new(apart(served)), rand::random());
+    let port = if served.listeners[asked.listener].tls { 443 } else { 80 };
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut connection = ClientConnection::new(worker, asked.listener, local, asked.client, Place::default());
+    if let Some(connection) = Rc::get_mut(&mut connection) {
+        connection.number = served.numbers.peek();
     }
+    connection
+}
 
-    /// What counts here is nobody's.
-    fn shared(&self) -> Shared {
-        let names: Vec<String> = self.listeners.iter().map(|served| served.name.clone()).collect();
-        Shared {
-            listeners: self.listeners.clone(),
-            table: self.table.clone(),
-            stats: Arc::new(ProcessStats::new(&names, 1)),
-            log: AccessLog::off(),
-            numbers: ConnectionNumbers::default(),
-            limits: self.limits.clone(),
-            trusted: self.trusted.clone(),
-            crowd: Arc::default(),
-            drain: Drain::default(),
-            certificates: self.certificates.clone(),
-        }
+/// The same for who counts and logs where nobody looks.
+fn apart(served: &Shared) -> Shared {
+    let names: Vec<String> = served.listeners.iter().map(|served| served.name.clone()).collect();
+    Shared {
+        listeners: served.listeners.clone(),
+        table: served.table.clone(),
+        stats: Arc::new(ProcessStats::new(&names, 1)),
+        log: AccessLog::off(),
+        tracer: Tracer::off(),
+        numbers: ConnectionNumbers::default(),
+        limits: served.limits.clone(),
+        trusted: served.trusted.clone(),
+        crowd: Arc::default(),
+        drain: Drain::default(),
+        certificates: served.certificates.clone(),
     }
 }

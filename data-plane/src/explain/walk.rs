@@ -285,14 +285,15 @@ fn halted(halt: &Halt, pool: String) -> Answer {
     let location = halt.headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let detail = String::from_utf8_lossy(&halt.body).trim_end().to_owned();
     let reason = Some(Reason::Plugin.as_str().to_owned());
-    Answer { status: halt.status.as_u16(), reason, detail, pool: Some(pool), location }
+    let plugin = halt.plugin.as_deref().map(str::to_owned);
+    Answer { status: halt.status.as_u16(), reason, detail, pool: Some(pool), plugin, location }
 }
 
 /// As [`crate::http::reply::redirect`].
 fn redirected(location: &HeaderValue, pool: String) -> Answer {
     let location = Some(String::from_utf8_lossy(location.as_bytes()).into_owned());
     let detail = "the pool wants requests over TLS".to_owned();
-    Answer { status: 308, reason: None, detail, pool: Some(pool), location }
+    Answer { status: 308, reason: None, detail, pool: Some(pool), plugin: None, location }
 }
 
 fn turned_away(why: TurnedAway, pool: String) -> Answer {
@@ -306,5 +307,5 @@ fn ends_in(why: TurnedAway, pool: String) -> Step {
 /// An answer of Weir's own.
 pub(super) fn here((status, reason, text): (http::StatusCode, Reason, &str), pool: Option<String>) -> Answer {
     let (reason, detail) = (Some(reason.as_str().to_owned()), text.trim_end().to_owned());
-    Answer { status: status.as_u16(), reason, detail, pool, location: None }
+    Answer { status: status.as_u16(), reason, detail, pool, plugin: None, location: None }
 }

@@ -138,6 +138,7 @@ impl Forward {
     /// Tries the pools of the chain at this place in their order, until one answers or nothing is left.
     pub async fn search(&mut self, mut place: Place) {
         loop {
+            self.exchange.place = Some(place);
             self.search_chain(place).await;
             match self.moved(place) {
                 Some(elsewhere) => place = elsewhere,
@@ -158,6 +159,9 @@ impl Forward {
         let routes = table.listeners.get(self.exchange.connection.listener);
         let chain = routes.and_then(|routes| routes.chain(place));
         self.rule = chain.cloned();
+        if let (Some(trace), Some(chain)) = (&self.exchange.trace, chain) {
+            trace.set_rule(chain.rule());
+        }
         for number in chain.iter().flat_map(|chain| chain.order()) {
             let Some(pool) = table.pools.at(number) else { continue };
             if !pool.config.enabled {
@@ -324,17 +328,25 @@ impl Forward {
         self.exchange.begin_flight();
         self.exchange.attempts += 1;
         self.tried.add(in_flight.endpoint().id);
+        let template = plugged.as_ref().map_or(&self.visit.effects, |plugged| &plugged.effects).request.clone();
+        // The clock is read once for the request and its first try.
+        let began = if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() };
+        let trace = template.trace.as_ref();
+        let attempts = self.exchange.attempts;
         let attempt = Attempt {
             connection: self.exchange.connection.clone(),
             pool: pool.clone(),
+            traceparent: trace.map(|trace| trace.attempt_begins(attempts, pool, in_flight.endpoint())),
             in_flight,
-            template: plugged.as_ref().map_or(&self.visit.effects, |plugged| &plugged.effects).request.clone(),
-            // The clock is read once for the request and its first try.
-            began: if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() },
+            template,
+            began,
         };
         match attempt.run().await {
             Ok(answer) => {
                 let search = self.judge(pool, &answer);
+                if search == Search::GoesOn {
+                    self.exchange.note_try(answer.in_flight.endpoint(), Reason::BadResponse);
+                }
                 self.last = Last::Answered(answer, number, plugged);
                 search
             }
@@ -414,6 +426,7 @@ impl Forward {
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
+        self.exchange.note_try(failed.in_flight.endpoint(), failed.failure.reason());
         self.exchange.end_flight();
         let failure = failed.failure;
         if let Some(body) = &self.visit.effects.request.body {
@@ -452,6 +465,7 @@ impl Forward {
             }
             Last::Halted(halt, number) => {
                 self.exchange.return_to_pool(number);
+                self.exchange.note_halt(&halt);
                 let effects = self.visit.effects.clone();
                 self.finish_with_plugins(&effects, None);
                 reply::halt(self.exchange, *halt, effects)

@@ -15,6 +15,7 @@ use crate::pool::admission::{Room, Wish};
 use crate::pool::queue::NoSlot;
 use crate::pool::{EndpointId, InFlight, Pool, Queue};
 use crate::table::{Chain, Pools};
+use crate::trace::Waits;
 
 impl Forward {
     /// Whether somebody could be waited for. Nobody waits with an answer in hand, which may hold a slot that others wait
@@ -29,6 +30,7 @@ impl Forward {
         let queue = Queue::new(&pool.runtime, worker, self.longest_wait(pool));
         let room = room(pool, self.rule.as_deref(), &self.exchange.table.pools, &self.tried);
         let request = self.visit.effects.request.clone();
+        let _waits = Waits::begin(request.trace.clone());
         let mut refused = self.tried.clone();
         let mut entry = queue.enter(wish(None, &refused), room);
         loop {
