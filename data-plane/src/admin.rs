@@ -198,14 +198,14 @@ mod tests {
             Arc::new(ArcSwap::from_pointee(Table { pools: [pool.clone()].into_iter().collect(), ..Table::default() }));
         let readiness = Readiness::default();
         let sources = Sources {
-            table,
+            table: table.clone(),
             stats: Arc::new(ProcessStats::new(&["http".into()], 1)),
             readiness: readiness.clone(),
             recent: Recent::default(),
             transitions: environment.transitions.log(),
             control: ControlHandle::new().0,
             about: About { node_id: "node".into(), since: Timestamp::now() },
-            explainer: Explainer::start(worker(table.clone(), 7).shared.clone()).unwrap(),
+            explainer: Explainer::start(worker(table, 7).shared.clone()).unwrap(),
         };
         let admin = Admin::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), sources).unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
