@@ -46,7 +46,7 @@ struct Distance {
 }
 
 impl Matcher {
-    /// The rules that come nearest to a request, those that hold first. Looks at all rules.
+    /// The rule that [`Matcher::find`] gives, and those that come nearest to holding. Looks at all rules.
     #[must_use]
     pub fn nearest(&self, head: &Head<'_>, most: usize) -> Vec<Near> {
         let of_host: BTreeSet<usize> = self.hosts.levels(head.host).copied().collect();
@@ -55,7 +55,12 @@ impl Matcher {
             .flat_map(|(group, rules)| rules.chains.iter().map(move |(rule, chain)| (Place { group, rule }, chain)))
             .map(|(place, chain)| (distance(&chain.rule, head, of_host.contains(&place.group)), place, chain))
             .collect();
-        rules.sort_by(|(a, _, one), (b, _, other)| a.cmp(b).then_with(|| one.rank().cmp(&other.rank())));
+        let found = self.find(head);
+        let is_other = |place: &Place| Some(*place) != found;
+        rules.sort_by(|(a, here, one), (b, there, other)| {
+            let found_first = is_other(here).cmp(&is_other(there));
+            found_first.then_with(|| a.cmp(b)).then_with(|| one.rank().cmp(&other.rank()))
+        });
         rules.truncate(most);
         let near = |(distance, place, chain): (Distance, Place, &Arc<RuleChain>)| Near {
             chain: chain.clone(),

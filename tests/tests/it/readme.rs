@@ -52,6 +52,7 @@ async fn every_command_of_the_readme_runs() {
     assert!(text.contains("failed    0"), "the demo's summary: {text}");
     assert!(text.contains("\nweb-1"), "the answer to curl: {text}");
     assert!(text.contains("response: add x-greeting: hello, Eve"), "what the script does: {text}");
+    assert!(text.contains("\ngoes to web-"), "what explain says: {text}");
 }
 
 /// As [`every_command_of_the_readme_runs`], those that need a cluster: with real helm and kubectl, and running pods.
@@ -91,6 +92,7 @@ async fn cluster_shell(kube: &Kube, script: &str, folder: &Path) -> Output {
 fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
     let listen = free_address().to_string();
+    let admin = free_address().to_string();
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
     Command::new("bash")
@@ -98,7 +100,8 @@ fn shell(script: &str, folder: &Path) -> Output {
         .current_dir(folder)
         .env("WEIR_LISTEN", format!("http={listen}"))
         .env("WEIR_EXIT_AFTER", "2s")
-        .envs(["WEIR_ADMIN", "WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
+        .envs(["WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
+        .envs(["WEIR_ADMIN", "WEIR_ADMIN_URL"].map(|name| (name, &admin)))
         .env("WEIR_BACKEND_PORT", "0")
         .output()
         .unwrap()
