@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use weir_data_plane::explain::Explanation;
 use weir_data_plane::explain::live::LiveRecord;
 use weir_tests::client::{Body, full};
-use weir_tests::{Backend, Client, Weir, eventually, send, within};
+use weir_tests::{Backend, Client, Weir, eventually, get, send, within};
 
 use world::{Asked, Servers, World};
 
@@ -74,6 +74,10 @@ impl Rig {
         };
         let world = World::new(SEED, &addresses);
         let weir = Weir::start(&world.manifest).await;
+        let resources = get(weir.control_admin(), "/api/v1/resources").await.unwrap().text();
+        for number in 0..world::POOLS {
+            assert!(weir.state(&format!("test/p{number}")).await.is_some(), "p{number} is refused: {resources}");
+        }
         dead.stop().await;
         holding.hold();
         let held = prepare(&weir, &world, &holding).await;

@@ -10,7 +10,7 @@ use weir_tests::client::{Body, full};
 use weir_tests::manifest::{backend, pool};
 
 /// How many pools there are.
-const POOLS: usize = 40;
+pub(super) const POOLS: usize = 40;
 /// How many rules they share.
 const RULES: usize = 24;
 
@@ -129,7 +129,7 @@ impl World {
         let rules: Vec<String> = (0..RULES).map(|_| world.rule()).collect();
         for number in 0..POOLS {
             world.add_pool(number, &rules);
-            for place in 0..world.rng.random_range(0..5) {
+            for place in 0..world.rng.random_range(0..7) {
                 world.add_backend(number, place, servers);
             }
         }
@@ -205,8 +205,8 @@ impl World {
     pub(super) fn request(&mut self) -> Asked {
         let pool = self.rng.random_range(0..POOLS);
         let host = match self.rng.random_range(0..8) {
-            0 => format!("p{pool}.own.test"),
-            1 => "A.Test:8080".to_owned(),
+            0..3 => format!("p{pool}.own.test"),
+            3 => "A.Test:8080".to_owned(),
             _ => self.one_of(&["a.test", "b.a.test", "c.a.test", "c.test", "other.example"]).to_owned(),
         };
         let path = self.one_of(&[
@@ -218,7 +218,7 @@ impl World {
     }
 
     fn headers(&mut self, pool: usize) -> Vec<(&'static str, String)> {
-        let backend = format!("p{pool}-{}", self.rng.random_range(0..5));
+        let backend = format!("p{pool}-{}", self.rng.random_range(0..7));
         // Those that hold a request would hold another one.
         let named = if self.full.iter().any(|(_, name)| *name == backend) { "nobody".to_owned() } else { backend };
         let user = format!("u{}", self.rng.random_range(0..20));
