@@ -18,6 +18,7 @@ mod it {
     mod chart_release;
     mod chart_render;
     mod chart_values;
+    mod check;
     mod chromium;
     mod command;
     mod conformance;

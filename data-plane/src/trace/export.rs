@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_SPANS: Duration = Duration::from_secs(1);
 /// Waits between two sends of a batch.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends what workers hand over.
 #[derive(Debug)]
