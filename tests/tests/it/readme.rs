@@ -92,6 +92,8 @@ fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
     let listen = free_address().to_string();
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
+    let other = |script: String, port: &str| script.replace(port, &free_address().to_string());
+    let script = ["127.0.0.1:8081", "127.0.0.1:8082"].into_iter().fold(script, other);
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
     Command::new("bash")
         .args(["-c", &script])
