@@ -1,5 +1,8 @@
-//! For people and probes, over HTTP: `/metrics`, `/healthz`, `/readyz`, `/api/v1/proxies` and
-//! `/api/v1/resources`. Read only.
+//! For people and probes, over HTTP: `/metrics`, `/healthz`, `/readyz`, `/api/v1/proxies`, `/api/v1/resources`,
+//! `/api/v1/orphans`, what each proxy tells below `/api/v1/proxies/ID`, and the web page. Read only.
+
+mod orphans;
+mod relay;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,19 +10,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use weir_proto::page;
 
 use crate::metrics::Metrics;
 use crate::status::{self, Sources};
+use relay::Relay;
 
 type Reply = Response<Full<Bytes>>;
 
@@ -38,28 +44,43 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Admin {
     sources: Sources,
     metrics: Arc<Metrics>,
+    relay: Relay,
 }
 
 impl Admin {
     pub(crate) fn new(sources: Sources, metrics: Arc<Metrics>) -> Self {
-        Self { sources, metrics }
+        Self { relay: Relay::new(sources.nodes.clone()), sources, metrics }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Reply {
-        let page: fn(&Self) -> Reply = match request.uri().path() {
+    async fn answer<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<relay::BodyError>,
+    {
+        if let Some(question) = self.relay.question(request.uri()) {
+            return self.relay.ask(question, request).await;
+        }
+        match self.page(request.uri().path()) {
+            None => reply(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+            Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => not_allowed("GET, HEAD"),
+            Some(page) => page(self),
+        }
+    }
+
+    fn page(&self, path: &str) -> Option<Box<dyn Fn(&Self) -> Reply + Send>> {
+        let page: fn(&Self) -> Reply = match path {
             "/metrics" => |this| reply(StatusCode::OK, METRICS, this.metrics.encode(&this.sources.board)),
             "/healthz" => |_| reply(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => Self::readiness,
             "/api/v1/proxies" => |this| json_reply(&this.sources.nodes.to_json()),
             "/api/v1/resources" => Self::resources,
-            _ => return reply(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+            "/api/v1/orphans" => |this| json_reply(&orphans::of(&this.sources.statuses())),
+            _ => {
+                return page::file(path)
+                    .map(|file| -> Box<dyn Fn(&Self) -> Reply + Send> { Box::new(move |_| web(file)) });
+            }
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n");
-            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
-        }
-        page(self)
+        Some(Box::new(page))
     }
 
     fn readiness(&self) -> Reply {
@@ -85,8 +106,24 @@ fn reply(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Reply
     reply
 }
 
-fn json_reply(value: &Value) -> Reply {
-    reply(StatusCode::OK, JSON, format!("{value:#}\n"))
+fn not_allowed(allowed: &'static str) -> Reply {
+    let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n");
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    refused
+}
+
+fn web(file: page::File) -> Reply {
+    let mut reply = reply(StatusCode::OK, HeaderValue::from_static(file.content_type), file.text);
+    let headers = page::HEADERS.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    reply.headers_mut().extend(headers);
+    reply
+}
+
+fn json_reply(value: &impl Serialize) -> Reply {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => reply(StatusCode::OK, JSON, text + "\n"),
+        Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+    }
 }
 
 /// Serves until stopped.
@@ -111,8 +148,8 @@ pub(crate) async fn serve(admin: Admin, listener: TcpListener, stop: Cancellatio
 
 async fn connection(admin: Admin, stream: TcpStream, stop: CancellationToken) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let reply = admin.answer(&request);
-        async move { Ok::<_, Infallible>(reply) }
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
@@ -138,7 +175,7 @@ mod tests {
     use crate::publish::Publisher;
     use crate::source::Event;
     use crate::status::Board;
-    use crate::testing::pool;
+    use crate::testing::{backend, pool};
 
     struct World {
         admin: Admin,
@@ -155,7 +192,7 @@ mod tests {
     }
 
     async fn get(admin: &Admin, method: Method, path: &str) -> (u16, String) {
-        let reply = admin.answer(&Request::builder().method(method).uri(path).body(()).unwrap());
+        let reply = admin.answer(Request::builder().method(method).uri(path).body(Full::default()).unwrap()).await;
         let status = reply.status().as_u16();
         let body = reply.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -195,5 +232,35 @@ mod tests {
         assert_eq!(get(&admin, Method::GET, "/nowhere").await.0, 404);
         assert_eq!(get(&admin, Method::POST, "/metrics").await.0, 405);
         assert_eq!(get(&admin, Method::HEAD, "/metrics").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn t2_what_leads_nowhere_is_listed() {
+        let mut world = world();
+        let mut all = Kind::GIVEN.map(|kind| Event::Reset(kind, Vec::new())).to_vec();
+        all[0] = Event::Reset(Kind::Pool, vec![pool("a", "{}"), pool("b", "{}")]);
+        all[1] = Event::Reset(
+            Kind::Backend,
+            vec![
+                backend("b-1", "{pool: b, address: '127.0.0.1:1'}"),
+                backend("lost", "{pool: none, address: '127.0.0.1:1'}"),
+            ],
+        );
+        world.publisher.apply(all, Instant::now());
+        let (status, body) = get(&world.admin, Method::GET, "/api/v1/orphans").await;
+        let orphans: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(orphans, json!({"pools": ["default/a"], "backends": ["default/lost"], "plugins": []}));
+    }
+
+    #[tokio::test]
+    async fn the_page_and_what_an_unknown_proxy_would_tell() {
+        let World { admin, .. } = world();
+        let (status, body) = get(&admin, Method::GET, "/").await;
+        assert!(status == 200 && body.contains("<title>Weir</title>"), "{body}");
+        let (status, body) = get(&admin, Method::GET, "/api/v1/proxies/none/api/v1/pools").await;
+        assert!(status == 404 && body.contains("no proxy none"), "{status} {body}");
+        assert_eq!(get(&admin, Method::GET, "/api/v1/proxies/none/metrics").await.0, 404);
+        assert_eq!(get(&admin, Method::POST, "/api/v1/proxies/none/api/v1/pools").await.0, 405);
     }
 }

@@ -117,7 +117,8 @@ mod tests {
         }
         let prefix = format!("{}/", folder.path().display());
         let report = check(&[folder.path().to_owned()]);
-        let lines = report.errors.iter().map(ToString::to_string).chain(report.warnings.iter().map(ToString::to_string));
+        let lines =
+            report.errors.iter().map(ToString::to_string).chain(report.warnings.iter().map(ToString::to_string));
         lines.map(|line| line.replace(&prefix, "")).collect()
     }
 
@@ -198,7 +199,8 @@ mod tests {
     #[test]
     fn a_warning_has_a_line_too_and_an_annotation_silences_it() {
         let end = "spec:\n  enabled: true\n  weight: 3\n";
-        let dead = "nobody can take its requests, and no Pool comes after it: it has no Backends [chain-without-backends]";
+        let dead =
+            "nobody can take its requests, and no Pool comes after it: it has no Backends [chain-without-backends]";
         assert_eq!(
             checked(&[("a.yaml", &format!("{POOL}{end}"))]),
             [
@@ -208,7 +210,8 @@ mod tests {
                     .to_owned()
             ]
         );
-        let silent = |lints: &str| POOL.replace("shop}", &format!("shop, annotations: {{weir.dev/ignore: '{lints}'}}}}")) + end;
+        let silent =
+            |lints: &str| POOL.replace("shop}", &format!("shop, annotations: {{weir.dev/ignore: '{lints}'}}}}")) + end;
         assert_eq!(checked(&[("a.yaml", &silent("pool-weight-without-effect"))]).len(), 1);
         assert_eq!(checked(&[("a.yaml", &silent("chain-without-backends, pool-weight-without-effect"))]), [""; 0]);
         assert_eq!(checked(&[("a.yaml", &silent("other"))]).len(), 2);
@@ -216,7 +219,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_brings_no_warnings_of_what_is_missing() {
-        let backend = "apiVersion: weir.dev/v1alpha1\nkind: Backend\nmetadata: {name: x, namespace: shop}\nspec: {pool: web}\n";
+        let backend =
+            "apiVersion: weir.dev/v1alpha1\nkind: Backend\nmetadata: {name: x, namespace: shop}\nspec: {pool: web}\n";
         let found = checked(&[("a.yaml", &format!("{POOL}spec: {{weight: 3}}\n---\n{backend}"))]);
         assert!(found.len() == 1 && !found[0].contains("warning"), "{found:?}");
     }

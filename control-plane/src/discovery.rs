@@ -103,5 +103,5 @@ impl Discovery for Service {
 /// Who has opened a stream, and what it may read.
 fn peer<T>(request: &Request<T>) -> Peer {
     let scope = request.extensions().get::<Scope>().cloned().unwrap_or_default();
-    Peer { address: request.remote_addr(), scope: Arc::new(scope) }
+    Peer { address: request.remote_addr(), scope: Arc::new(scope), admin: None }
 }

@@ -102,7 +102,9 @@ pub fn read(file: &Arc<Path>, text: &str) -> Vec<Manifest> {
 
 fn read_document(file: &Arc<Path>, document: Document) -> Vec<Manifest> {
     match document.parse() {
-        Ok(value) => read_value(Origin { file: file.clone(), document, prefix: String::new(), silent: Arc::default() }, value),
+        Ok(value) => {
+            read_value(Origin { file: file.clone(), document, prefix: String::new(), silent: Arc::default() }, value)
+        }
         Err(e) => {
             let place = Place { file: file.clone(), line: e.line, column: e.column };
             let finding = Finding { place: Some(place), key: None, field: e.field, message: e.message };

@@ -1,7 +1,10 @@
-//! The admin server: metrics, probes, and the state as JSON. Runs on the control thread and only reads;
-//! a request of a client never waits for it.
+//! The admin server: metrics, probes, the state as JSON and CSV, and the web page. Runs on the control thread and only
+//! reads; a request of a client never waits for it.
 
+mod csv;
+mod overview;
 mod page;
+mod query;
 mod state;
 
 use std::convert::Infallible;
@@ -15,13 +18,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::discovery::handle::ControlHandle;
+use crate::health::TransitionLog;
 use crate::readiness::Readiness;
-use crate::stats::ProcessStats;
 use crate::stats::families::Families;
+use crate::stats::{ProcessStats, Recent};
 use crate::table::TableHandle;
 
 use page::{Body, Page};
@@ -34,18 +40,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the server shows.
 #[derive(Debug)]
 pub struct Sources {
-    table: TableHandle,
-    families: Families,
-    readiness: Readiness,
+    /// The live table.
+    pub table: TableHandle,
+    /// Counters of the process.
+    pub stats: Arc<ProcessStats>,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    /// What went on lately.
+    pub recent: Recent,
+    /// Endpoints that came up or went down.
+    pub transitions: TransitionLog,
+    /// What knows what is held.
+    pub control: ControlHandle,
+    /// Which process this is.
+    pub about: About,
 }
 
-impl Sources {
-    /// Shows these.
-    #[must_use]
-    pub fn new(table: &TableHandle, stats: &Arc<ProcessStats>, readiness: &Readiness) -> Self {
-        let families = Families::new(table.clone(), stats.clone());
-        Self { table: table.clone(), families, readiness: readiness.clone() }
-    }
+/// Which process this is.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Its name at the control plane.
+    pub node_id: String,
+    /// When it began.
+    pub since: Timestamp,
 }
 
 /// Binds `address`.
@@ -63,7 +80,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Admin {
     socket: TcpListener,
     address: SocketAddr,
-    sources: Arc<Sources>,
+    shown: Arc<Shown>,
+}
+
+/// The sources, and what is made of them.
+#[derive(Debug)]
+struct Shown {
+    sources: Sources,
+    families: Families,
 }
 
 impl Admin {
@@ -72,7 +96,8 @@ impl Admin {
     /// # Errors
     /// If it is none any more.
     pub fn new(socket: TcpListener, sources: Sources) -> io::Result<Self> {
-        Ok(Self { address: socket.local_addr()?, socket, sources: Arc::new(sources) })
+        let families = Families::new(sources.table.clone(), sources.stats.clone());
+        Ok(Self { address: socket.local_addr()?, socket, shown: Arc::new(Shown { sources, families }) })
     }
 
     /// The real address, where the port asked for was 0.
@@ -85,7 +110,7 @@ impl Admin {
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
             match tokio::net::TcpListener::from_std(self.socket) {
-                Ok(socket) => accept(socket, self.sources).await,
+                Ok(socket) => accept(socket, self.shown).await,
                 Err(error) => warn!(%error, "the admin server cannot use its socket"),
             }
         })
@@ -93,10 +118,10 @@ impl Admin {
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, sources: Arc<Sources>) {
+async fn accept(socket: tokio::net::TcpListener, shown: Arc<Shown>) {
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(stream, sources.clone()))),
+            Ok((stream, _)) => drop(tokio::spawn(serve(stream, shown.clone()))),
             Err(error) => {
                 warn!(%error, "an admin connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -105,10 +130,10 @@ async fn accept(socket: tokio::net::TcpListener, sources: Arc<Sources>) {
     }
 }
 
-async fn serve(stream: TcpStream, sources: Arc<Sources>) {
+async fn serve(stream: TcpStream, shown: Arc<Shown>) {
     let service = service_fn(|request| {
-        let response = answer(&sources, &request);
-        async { Ok::<_, Infallible>(response) }
+        let shown = shown.clone();
+        async move { Ok::<_, Infallible>(answer(&shown, &request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -119,11 +144,12 @@ async fn serve(stream: TcpStream, sources: Arc<Sources>) {
     }
 }
 
-fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Body> {
-    match Page::of(request.uri().path()) {
-        Some(page) if page::is_read(request.method()) => page.show(sources),
-        Some(_) => page::method_not_allowed(),
-        None => page::not_found("no such page"),
+async fn answer(shown: &Shown, request: &Request<Incoming>) -> Response<Body> {
+    match Page::of(request.uri().path(), request.uri().query().unwrap_or_default()) {
+        Ok(Some(page)) if page::is_read(request.method()) => page.show(shown).await,
+        Ok(Some(_)) => page::method_not_allowed(),
+        Ok(None) => page::not_found("no such page"),
+        Err(wrong) => page::bad_request(&wrong),
     }
 }
 
@@ -152,13 +178,21 @@ mod tests {
     fn start() -> Fixture {
         let environment = Environment::without_tasks(1);
         let config = Arc::new(model::Pool::new("shop/web".parse().unwrap()));
-        let runtime = PoolRuntime::new(config.clone(), environment);
+        let runtime = PoolRuntime::new(config.clone(), environment.clone());
         runtime.set_members(targets(&[1, 3]));
         let pool = Arc::new(Pool::new(config, runtime));
         let table =
             Arc::new(ArcSwap::from_pointee(Table { pools: [pool.clone()].into_iter().collect(), ..Table::default() }));
         let readiness = Readiness::default();
-        let sources = Sources::new(&table, &Arc::new(ProcessStats::new(&[], 1)), &readiness);
+        let sources = Sources {
+            table,
+            stats: Arc::new(ProcessStats::new(&["http".into()], 1)),
+            readiness: readiness.clone(),
+            recent: Recent::default(),
+            transitions: environment.transitions.log(),
+            control: ControlHandle::new().0,
+            about: About { node_id: "node".into(), since: Timestamp::now() },
+        };
         let admin = Admin::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), sources).unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());
         tokio::spawn(admin.run(stop.clone()));
@@ -228,13 +262,18 @@ mod tests {
         assert!(since.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{since}");
         state["backends"].as_array_mut().unwrap().remove(0);
         let expected = json!({
-            "name": "shop/web", "enabled": true, "protocol": "HTTP", "method": "RoundRobin", "healthMode": null, "priority": 0, "up": true,
-            "inFlight": {"current": 0, "max": 0, "total": 0}, "queued": {"current": 0, "max": 0, "total": 0},
-            "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5,
+            "name": "shop/web", "enabled": true, "protocol": "HTTP", "method": "RoundRobin", "healthMode": null,
+            "priority": 0, "weight": 1, "up": true, "panic": false, "routes": [], "plugins": [], "missingPlugins": [],
+            "inFlight": {"current": 0, "max": 0, "total": 0},
+            "queued": {"current": 0, "max": 0, "total": 0, "limit": 128, "timeout": "1m"},
+            "dropped": {"total": 2, "byReason": {"no_backend": 2}}, "retries": 5, "responses": {},
+            "pace": {"requestsPerSecond": 0.0, "errorsPerSecond": 0.0, "latency": null},
+            "history": {"step": 5, "requests": [], "errors": []},
             "backends": [{
                 "name": "b001", "address": "127.0.0.1:1001", "state": "Up", "since": null, "reason": "",
-                "enabled": true, "role": "Active", "weight": 3, "score": 0, "capacity": 0, "labels": {}, "fails": 0, "lastFailure": null, "connections": 0,
-                "inFlight": {"current": 1, "max": 1, "total": 1},
+                "enabled": true, "role": "Active", "weight": 3, "score": 0, "capacity": 0, "labels": {}, "fails": 0,
+                "lastFailure": null, "connections": 0, "inFlight": {"current": 1, "max": 1, "total": 1},
+                "responses": {}, "failed": {}, "downs": 0, "requestsPerSecond": 0.0,
             }],
         });
         assert_eq!(state, expected);
@@ -251,6 +290,61 @@ mod tests {
         assert_eq!((&backend["fails"], &backend["lastFailure"]["reason"]), (&json!(3), &json!("connect_timeout")));
         let times = [&backend["since"], &backend["lastFailure"]["time"]];
         assert!(times.iter().all(|time| time.as_str().unwrap().ends_with('Z')), "{backend}");
+    }
+
+    #[tokio::test]
+    async fn t2_pools_are_found_by_name_and_a_wrong_question_is_answered() {
+        let f = start();
+        assert_eq!(f.json("/api/v1/pools?search=eb").await["total"], 1);
+        assert_eq!(f.json("/api/v1/pools?search=db").await["pools"], json!([]));
+        assert_eq!(f.json("/api/v1/pools?problems").await["total"], 0);
+        assert_eq!(f.json("/api/v1/pools?limit=0").await, json!({"total": 1, "pools": []}));
+        let (status, _, body) = f.send("GET", "/api/v1/pools?limits=1").await;
+        assert!(status == 400 && body.contains("limits: is none of"), "{status} {body}");
+    }
+
+    #[tokio::test]
+    async fn t2_the_same_as_csv_has_haproxys_columns() {
+        let f = start();
+        let endpoint = f.pool.runtime.members()[0].endpoint.clone();
+        (0..3).for_each(|_| f.pool.runtime.fail(&endpoint, Reason::ConnectTimeout));
+        let (_, head, body) = f.send("GET", "/api/v1/pools?format=csv").await;
+        assert!(head.contains("content-type: text/csv"), "{head}");
+        let lines: Vec<Vec<&str>> = body.lines().map(|line| line.split(',').collect()).collect();
+        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{body}");
+        assert!(body.starts_with("# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,"), "{body}");
+        let column = |name: &str| lines[0].iter().position(|column| *column == name).unwrap();
+        let cells = |line: usize| ["status", "econ", "type", "weight"].map(|name| lines[line][column(name)]);
+        assert_eq!(lines[1][..2], ["http", "FRONTEND"]);
+        assert_eq!((&lines[2][..2], cells(2)), (&["shop/web", "b000"][..], ["DOWN", "3", "2", "1"]));
+        assert_eq!((&lines[3][..2], cells(3)), (&["shop/web", "b001"][..], ["UP", "0", "2", "3"]));
+        assert_eq!((&lines[4][..2], cells(4)), (&["shop/web", "BACKEND"][..], ["UP", "", "1", ""]));
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn t2_the_overview_counts_and_tells_what_happened() {
+        let f = start();
+        let endpoint = f.pool.runtime.members()[0].endpoint.clone();
+        (0..3).for_each(|_| f.pool.runtime.fail(&endpoint, Reason::Reset));
+        let overview = f.json("/api/v1/overview").await;
+        assert_eq!(overview["endpoints"], json!({"total": 2, "up": 1}));
+        assert_eq!((&overview["pools"]["up"], &overview["node"]), (&json!(1), &json!("node")));
+        let event = &overview["events"][0];
+        assert_eq!(
+            (&event["backend"], &event["up"], &event["reason"]),
+            (&json!("b000"), &json!(false), &json!("reset"))
+        );
+    }
+
+    #[tokio::test]
+    async fn the_page_runs_nothing_but_its_own_scripts() {
+        let f = start();
+        let (status, head, body) = f.send("GET", "/").await;
+        assert!(status == 200 && head.contains("content-type: text/html") && body.contains("<title>"), "{head}");
+        assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self';"), "{head}");
+        let (status, head, _) = f.send("GET", "/page/weir.js").await;
+        assert!(status == 200 && head.contains("text/javascript"), "{head}");
     }
 
     #[tokio::test]

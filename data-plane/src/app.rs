@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admin::{Admin, Sources};
+use crate::admin::{About, Admin, Sources};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
@@ -29,8 +30,8 @@ use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
-use crate::stats::ProcessStats;
 use crate::stats::access_log::{self, AccessLog, LogWriter};
+use crate::stats::{ProcessStats, Recent};
 use crate::table::TableHandle;
 use crate::tls::CertificateStore;
 use crate::tls::folder::Folder;
@@ -118,6 +119,9 @@ struct ControlThread {
     admin: Admin,
     folder: Option<Folder>,
     exporter: Option<Exporter>,
+    recent: Recent,
+    table: TableHandle,
+    stats: Arc<ProcessStats>,
 }
 
 /// How long each step of leaving takes at most.
@@ -148,11 +152,10 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let (tracer, exporter) = tracer(config.trace.as_ref(), &stats);
     let (table, readiness) = (TableHandle::default(), Readiness::default());
     let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
-    let sources = Sources::new(&table, &stats, &readiness);
-    let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let (clock, clock_task) = HealthClock::new();
     let (transitions, transitions_seen) = TransitionSink::new();
     let (probers, probers_task) = Probers::new(rand::random());
+    let (transition_log, recent) = (transitions.log(), Recent::default());
     let environment = Environment { clock, probers, transitions, workers };
     let context = discovery::Context {
         listeners: served.clone(),
@@ -165,7 +168,30 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     };
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
     let (limits, trusted) = (config.limits.clone(), config.trusted_proxies.clone());
-    let discovery = Discovery::new(settings(config), context)?;
+    let admin_port = opened.admin.local_addr().map_err(Error::Sockets)?.port();
+    let about = About { node_id: config.node_id.clone(), since: Timestamp::now() };
+    let discovery = Discovery::new(settings(config, admin_port), context)?;
+    let sources = Sources {
+        table: table.clone(),
+        stats: stats.clone(),
+        readiness: readiness.clone(),
+        recent: recent.clone(),
+        transitions: transition_log,
+        control: discovery.handle(),
+        about,
+    };
+    let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
+    let admin_address = admin.address();
+    let control = ControlThread {
+        discovery,
+        clock: clock_task,
+        admin,
+        folder,
+        exporter,
+        recent,
+        table: table.clone(),
+        stats: stats.clone(),
+    };
     let shared = Shared {
         listeners: served,
         table,
@@ -181,12 +207,12 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     };
     Ok(Bound {
         listeners: opened.listeners,
-        admin: admin.address(),
+        admin: admin_address,
         sockets: opened.sockets,
         readiness,
         shares: opened.shares,
         served: opened.served,
-        control: ControlThread { discovery, clock: clock_task, admin, folder, exporter },
+        control,
         probers: probers_task,
         shared: Arc::new(shared),
         log: writer,
@@ -194,11 +220,12 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     })
 }
 
-fn settings(config: Config) -> discovery::Settings {
+fn settings(config: Config, admin_port: u16) -> discovery::Settings {
     discovery::Settings {
         control_planes: config.control_planes,
         tls: config.control_plane_tls,
         node_id: config.node_id,
+        admin_port,
         cache_dir: config.cache_dir,
         dns_server: config.dns_server,
         seed: rand::random(),
@@ -394,7 +421,7 @@ fn local_runtime() -> Option<runtime::LocalRuntime> {
 
 /// `replaced`: another process shows how it goes from then on.
 fn control_thread(control: ControlThread, stop: CancellationToken, replaced: CancellationToken) {
-    let ControlThread { discovery, clock, admin, folder, exporter } = control;
+    let ControlThread { discovery, clock, admin, folder, exporter, recent, table, stats } = control;
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return warn!(%error, "the control thread cannot start"),
@@ -409,6 +436,7 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
             exporter.run(stop.clone()).await;
         }
     };
+    let paced = recent.run(table, stats, stop.clone());
     let shown = async {
         tokio::select! {
             () = admin.run(stop.clone()) => {}
@@ -417,7 +445,7 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
     };
     runtime.block_on(async {
         tokio::select! {
-            ((), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, exported) } => {}
+            ((), (), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, exported, paced) } => {}
             () = clock.run() => {}
         }
     });

@@ -15,6 +15,7 @@ pub mod handle;
 mod holdings;
 mod informers;
 mod link;
+pub mod orphans;
 pub mod report;
 mod starting;
 mod targets;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub tls: Option<PathBuf>,
     /// Name of this proxy there.
     pub node_id: String,
+    /// Port of its admin server.
+    pub admin_port: u16,
     /// Folder of the last good table, if it is kept.
     pub cache_dir: Option<PathBuf>,
     /// Asked in place of the system's DNS servers.
@@ -97,6 +100,7 @@ pub struct Context {
 #[derive(Debug)]
 pub struct Discovery {
     control: Control,
+    handle: ControlHandle,
     client: Client,
     informers: Informers,
     resolver: Resolver<Dns>,
@@ -126,7 +130,7 @@ impl Discovery {
     /// # Errors
     /// If the DNS settings or the certificates are refused.
     pub fn new(settings: Settings, context: Context) -> Result<Self, Error> {
-        let Settings { control_planes, tls, node_id, cache_dir, dns_server, seed } = settings;
+        let Settings { control_planes, tls, node_id, admin_port, cache_dir, dns_server, seed } = settings;
         let Context { listeners, table, certificates, environment, transitions, readiness, stats } = context;
         let (handle, requests) = ControlHandle::new();
         let (wanted_names, wanted) = watch::channel(Default::default());
@@ -142,8 +146,8 @@ impl Discovery {
             Targets::new(control_planes.clone(), names.clone(), rng)
         };
         let holdings = Holdings::default();
-        let (control, stats_too) = (handle, stats.clone());
-        let link = Link { node_id, modules, control, reports: reports.clone(), holdings, stats: stats_too };
+        let (control, stats_too) = (handle.clone(), stats.clone());
+        let link = Link { node_id, admin_port, modules, control, reports: reports.clone(), holdings, stats: stats_too };
         let link = Arc::new(link);
         let (serves, serving) = watch::channel(None);
         let client = Client::new(targets(2), connector.clone(), link.clone(), serves);
@@ -153,7 +157,13 @@ impl Discovery {
         let outbox = Outbox { names: wanted_names, reports, cache, stats, starting };
         let control = Control::new(applier, table, Inbox { requests, resolved, transitions }, outbox);
         let resolver = Resolver::new(dns, wanted, results, SmallRng::seed_from_u64(seed));
-        Ok(Self { control, client, informers, resolver, credentials, seed })
+        Ok(Self { control, handle, client, informers, resolver, credentials, seed })
+    }
+
+    /// Asks what is held.
+    #[must_use]
+    pub fn handle(&self) -> ControlHandle {
+        self.handle.clone()
     }
 
     /// Works until `stop`; the newest table is on disk when this returns.

@@ -10,6 +10,6 @@ pub mod probers;
 pub mod state;
 
 pub use clock::HealthClock;
-pub use event::{Transition, TransitionSink};
+pub use event::{Noted, Transition, TransitionLog, TransitionSink};
 pub use probers::Probers;
 pub use state::{Health, Verdict};

@@ -7,9 +7,11 @@ pub mod counter;
 pub mod families;
 pub mod histogram;
 pub mod process;
+pub mod recent;
 pub mod shard;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::Histogram;
 pub use process::ProcessStats;
+pub use recent::Recent;
 pub use shard::Sharded;

@@ -45,10 +45,15 @@ impl Routes {
         self.chains.get(place.group)?.get(place.rule)?.as_ref()
     }
 
+    /// The chains of all rules.
+    pub fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+        self.chains.iter().flat_map(|chains| chains.iter()).flatten()
+    }
+
     /// The chain of the rule that holds for everything: the only one of a listener of TCP.
     #[must_use]
     pub fn only(&self) -> Option<&Arc<Chain>> {
-        self.chains.iter().flat_map(|chains| chains.iter()).flatten().next()
+        self.chains().next()
     }
 
     /// The place of this rule, if a pool has it; most likely where it was in another table.

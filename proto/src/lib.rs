@@ -8,6 +8,7 @@ pub mod convert;
 pub mod encoded;
 pub mod model;
 pub mod nearest;
+pub mod page;
 pub mod pb;
 #[cfg(feature = "process")]
 pub mod process;

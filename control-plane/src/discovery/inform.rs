@@ -24,8 +24,9 @@ use crate::snapshot::Snapshot;
 /// Listens to one stream to its end.
 pub(super) async fn run(context: Context, peer: Peer, mut from_node: impl FromNode) -> Result<(), Status> {
     let turn = context.arrivals.turn().await;
-    let pb::Subscribe { node_id, build, held } = subscribe(&mut from_node).await?;
+    let pb::Subscribe { node_id, build, held, admin_port } = subscribe(&mut from_node).await?;
     let account = Account::new(peer.scope.clone(), held);
+    let peer = peer.with_admin(admin_port);
     let Some(node) = context.nodes.enter_informer(node_id.clone(), build, peer) else {
         return Err(Status::already_exists("this replica serves the node itself"));
     };

@@ -58,6 +58,17 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// What it may read.
     pub scope: Arc<Scope>,
+    /// Where its admin server is, if it says so.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// The same with its admin server at this port, 0 = unknown.
+    pub(super) fn with_admin(self, port: u32) -> Self {
+        let port = u16::try_from(port).ok().filter(|port| *port != 0);
+        let admin = self.address.zip(port).map(|(address, port)| SocketAddr::new(address.ip(), port));
+        Self { admin, ..self }
+    }
 }
 
 /// What a proxy has its stream for.
@@ -165,6 +176,13 @@ impl Nodes {
         let state = self.state.read();
         let proxies: Vec<_> = state.nodes.values().map(|node| node.to_json(&state.endpoints)).collect();
         json!({"proxies": proxies})
+    }
+
+    /// Where the admin server of this proxy is, if it is connected and says so.
+    #[must_use]
+    pub fn admin(&self, id: &str) -> Option<SocketAddr> {
+        let state = self.state.read();
+        state.nodes.values().find(|node| node.id == id)?.peer.admin
     }
 
     fn change(&self, number: u64, change: impl FnOnce(&mut Node, &mut Merged, &mut News)) {
@@ -312,6 +330,7 @@ impl Node {
             "build": build,
             "servedHere": *purpose == Purpose::Serve,
             "address": peer.address.map(|a| a.to_string()),
+            "admin": peer.admin.map(|a| a.to_string()),
             "connectedSince": connected_since.to_string(),
             "version": snapshot.as_ref().map(|s| s.version().to_string()),
             "missing": exceptions.behind.len(),

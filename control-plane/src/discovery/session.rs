@@ -37,10 +37,10 @@ pub(super) async fn run(
     to_node: &ToNode,
 ) -> Result<(), Status> {
     let turn = context.arrivals.turn().await;
-    let pb::Subscribe { node_id, build, held } = subscribe(&mut from_node).await?;
+    let pb::Subscribe { node_id, build, held, admin_port } = subscribe(&mut from_node).await?;
     tracing::info!(node = node_id, build, held = held.len(), "proxy connected");
     let ledger = Ledger::new(peer.scope.clone(), held);
-    let node = context.nodes.enter(node_id.clone(), build, peer);
+    let node = context.nodes.enter(node_id.clone(), build, peer.with_admin(admin_port));
     let mut session = Session::new(context, node, ledger, turn);
     let result = session.serve(&mut from_node, to_node).await;
     tracing::info!(node = node_id, "proxy disconnected");

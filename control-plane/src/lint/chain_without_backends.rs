@@ -47,15 +47,20 @@ mod tests {
             found,
             ["Pool default/a: spec: nobody can take its requests, and no Pool comes after it: it has no Backends"]
         );
-        let found = hits(LINT, &[&pool("a", ""), &backend("a", ""), &pool("b", "priority: 1"), &backend("b", "weight: 0")]);
-        assert!(found.len() == 1 && found[0].contains("Pool default/b") && found[0].contains("only Backend"), "{found:?}");
+        let found =
+            hits(LINT, &[&pool("a", ""), &backend("a", ""), &pool("b", "priority: 1"), &backend("b", "weight: 0")]);
+        assert!(
+            found.len() == 1 && found[0].contains("Pool default/b") && found[0].contains("only Backend"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn one_that_ends_with_a_backend_or_an_answer_is_not() {
         let sorry = "priority: 1, plugins: [{type: Respond, param: {status: 503, body: sorry}}]";
         for (name, spec, serves) in [("b", "priority: 1", true), ("b", sorry, false), ("b", "", true)] {
-            let last = if serves { backend(name, "") } else { pool("other", "match: [{hosts: [x.y]}], enabled: false") };
+            let last =
+                if serves { backend(name, "") } else { pool("other", "match: [{hosts: [x.y]}], enabled: false") };
             assert_eq!(hits(LINT, &[&pool("a", ""), &pool(name, spec), &last]), [""; 0], "{spec}");
         }
         assert_eq!(hits(LINT, &[&pool("base", "enabled: false")]), [""; 0]);

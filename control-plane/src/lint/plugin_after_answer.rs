@@ -5,11 +5,8 @@ use weir_proto::model::{BuiltIn, Pool};
 
 use super::{Hit, Lint, Resources};
 
-pub(super) const LINT: Lint = Lint {
-    id: "plugin-after-answer",
-    about: "a plugin comes after one that answers every request",
-    look,
-};
+pub(super) const LINT: Lint =
+    Lint { id: "plugin-after-answer", about: "a plugin comes after one that answers every request", look };
 
 fn look(resources: &Resources) -> Vec<Hit> {
     resources.pools().flat_map(|pool| of_pool(resources, pool)).collect()
@@ -36,7 +33,8 @@ mod tests {
     #[test]
     fn what_no_request_reaches_is_found() {
         let hits = found(LINT, &format!("plugins: [{RESPOND}, {KEY}]"));
-        let expected = "Pool default/a: spec.plugins[1]: no request reaches RateLimit: plugins[0], Respond, answers them all";
+        let expected =
+            "Pool default/a: spec.plugins[1]: no request reaches RateLimit: plugins[0], Respond, answers them all";
         assert_eq!(hits, [expected]);
         let redirect = "{type: Redirect, param: {location: 'https://a.b/'}}";
         assert_eq!(found(LINT, &format!("plugins: [{redirect}, {KEY}]")).len(), 1);

@@ -5,11 +5,8 @@ use weir_proto::model::Pool;
 
 use super::{Hit, Lint, Resources};
 
-pub(super) const LINT: Lint = Lint {
-    id: "plugin-twice",
-    about: "a Pool has the same plugin with the same parameter twice",
-    look,
-};
+pub(super) const LINT: Lint =
+    Lint { id: "plugin-twice", about: "a Pool has the same plugin with the same parameter twice", look };
 
 fn look(resources: &Resources) -> Vec<Hit> {
     resources.pools().flat_map(of_pool).collect()

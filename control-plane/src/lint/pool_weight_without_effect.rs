@@ -30,7 +30,10 @@ mod tests {
     #[test]
     fn a_weight_among_nobody_is_found() {
         let found = of_pool(LINT, "weight: 3");
-        assert_eq!(found, ["Pool default/a: spec.weight: has no effect: no other Pool has an equal rule and priority 0"]);
+        assert_eq!(
+            found,
+            ["Pool default/a: spec.weight: has no effect: no other Pool has an equal rule and priority 0"]
+        );
         let rest = [pool("a", "weight: 3"), backend("a", ""), pool("b", "weight: 2, priority: 1"), backend("b", "")];
         assert_eq!(hits(LINT, &rest.each_ref().map(String::as_str)).len(), 2);
     }

@@ -71,9 +71,7 @@ impl Resources {
         let answers = |param: &Param| match param {
             Param::Respond(_) => Some(BuiltIn::Respond),
             Param::Redirect(_) => Some(BuiltIn::Redirect),
-            Param::Fault(fault) => {
-                fault.abort.as_ref().filter(|abort| abort.percent >= 100.0).map(|_| BuiltIn::Fault)
-            }
+            Param::Fault(fault) => fault.abort.as_ref().filter(|abort| abort.percent >= 100.0).map(|_| BuiltIn::Fault),
             _ => None,
         };
         self.plugins(pool).find_map(|(place, param)| Some((place, answers(&param)?)))

@@ -90,9 +90,8 @@ fn judge(
         let host = hosts.get(&name)?;
         let same_path = host.by_path.get(&format!("{:?}", entry.path)).into_iter().flatten();
         let rank = |entry: &Entry<'_>| rank(entry, holders.get(&(name.clone(), entry.text.clone())).copied());
-        let takes_all = |other: &&Entry<'_>| {
-            entry.is_again(other) || (other.covers(&entry) && rank(other) < rank(&entry))
-        };
+        let takes_all =
+            |other: &&Entry<'_>| entry.is_again(other) || (other.covers(&entry) && rank(other) < rank(&entry));
         why = Some(host.everything.iter().chain(same_path).find(takes_all)?.describe());
     }
     let message = format!("never matches: {} takes all of its requests", why?);
@@ -167,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_rule_behind_one_that_matches_everything_is_found() {
-        let expected = "Pool default/b: spec.match[0]: never matches: match[0] of Pool default/a takes all of its requests";
+        let expected =
+            "Pool default/b: spec.match[0]: never matches: match[0] of Pool default/a takes all of its requests";
         assert_eq!(found(&[("a", ALL), ("b", PREFIX)]), [expected]);
         let later = "match: [{path: {type: Regex, value: '^/x', order: 1}}]";
         assert_eq!(found(&[("a", ALL), ("b", later)]).len(), 1);
@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_rule_that_is_there_twice_is_found() {
         let twice = "match: [{path: {type: Exact, value: /a}, methods: [GET, POST]}, {path: {type: Exact, value: /a}, methods: [POST, GET]}]";
-        let expected = "Pool default/a: spec.match[1]: never matches: match[0] of Pool default/a takes all of its requests";
+        let expected =
+            "Pool default/a: spec.match[1]: never matches: match[0] of Pool default/a takes all of its requests";
         assert_eq!(found(&[("a", twice)]), [expected]);
     }
 

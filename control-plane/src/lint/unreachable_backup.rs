@@ -16,7 +16,8 @@ fn look(resources: &Resources) -> Vec<Hit> {
     let hits = pools.flat_map(|pool| {
         let backends = resources.backends(pool);
         let has_others = backends.iter().any(|b| b.role != Role::Backup && b.enabled && b.weight > 0);
-        let backups = backends.iter().filter(move |b| has_others && b.role == Role::Backup && b.enabled && b.weight > 0);
+        let backups =
+            backends.iter().filter(move |b| has_others && b.role == Role::Backup && b.enabled && b.weight > 0);
         let message = format!(
             "never gets a request: nothing takes the other Backends of {} down, as health.passive.maxFails is 0 and \
              there is no health.active",

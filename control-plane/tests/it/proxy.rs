@@ -52,7 +52,9 @@ impl Proxy {
         proxy.held = held;
         let held = proxy.held.iter().map(|(key, version)| pb::Held { key: Some(key.into()), version: version.clone() });
         let held = held.collect();
-        proxy.say(Body::Subscribe(pb::Subscribe { node_id: id.into(), build: "test".into(), held })).await;
+        proxy
+            .say(Body::Subscribe(pb::Subscribe { node_id: id.into(), build: "test".into(), held, admin_port: 0 }))
+            .await;
         proxy
     }
 

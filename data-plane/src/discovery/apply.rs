@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 use weir_proto::convert::{self, Decoded};
-use weir_proto::model::{Invalid, Key, Kind, Plugin, PluginRef, ResourceName};
+use weir_proto::model::{Backend, Invalid, Key, Kind, Plugin, PluginRef, ResourceName};
 use weir_proto::pb;
 use weir_proto::version::Version;
 
@@ -128,6 +128,19 @@ impl Applier {
             .iter()
             .map(|(key, version)| pb::Held { key: Some(key.into()), version: version.to_wire() })
             .collect()
+    }
+
+    pub(super) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    pub(super) fn backends(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter()
+    }
+
+    /// Names of all Plugins.
+    pub(super) fn plugins(&self) -> impl Iterator<Item = &ResourceName> {
+        self.plugins.names()
     }
 
     /// All that is held, as the delta that would bring it to a proxy that holds nothing.

@@ -103,6 +103,11 @@ impl Backends {
         (!told).then(|| self.names.keys().cloned().collect())
     }
 
+    /// Every Backend.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Backend> {
+        self.all.values().map(|backend| &**backend)
+    }
+
     /// One Backend.
     pub(super) fn get(&self, name: &ResourceName) -> Option<&Arc<Backend>> {
         self.all.get(name)

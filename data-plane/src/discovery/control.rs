@@ -117,9 +117,10 @@ impl Control {
     }
 
     fn serve(&mut self, request: Request) {
-        // An asker that went away lost its stream; what it asked for is done all the same.
+        // An asker may have gone away; what it asked for is done all the same.
         match request {
             Request::Held(answer) => drop(answer.send(self.applier.held())),
+            Request::Orphans(answer) => drop(answer.send(self.applier.orphans())),
             Request::Apply(delta, answer) => {
                 let changes = !(delta.upserts.is_empty() && delta.removed.is_empty());
                 let rejected = self.apply(delta);

@@ -1,20 +1,23 @@
-//! The way from the stream to the control loop: the stream asks, the loop owns the answers.
+//! The way to the control loop: the stream and the admin server ask, the loop owns the answers.
 
 use tokio::sync::{mpsc, oneshot};
 use weir_proto::pb;
 
 use super::apply::Rejected;
+use super::orphans::Orphans;
 
-/// What the stream asks of the control loop.
+/// What the control loop is asked.
 #[derive(Debug)]
 pub enum Request {
     /// What is held?
     Held(oneshot::Sender<Vec<pb::Held>>),
     /// Apply this; what was refused?
     Apply(pb::Delta, oneshot::Sender<Vec<Rejected>>),
+    /// What is of no use?
+    Orphans(oneshot::Sender<Orphans>),
 }
 
-/// Asks the control loop. The loop never waits for the stream, only the stream for the loop.
+/// Asks the control loop. The loop never waits for who asks.
 #[derive(Debug, Clone)]
 pub struct ControlHandle(mpsc::Sender<Request>);
 
@@ -27,7 +30,7 @@ impl ControlHandle {
     /// A handle, and where its requests arrive.
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Request>) {
-        // One stream, which waits for each answer.
+        // One stream, which waits for each answer, and people.
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), receiver)
     }
@@ -46,6 +49,14 @@ impl ControlHandle {
     /// If the control loop has ended.
     pub async fn apply(&self, delta: pb::Delta) -> Result<Vec<Rejected>, Ended> {
         self.ask(|answer| Request::Apply(delta, answer)).await
+    }
+
+    /// What this proxy holds and has no use for.
+    ///
+    /// # Errors
+    /// If the control loop has ended.
+    pub async fn orphans(&self) -> Result<Orphans, Ended> {
+        self.ask(Request::Orphans).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Ended> {

@@ -24,6 +24,8 @@ pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Link {
     /// The name of this proxy there.
     pub(super) node_id: String,
+    /// Port of its admin server.
+    pub(super) admin_port: u16,
     /// Makes ready what comes,
     pub(super) modules: Modules,
     /// and applies it.
@@ -44,7 +46,7 @@ impl Link {
     pub(super) async fn subscribe(&self) -> Result<pb::Subscribe, Ended> {
         let held = self.control.held().await?;
         let build = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(pb::Subscribe { node_id: self.node_id.clone(), build, held })
+        Ok(pb::Subscribe { node_id: self.node_id.clone(), build, held, admin_port: self.admin_port.into() })
     }
 }
 

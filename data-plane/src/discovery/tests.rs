@@ -185,6 +185,7 @@ impl Node {
             control_planes: control_planes.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
             tls: None,
             node_id: "node".into(),
+            admin_port: 9900,
             cache_dir: cache.map(|folder| folder.path().to_owned()),
             dns_server: None,
             seed: 1,
@@ -257,7 +258,7 @@ async fn s3_ready_with_the_first_delta_even_an_empty_one() {
     let node = Node::start(control.address, None);
     let mut stream = control.stream().await;
     let subscribe = stream.subscribe().await;
-    assert_eq!((subscribe.node_id.as_str(), subscribe.held.len()), ("node", 0));
+    assert_eq!((subscribe.node_id.as_str(), subscribe.held.len(), subscribe.admin_port), ("node", 0, 9900));
     assert_eq!(node.readiness.missing(), ["first table"]);
     assert_eq!(stream.deliver(vec![], vec![]).await, vec![]);
     assert!(node.readiness.missing().is_empty());

@@ -63,6 +63,11 @@ impl Store {
         self.plugins.get(name).map(|held| &held.plugin)
     }
 
+    /// Names of all Plugins.
+    pub fn names(&self) -> impl Iterator<Item = &ResourceName> {
+        self.plugins.keys()
+    }
+
     /// Takes a Plugin in place of the one of its name.
     ///
     /// # Errors

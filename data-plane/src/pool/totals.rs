@@ -38,4 +38,17 @@ impl Totals {
         self.up += endpoint.transitions.up.load(Relaxed);
         self.down += endpoint.transitions.down.load(Relaxed);
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.responses.iter_mut().zip(other.responses).for_each(|(sum, n)| *sum += n);
+        self.connects += other.connects;
+        self.bytes_upstream += other.bytes_upstream;
+        self.bytes_downstream += other.bytes_downstream;
+        self.fails.iter_mut().zip(other.fails).for_each(|(sum, n)| *sum += n);
+        self.up += other.up;
+        self.down += other.down;
+        self
+    }
 }

@@ -72,6 +72,9 @@ pub struct Histogram<S = OfRequests> {
     scale: PhantomData<S>,
 }
 
+/// Observations by bucket; the last has no upper bound.
+pub type Counts = [u64; BUCKETS + 1];
+
 /// Durations of all workers, ready for Prometheus.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Summary {
@@ -92,15 +95,25 @@ impl<S: Scale> Histogram<S> {
         self.sum_nanos.add(nanos);
     }
 
+    /// All observations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(Counter::get).sum()
+    }
+
+    /// Adds its observations by bucket.
+    pub fn add_to(&self, counts: &mut Counts) {
+        counts.iter_mut().zip(&self.buckets).for_each(|(count, bucket)| *count += bucket.get());
+    }
+
     /// Adds up the shards of all workers.
     pub fn summarise<'a>(shards: impl Iterator<Item = &'a Self>) -> Summary
     where
         S: 'a,
     {
-        let mut counts = [0_u64; BUCKETS + 1];
-        let mut nanos = 0_u64;
+        let (mut counts, mut nanos) = ([0_u64; BUCKETS + 1], 0_u64);
         for shard in shards {
-            counts.iter_mut().zip(&shard.buckets).for_each(|(count, bucket)| *count += bucket.get());
+            shard.add_to(&mut counts);
             nanos = nanos.wrapping_add(shard.sum_nanos.get());
         }
         let mut summary = Summary { sum: Duration::from_nanos(nanos).as_secs_f64(), ..Summary::default() };
@@ -111,6 +124,24 @@ impl<S: Scale> Histogram<S> {
         summary.count += counts[BUCKETS];
         summary
     }
+}
+
+/// The duration that this share of the observations did not exceed; `None` without any. Within a bucket they are taken
+/// to be spread evenly, as Prometheus' `histogram_quantile` does; beyond the last bound that bound is given.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "no count is that large")]
+pub fn quantile<S: Scale>(counts: &Counts, share: f64) -> Option<Duration> {
+    let total: u64 = counts.iter().sum();
+    let rank = total as f64 * share;
+    let (mut below, mut lower) = (0_u64, 0_u64);
+    for (&count, &upper) in counts.iter().zip(&S::NANOS) {
+        if count > 0 && (below + count) as f64 >= rank {
+            let within = ((rank - below as f64) / count as f64).max(0.0);
+            return Some(Duration::from_nanos(lower) + Duration::from_nanos(upper - lower).mul_f64(within));
+        }
+        (below, lower) = (below + count, upper);
+    }
+    (total > 0).then_some(Duration::from_nanos(lower))
 }
 
 /// The number next to the exact one, as which it is written.
@@ -132,6 +163,21 @@ mod tests {
         let summary = Histogram::summarise([&one, &two].into_iter());
         assert_eq!((summary.cumulative[0], summary.cumulative[3], summary.count), ((0.0005, 1), (0.005, 2), 3));
         assert!((summary.sum - 60.0035).abs() < 1e-9);
+    }
+
+    #[test]
+    fn t2_quantiles_are_taken_within_buckets() {
+        let of = |durations: &[u64], share| {
+            let histogram = Histogram::<OfRequests>::default();
+            durations.iter().for_each(|ms| histogram.observe(Duration::from_millis(*ms)));
+            let mut counts = Counts::default();
+            histogram.add_to(&mut counts);
+            quantile::<OfRequests>(&counts, share).map(|duration| duration.as_micros())
+        };
+        assert_eq!(of(&[], 0.5), None);
+        assert_eq!(of(&[20, 20], 0.5), Some(17_500), "half of the way from 10 to 25 ms");
+        assert_eq!((of(&[1, 20], 0.5), of(&[1, 20], 0.99)), (Some(1_000), Some(24_700)));
+        assert_eq!(of(&[1, 60_000], 0.99), Some(10_000_000), "beyond the last bound");
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Chain {
         self.tiers.iter().flat_map(|tier| tier.order(&self.cursor))
     }
 
+    /// Every pool, lowest priority first; nobody's turn is taken.
+    pub fn pools(&self) -> impl Iterator<Item = usize> + '_ {
+        self.tiers.iter().flat_map(|tier| tier.pools.iter().copied())
+    }
+
     /// Whether a pool of it has an endpoint that may be chosen.
     #[must_use]
     pub fn has_candidates(&self, pools: &Pools) -> bool {

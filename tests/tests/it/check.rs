@@ -41,9 +41,14 @@ fn warnings_fail_a_check_only_if_it_is_strict() {
         assert!(line.ends_with("[pool-weight-without-effect]\n"), "{line}");
         assert_eq!(text(&output.stderr), "0 errors, 1 warning\n");
     }
-    let silent = weighed().replace("name: web,", "name: web, annotations: {weir.dev/ignore: pool-weight-without-effect},");
+    let silent =
+        weighed().replace("name: web,", "name: web, annotations: {weir.dev/ignore: pool-weight-without-effect},");
     let output = check(&self::folder(&silent), &["--strict"]);
-    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{}", text(&output.stdout));
+    assert!(
+        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+        "{}",
+        text(&output.stdout)
+    );
 }
 
 #[test]
