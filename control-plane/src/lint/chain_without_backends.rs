@@ -63,6 +63,8 @@ mod tests {
                 if serves { backend(name, "") } else { pool("other", "match: [{hosts: [x.y]}], enabled: false") };
             assert_eq!(hits(LINT, &[&pool("a", ""), &pool(name, spec), &last]), [""; 0], "{spec}");
         }
-        assert_eq!(hits(LINT, &[&pool("base", "enabled: false")]), [""; 0]);
+        for base in ["enabled: false", "match: [{hosts: [base.invalid]}]"] {
+            assert_eq!(hits(LINT, &[&pool("base", base)]), [""; 0]);
+        }
     }
 }

@@ -21,6 +21,9 @@ pub(super) fn of(resources: &Resources) -> Vec<Chain<'_>> {
     chains.into_values().collect()
 }
 
+/// Names below this belong to nobody (RFC 6761): a Pool that others inherit from has one to take no requests itself.
+const NOBODY: &str = ".invalid";
+
 /// What the rules of a Pool are called, one for each host; equal ones are called alike.
 fn keys(pool: &Pool) -> BTreeSet<String> {
     let listeners = pool.listeners.iter().collect::<BTreeSet<_>>();
@@ -30,7 +33,8 @@ fn keys(pool: &Pool) -> BTreeSet<String> {
     let everything = [Rule::default()];
     let rules = if pool.rules.is_empty() { &everything[..] } else { &pool.rules };
     let key = |host: String, rule: &Rule| format!("{listeners:?} {host} {}", conditions(rule));
-    rules.iter().flat_map(|rule| hosts(rule).into_iter().map(move |host| key(host, rule))).collect()
+    let hosts = |rule| hosts(rule).into_iter().filter(|host| !host.ends_with(NOBODY));
+    rules.iter().flat_map(|rule| hosts(rule).map(move |host| key(host, rule))).collect()
 }
 
 /// The hosts of a rule; an empty one stands for any.
