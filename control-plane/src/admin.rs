@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_proto::page;
+use weir_proto::page::{self, About, Changes};
 
 use crate::metrics::Metrics;
 use crate::status::{self, Sources};
@@ -74,6 +74,7 @@ impl Admin {
             "/readyz" => Self::readiness,
             "/api/v1/proxies" => |this| json_reply(&this.sources.nodes.to_json()),
             "/api/v1/resources" => Self::resources,
+            "/api/v1/about" => |_| json_reply(&About::of("control-plane", Changes::No)),
             "/api/v1/orphans" => |this| json_reply(&orphans::of(&this.sources.statuses())),
             _ => {
                 return page::file(path)

@@ -30,25 +30,13 @@ async function ask(path, options = {}) {
   return said;
 }
 
-/// Where to ask: this proxy alone, or those of a control plane.
-export async function sources() {
-  try {
-    const { proxies } = await ask("/api/v1/proxies");
-    return { control: true, proxies: proxies.filter((proxy) => proxy.admin).map((proxy) => proxy.id) };
-  } catch (error) {
-    if (error.status === 404) return { control: false, proxies: [] };
-    throw error;
-  }
-}
+/// What the page came from: its plane, and whether resources can be changed there: "yes", "token", or "no".
+export const about = () => ask("/api/v1/about");
 
-/// Whether resources can be changed here: "yes", "token" if one is missing or wrong, or "no".
-export async function changeable() {
-  try {
-    await ask(RESOURCES);
-    return "yes";
-  } catch (error) {
-    return error.status === 401 ? "token" : "no";
-  }
+/// The proxies of a control plane that can be asked.
+export async function proxies() {
+  const { proxies: all } = await ask("/api/v1/proxies");
+  return all.filter((proxy) => proxy.admin).map((proxy) => proxy.id);
 }
 
 const base = (proxy) => (proxy === null ? "" : `/api/v1/proxies/${encodeURIComponent(proxy)}`);

@@ -27,7 +27,8 @@ function make(pool) {
     element("thead", {}, element("tr", {}, ...columns, element("th", { scope: "col", className: "c-do" }, ""))),
     element("tbody"));
   const more = element("details", { className: "more-of" }, element("summary", {}, "Rules, plugins, policy"), element("ul"));
-  return element("article", { className: "pool", "aria-label": `Pool ${pool.name}` }, head, element("div", { className: "scroll", tabIndex: 0 }, table), more);
+  const none = element("p", { className: "quiet none" }, "No Backend names this pool.");
+  return element("article", { className: "pool", "aria-label": `Pool ${pool.name}` }, head, element("div", { className: "scroll", tabIndex: 0 }, table, none), more);
 }
 
 function update(card, pool, now, edit) {
@@ -42,6 +43,9 @@ function update(card, pool, now, edit) {
   text(find(".p99"), pool.pace.latency ? `${seconds(pool.pace.latency.p50)} / ${seconds(pool.pace.latency.p99)}` : "–");
   text(find(".queued"), pool.queued.current);
   text(find(".dropped"), digits(pool.dropped.total));
+  find(".none").hidden = pool.backends.length > 0;
+  find("table").hidden = pool.backends.length === 0;
+  style(find("table"), edit ? "backends editable" : "backends");
   buttons(find(".edit"), edit && [[pool.enabled ? "Disable" : "Enable", () => edit.pool(pool)]]);
   list(find("tbody"), pool.backends, endpointKey, row, (line, backend) => fill(line, backend, now, edit && backendButtons(edit, pool, backend)));
   list(find("ul"), facts(pool), (fact) => fact, () => element("li"), text);

@@ -1,6 +1,6 @@
 // The page: asks each second, and shows what is told.
 
-import { changeable, explain, look, sources, useToken } from "./api.js";
+import { about, explain, look, proxies, useToken } from "./api.js";
 import { by, element, list, style, text } from "./dom.js";
 import { edit, setUp } from "./edit.js";
 import * as explained from "./explain.js";
@@ -12,7 +12,7 @@ const EVERY = 1000;
 const PAGE = 25;
 const EVENTS = 20;
 
-const view = { control: false, proxies: [], chosen: "", editable: "no", offset: 0, timer: 0, number: 0 };
+const view = { control: false, changes: "no", proxies: [], chosen: "", offset: 0, timer: 0, number: 0 };
 
 const TILES = [
   ["rate", "Requests per second", (o) => digits(o.pace.requestsPerSecond), () => ""],
@@ -68,7 +68,7 @@ function showEvents(events, now) {
 }
 
 function showPools({ total, pools: some }, now) {
-  pools.show(by("pools"), some, now, view.editable === "no" ? null : edit);
+  pools.show(by("pools"), some, now, view.changes === "no" ? null : edit);
   by("no-pools").hidden = some.length > 0;
   text(by("range"), total > 0 ? `${view.offset + 1}–${view.offset + some.length} of ${total}` : "0 of 0");
   by("previous").disabled = view.offset === 0;
@@ -93,7 +93,7 @@ async function refresh() {
   clearTimeout(view.timer);
   const number = ++view.number;
   try {
-    await refreshSources();
+    await refreshProxies();
     if (looked().length === 0) throw new Error("No proxy is connected, or none tells where its admin server is.");
     const { overview, pools: some, leftOut } = await look(looked(), query());
     if (number !== view.number) return;
@@ -107,21 +107,22 @@ async function refresh() {
   view.timer = setTimeout(refresh, EVERY);
 }
 
-/// Only a control plane has proxies that come and go.
-async function refreshSources() {
-  if (view.known && !view.control) return;
-  const found = await sources();
-  Object.assign(view, found, { known: true });
-  by("proxy-label").hidden = !view.control;
+/// Only a control plane has proxies, which come and go.
+async function refreshProxies() {
+  if (!view.known) await getToKnow();
   if (!view.control) return;
+  view.proxies = await proxies();
   if (!view.proxies.includes(view.chosen)) view.chosen = "";
   const choices = [["", `all ${view.proxies.length}`], ...view.proxies.map((id) => [id, id])];
   list(by("proxy"), choices, ([id]) => id, ([id]) => element("option", { value: id }), (option, [, title]) => text(option, title));
 }
 
-async function refreshEditable() {
-  view.editable = await changeable();
-  by("token-label").hidden = view.editable !== "token" && !by("token").value;
+/// What this page came from, and what can be done there.
+async function getToKnow() {
+  const { plane, changes } = await about();
+  Object.assign(view, { control: plane === "control-plane", changes, known: true });
+  by("proxy-label").hidden = !view.control;
+  by("token-form").hidden = changes !== "token";
 }
 
 function notice(message) {
@@ -141,11 +142,8 @@ function listen() {
     view.chosen = by("proxy").value;
     refresh();
   };
-  by("token").onchange = async () => {
-    useToken(by("token").value);
-    await refreshEditable();
-    refresh();
-  };
+  by("token-form").onsubmit = (event) => event.preventDefault();
+  by("token").onchange = () => useToken(by("token").value);
   by("explain").onsubmit = async (event) => {
     event.preventDefault();
     const request = () => ({ method: by("explain-method").value, url: by("explain-url").value, headers: explained.parseHeaders(by("explain-headers").value) });
@@ -167,4 +165,4 @@ function listen() {
 makeTiles();
 setUp(refresh);
 listen();
-refreshEditable().then(refresh);
+refresh();

@@ -1,5 +1,35 @@
 //! The web page of both planes: a few files that are part of the programs, without anything from elsewhere.
 
+use serde::Serialize;
+
+/// What a plane tells the page of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct About {
+    plane: &'static str,
+    version: &'static str,
+    changes: Changes,
+}
+
+/// Whether resources can be changed where the page comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Changes {
+    /// They cannot.
+    No,
+    /// They can.
+    Yes,
+    /// Who has a token can.
+    Token,
+}
+
+impl About {
+    /// This version of a plane.
+    #[must_use]
+    pub fn of(plane: &'static str, changes: Changes) -> Self {
+        Self { plane, version: env!("CARGO_PKG_VERSION"), changes }
+    }
+}
+
 /// A file of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct File {

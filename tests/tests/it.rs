@@ -42,6 +42,7 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod page;
     mod php;
     mod plugin_auth;
     mod plugin_builtin;
@@ -66,6 +67,7 @@ mod it {
     mod service;
     mod snapshot;
     mod state;
+    mod status;
     mod stop;
     mod tcp;
     mod tcp_bytes;

@@ -7,7 +7,7 @@ use prometheus::TEXT_FORMAT;
 use serde::Serialize;
 use serde_json::json;
 use weir_proto::model::ResourceName;
-use weir_proto::page::{self, File};
+use weir_proto::page::{self, About, Changes, File};
 
 use super::csv;
 use super::overview::Overview;
@@ -36,6 +36,8 @@ pub(super) enum Page {
     Ready,
     /// The process as a whole.
     Overview,
+    /// What this is, for the web page.
+    About,
     /// The state of the pools that are asked for.
     Pools(Asked),
     /// The state of one pool.
@@ -56,6 +58,7 @@ impl Page {
             "/metrics" => Some(Self::Metrics),
             "/healthz" => Some(Self::Healthy),
             "/readyz" => Some(Self::Ready),
+            "/api/v1/about" => Some(Self::About),
             "/api/v1/overview" => Some(Self::Overview),
             "/api/v1/pools" => Some(Self::Pools(Asked::parse(query)?)),
             "/api/v1/orphans" => Some(Self::Orphans),
@@ -73,6 +76,7 @@ impl Page {
             Self::Metrics => metrics(families),
             Self::Healthy => reply(StatusCode::OK, TEXT, "ok\n"),
             Self::Ready => ready(&sources.readiness.missing()),
+            Self::About => json(StatusCode::OK, &About::of("data-plane", Changes::No)),
             Self::Overview => json(StatusCode::OK, &Overview::read(sources)),
             Self::Pools(asked) => pools(sources, asked),
             Self::Pool(name) => pool(sources, name),

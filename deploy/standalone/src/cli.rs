@@ -13,6 +13,7 @@ use crate::crds;
 use crate::demo::{self, DemoArgs};
 use crate::plugin::{self, PluginArgs};
 use crate::run::{self, RunArgs};
+use crate::status::{self, StatusArgs, TopArgs};
 
 /// Weir, a load balancer: both planes in one command
 #[derive(Debug, Parser)]
@@ -25,6 +26,7 @@ Examples:
   weir demo                            three servers, live figures
   weir run manifests/                  serve the resources of a folder
   weir check manifests/                say what is wrong with them
+  weir status                          pools and backends of a running proxy
   weir plugin test greeting.lua        call the hooks of a plugin
   weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool, Backend and Plugin"
 )]
@@ -57,6 +59,21 @@ The signal USR2 is refused: an upgrade in place is for weir-data-plane.")]
     /// Check resources without running anything
     #[command(after_help = check::help())]
     Check(CheckArgs),
+    /// Show pools and backends of running proxies
+    #[command(after_help = "\
+Examples:
+  weir status                          the proxy of this machine; exit status 1 if something is not up
+  weir status shop/ --problems         pools of the namespace shop of which something is not up
+  weir status --admin 10.0.0.5:9900 --admin 10.0.0.6:9900
+  weir status --control-plane 10.0.0.2:9801    all proxies of a control plane together")]
+    Status(StatusArgs),
+    /// The same, refreshed
+    #[command(after_help = "\
+Examples:
+  weir top                             until ctrl-c
+  weir top --control-plane 10.0.0.2:9801 --interval 5s
+  weir top --count 3 | tee figures     three times, without colours")]
+    Top(TopArgs),
     /// Try plugins without a proxy
     #[command(after_help = "\
 Examples:
@@ -78,6 +95,8 @@ impl Cli {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Run(args) => block_on(run::run(args)),
             Command::Check(args) => check::run(&args),
+            Command::Status(args) => block_on(status::run(args)),
+            Command::Top(args) => block_on(status::top(args)),
             Command::Plugin(args) => plugin::run(args),
             Command::Crds => crds::run(),
         }
@@ -95,7 +114,9 @@ impl Command {
         match self {
             // The demo tells what happens by itself, in a table that log lines would tear.
             Self::Demo(_) => "error",
-            Self::Run(_) | Self::Check(_) | Self::Plugin(_) | Self::Crds => telemetry::DEFAULT_FILTER,
+            Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::Top(_) | Self::Plugin(_) | Self::Crds => {
+                telemetry::DEFAULT_FILTER
+            }
         }
     }
 }

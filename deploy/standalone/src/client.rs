@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client for this process's own loopback requests.
+//! A small HTTP/1.1 client for admin servers, and for the demo's requests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,11 +24,16 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+        Self::open(&address.to_string()).await
+    }
+
+    /// Connects to `host:port`.
+    pub(crate) async fn open(authority: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(authority).await.with_context(|| format!("cannot connect to {authority}"))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // Its error also reaches the request that it concerns.
         tokio::spawn(connection);
-        Ok(Self { host: HeaderValue::from_str(&address.to_string())?, sender })
+        Ok(Self { host: HeaderValue::from_str(authority)?, sender })
     }
 
     /// Whether another request may be sent.

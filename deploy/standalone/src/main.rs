@@ -1,5 +1,6 @@
 //! `weir`: both planes of the load balancer in one command. See `weir --help`.
 
+mod admin_url;
 mod check;
 mod cli;
 mod client;
@@ -8,6 +9,7 @@ mod demo;
 mod planes;
 mod plugin;
 mod run;
+mod status;
 
 use std::process::ExitCode;
 

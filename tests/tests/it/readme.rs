@@ -90,10 +90,12 @@ async fn cluster_shell(kube: &Kube, script: &str, folder: &Path) -> Output {
 
 fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
-    let listen = free_address().to_string();
+    let [listen, admin] = [free_address(), free_address()].map(|address| address.to_string());
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
     let other = |script: String, port: &str| script.replace(port, &free_address().to_string());
     let script = ["127.0.0.1:8081", "127.0.0.1:8082"].into_iter().fold(script, other);
+    // The one whose state is shown.
+    let script = script.replace("run shop &", &format!("run shop --admin {admin} &"));
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
     Command::new("bash")
         .args(["-c", &script])
@@ -101,6 +103,7 @@ fn shell(script: &str, folder: &Path) -> Output {
         .env("WEIR_LISTEN", format!("http={listen}"))
         .env("WEIR_EXIT_AFTER", "2s")
         .envs(["WEIR_ADMIN", "WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
+        .env("WEIR_ADMIN_URL", &admin)
         .env("WEIR_BACKEND_PORT", "0")
         .output()
         .unwrap()
