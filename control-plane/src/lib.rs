@@ -17,6 +17,7 @@ pub mod index;
 pub mod issue;
 pub mod keep;
 pub mod lease;
+pub mod lint;
 pub mod manifest;
 pub mod metrics;
 pub mod mtls;

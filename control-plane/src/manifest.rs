@@ -16,6 +16,7 @@ use crate::api;
 use crate::contents::{ContentKey, Told};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
+use crate::lint;
 use crate::source::{Given, Object, Spec};
 use crate::yaml::{self, Document};
 
@@ -29,6 +30,8 @@ pub struct Origin {
     document: Document,
     /// Path of the manifest in its document: `items[3]` in a List, else empty.
     prefix: String,
+    /// The lints that are silent about it.
+    silent: Arc<[String]>,
 }
 
 impl Origin {
@@ -38,6 +41,19 @@ impl Origin {
         let joint = if self.prefix.is_empty() || field.is_empty() { "" } else { "." };
         let (line, column) = self.document.locate(&format!("{}{joint}{field}", self.prefix));
         Place { file: self.file.clone(), line, column }
+    }
+
+    /// Whether the manifest wants to hear nothing of this lint.
+    #[must_use]
+    pub fn ignores(&self, lint: &str) -> bool {
+        self.silent.iter().any(|silent| silent == lint)
+    }
+
+    /// The same, silent as the manifest says.
+    fn silenced(self, manifest: &Value) -> Self {
+        let silent = manifest["metadata"]["annotations"][lint::IGNORE].as_str().unwrap_or_default();
+        let silent = silent.split(',').map(|lint| lint.trim().to_owned()).filter(|lint| !lint.is_empty());
+        Self { silent: silent.collect(), ..self }
     }
 
     fn finding(&self, key: Option<&Key>, field: impl Into<String>, message: impl Into<String>) -> Finding {
@@ -86,7 +102,9 @@ pub fn read(file: &Arc<Path>, text: &str) -> Vec<Manifest> {
 
 fn read_document(file: &Arc<Path>, document: Document) -> Vec<Manifest> {
     match document.parse() {
-        Ok(value) => read_value(Origin { file: file.clone(), document, prefix: String::new() }, value),
+        Ok(value) => {
+            read_value(Origin { file: file.clone(), document, prefix: String::new(), silent: Arc::default() }, value)
+        }
         Err(e) => {
             let place = Place { file: file.clone(), line: e.line, column: e.column };
             let finding = Finding { place: Some(place), key: None, field: e.field, message: e.message };
@@ -118,6 +136,7 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
         Ok(kind) => kind,
         Err(wrong) => return unknown(&origin, vec![wrong], hides(&value)),
     };
+    let origin = origin.silenced(&value);
     drop_nulls(api::schema(kind), &mut value);
     let key = read_key(kind, &value);
     let mut wrong = breaches(kind, &value);

@@ -30,11 +30,12 @@ use crate::listener::Served;
 use crate::listener::numbers::ConnectionNumbers;
 use crate::pool::runtime::Environment;
 use crate::readiness::Readiness;
-use crate::stats::access_log::{AccessLog, LogWriter, Target};
+use crate::stats::access_log::{self, AccessLog, LogWriter};
 use crate::stats::{ProcessStats, Recent};
 use crate::table::TableHandle;
 use crate::tls::CertificateStore;
 use crate::tls::folder::Folder;
+use crate::trace::{self, Exporter, Tracer};
 use crate::worker::{Shared, Worker};
 use open::{Opened, Share};
 
@@ -55,6 +56,9 @@ pub enum Error {
     /// The access log cannot be opened.
     #[error("--access-log: {0}")]
     AccessLog(io::Error),
+    /// Nobody could have it opened anew.
+    #[error("cannot listen to SIGHUP: {0}")]
+    Signal(io::Error),
     /// The folder of certificates cannot be read.
     #[error("--tls-dir {}: {cause}", folder.display())]
     TlsDir {
@@ -114,6 +118,7 @@ struct ControlThread {
     clock: HealthClockTask,
     admin: Admin,
     folder: Option<Folder>,
+    exporter: Option<Exporter>,
     recent: Recent,
     table: TableHandle,
     stats: Arc<ProcessStats>,
@@ -144,6 +149,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
     let stats = stats(&served, workers);
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
+    let (tracer, exporter) = tracer(config.trace.as_ref(), &stats);
     let (table, readiness) = (TableHandle::default(), Readiness::default());
     let (certificates, folder) = certificates(config.tls_dir.as_ref(), &stats)?;
     let (clock, clock_task) = HealthClock::new();
@@ -181,6 +187,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         clock: clock_task,
         admin,
         folder,
+        exporter,
         recent,
         table: table.clone(),
         stats: stats.clone(),
@@ -191,6 +198,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         certificates: stats.certificates.clone(),
         stats,
         log,
+        tracer,
         limits,
         trusted,
         crowd: Arc::default(),
@@ -240,10 +248,19 @@ fn certificates(folder: Option<&PathBuf>, stats: &ProcessStats) -> Result<(Certi
     Ok((certificates, folder))
 }
 
-fn access_log(target: Option<&Target>, stats: &Arc<ProcessStats>) -> Result<(AccessLog, Option<LogWriter>), Error> {
-    let Some(target) = target else { return Ok((AccessLog::off(), None)) };
-    let (log, writer) = AccessLog::start(target, stats.clone()).map_err(Error::AccessLog)?;
+fn access_log(
+    settings: Option<&access_log::Settings>,
+    stats: &Arc<ProcessStats>,
+) -> Result<(AccessLog, Option<LogWriter>), Error> {
+    let Some(settings) = settings else { return Ok((AccessLog::off(), None)) };
+    let (log, writer) = AccessLog::start(settings, stats.clone()).map_err(Error::AccessLog)?;
     Ok((log, Some(writer)))
+}
+
+fn tracer(settings: Option<&trace::Settings>, stats: &Arc<ProcessStats>) -> (Tracer, Option<Exporter>) {
+    let Some(settings) = settings else { return (Tracer::off(), None) };
+    let (tracer, exporter) = Tracer::new(settings.clone(), stats.clone());
+    (tracer, Some(exporter))
 }
 
 impl Bound {
@@ -265,6 +282,9 @@ impl Bound {
         let Self { listeners, admin, sockets, readiness, shares, served, control, probers, shared, log, mut leaving } =
             self;
         info!(?listeners, %admin, workers = shares.len(), "data plane listens");
+        let to_file = log.as_ref().is_some_and(LogWriter::writes_file);
+        let hangups = to_file.then(|| access_log::follow_hangups(shared.log.clone()));
+        let _following = hangups.transpose().map_err(Error::Signal)?;
         let ending = Ending { drain: shared.drain.clone(), sockets, control: CancellationToken::new() };
         let (stopped, replaced) = (ending.control.clone(), notice.replaced.clone());
         let control = move || control_thread(control, stopped, replaced);
@@ -401,7 +421,7 @@ fn local_runtime() -> Option<runtime::LocalRuntime> {
 
 /// `replaced`: another process shows how it goes from then on.
 fn control_thread(control: ControlThread, stop: CancellationToken, replaced: CancellationToken) {
-    let ControlThread { discovery, clock, admin, folder, recent, table, stats } = control;
+    let ControlThread { discovery, clock, admin, folder, exporter, recent, table, stats } = control;
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return warn!(%error, "the control thread cannot start"),
@@ -409,6 +429,11 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
     let followed = async {
         if let Some(folder) = folder {
             folder.run(stop.clone()).await;
+        }
+    };
+    let exported = async {
+        if let Some(exporter) = exporter {
+            exporter.run(stop.clone()).await;
         }
     };
     let paced = recent.run(table, stats, stop.clone());
@@ -420,7 +445,7 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
     };
     runtime.block_on(async {
         tokio::select! {
-            ((), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, paced) } => {}
+            ((), (), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, exported, paced) } => {}
             () = clock.run() => {}
         }
     });

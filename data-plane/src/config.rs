@@ -19,7 +19,8 @@ use weir_proto::model::units::parse_duration;
 
 use crate::limits::Limits;
 use crate::listener::Served;
-use crate::stats::access_log::Target;
+use crate::stats::access_log::{self, AccessLogArgs};
+use crate::trace::{self, TraceArgs};
 use crate::trusted::{TrustedProxies, parse_network};
 
 /// Examples for the help of a program with these arguments.
@@ -35,6 +36,7 @@ Examples:
 
 Signals:
   TERM, INT  finish running requests, then end; a second one ends at once
+  HUP        open the file of the access log anew, if there is one
   USR2       upgrade in place: the program at the same path, with the same arguments, takes over";
 
 /// What the proxy may be told; can be flattened into another command.
@@ -96,9 +98,6 @@ pub struct Args {
     /// DNS server to ask in place of those of the system, such as 10.0.0.53:53
     #[arg(long, value_name = "ADDR", env = "WEIR_DNS_SERVER")]
     pub dns_server: Option<SocketAddr>,
-    /// Write a JSON line per request to standard output or to a file
-    #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
-    pub access_log: Option<Target>,
     /// When told to stop: time for the load balancer in front to notice, while requests are still taken
     #[arg(long, value_name = "TIME", env = "WEIR_DRAIN_DELAY", default_value = "5s", value_parser = parse_duration)]
     pub drain_delay: Duration,
@@ -111,6 +110,12 @@ pub struct Args {
     /// Name of this proxy at the control plane [default: made of host name, process and chance]
     #[arg(long, value_name = "NAME", env = "WEIR_NODE_ID")]
     pub node_id: Option<String>,
+    /// What is logged of requests.
+    #[command(flatten)]
+    pub access_log: AccessLogArgs,
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// What clients may ask of it.
     #[command(flatten)]
     pub limits: Limits,
@@ -152,8 +157,10 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// Asked in place of the system's DNS servers.
     pub dns_server: Option<SocketAddr>,
-    /// Where the access log goes.
-    pub access_log: Option<Target>,
+    /// What is logged of requests.
+    pub access_log: Option<access_log::Settings>,
+    /// What is traced.
+    pub trace: Option<trace::Settings>,
     /// Time between not ready and closed listeners.
     pub drain_delay: Duration,
     /// Time for running requests to finish.
@@ -204,6 +211,7 @@ impl TryFrom<Args> for Config {
         let listeners = args.listen_file.as_deref().map_or(Ok(args.listen), listen_file::read)?;
         check_listeners(&listeners, args.tls_dir.is_some(), &trusted_proxies)?;
         check_schemes(&args.control_plane, args.control_plane_tls.is_some())?;
+        let node_id = args.node_id.unwrap_or_else(default_node_id);
         Ok(Self {
             control_planes: args.control_plane,
             control_plane_tls: args.control_plane_tls,
@@ -214,11 +222,12 @@ impl TryFrom<Args> for Config {
             workers: args.workers.unwrap_or_else(default_workers),
             cache_dir: args.cache_dir,
             dns_server: args.dns_server,
-            access_log: args.access_log,
+            access_log: args.access_log.settings(),
+            trace: args.trace.settings(&node_id),
             drain_delay: args.drain_delay,
             drain_timeout: args.drain_timeout,
             pid_file: args.pid_file,
-            node_id: args.node_id.unwrap_or_else(default_node_id),
+            node_id,
             limits: args.limits,
         })
     }

@@ -36,6 +36,7 @@ use crate::stats::process::Refused;
 use crate::table::{Table, TableHandle};
 use crate::tcp::{self, Buffers};
 use crate::tls::{self, CertificatesHandle};
+use crate::trace::Tracer;
 use crate::trusted::TrustedProxies;
 use crate::upstream::IdlePool;
 use crate::upstream::fastcgi::backlog;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub stats: Arc<ProcessStats>,
     /// Where finished requests are written.
     pub log: AccessLog,
+    /// Begins the traces of requests.
+    pub tracer: Tracer,
     /// Numbers of client connections.
     pub numbers: ConnectionNumbers,
     /// What clients may ask.

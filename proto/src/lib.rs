@@ -7,6 +7,7 @@ pub mod age;
 pub mod convert;
 pub mod encoded;
 pub mod model;
+pub mod nearest;
 pub mod page;
 pub mod pb;
 #[cfg(feature = "process")]

@@ -142,6 +142,24 @@ impl Builder {
         self
     }
 
+    /// With this file for its access log, lines of this format, and those requests that this filter keeps.
+    ///
+    /// # Panics
+    /// If one of them is none.
+    #[must_use]
+    pub fn access_log_with(mut self, file: &Path, format: &str, filter: &str) -> Self {
+        let (format, filter) = (format.parse().expect("a format"), filter.parse().expect("a filter"));
+        self.proxy = self.proxy.access_log_with(file, format, filter);
+        self
+    }
+
+    /// Sends traces to the collector at this address: those of this share of requests that come without one.
+    #[must_use]
+    pub fn trace(mut self, collector: SocketAddr, share: &str) -> Self {
+        self.proxy = self.proxy.trace(collector, share);
+        self
+    }
+
     /// With these limits of its proxy.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod it {
+    mod access_log;
     mod active_health;
     mod admission;
     mod backend_grpc;
@@ -17,6 +18,7 @@ mod it {
     mod chart_release;
     mod chart_render;
     mod chart_values;
+    mod check;
     mod chromium;
     mod command;
     mod conformance;
@@ -71,6 +73,7 @@ mod it {
     mod tcp_bytes;
     mod tls;
     mod tls_clients;
+    mod traces;
     mod upgrade;
     mod uploads;
     mod upstream;

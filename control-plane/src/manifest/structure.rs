@@ -2,6 +2,7 @@
 //! goes on after the first finding.
 
 use serde_json::{Map, Value};
+use weir_proto::nearest::suggest;
 
 /// Keyword for a value of either type.
 const INT_OR_STRING: &str = "x-kubernetes-int-or-string";
@@ -138,15 +139,6 @@ fn unknown_field(name: &str, properties: &Map<String, Value>) -> String {
 /// Says that a value is none of the known ones.
 pub(super) fn unknown_value(text: &str, known: &[&str]) -> String {
     format!("{text:?} is not one of {}{}", known.join(", "), suggest(text, known.iter().copied()))
-}
-
-/// `, did you mean "x"?` for the nearest known name, if one is near.
-fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known.map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), &k.to_lowercase()), k)).min();
-    match near {
-        Some((distance, known)) if distance <= (known.len() / 2).max(1) => format!(", did you mean {known:?}?"),
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

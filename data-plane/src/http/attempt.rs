@@ -3,13 +3,14 @@
 mod fastcgi;
 mod http2;
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
@@ -25,7 +26,8 @@ use super::limit::{left, shorter};
 use super::origin::Origin;
 use super::request_id::RequestId;
 use crate::pool::{InFlight, Pool};
-use crate::upstream::{self, Connection, Incoming, Link, Speaks};
+use crate::trace::{Recorder, TRACEPARENT};
+use crate::upstream::{self, ConnectError, Connection, Incoming, Link, Speaks};
 
 /// What every try of a request sends; plugins may change it for one pool or one try.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct Template {
     pub began: Instant,
     /// How long its client waits, if it says that; zero = as long as it takes.
     pub patience: Duration,
+    /// Collects what is done for it, if it is sampled.
+    pub trace: Option<Rc<Recorder>>,
 }
 
 /// One try. Owns what it needs, as it may outlive its client (F6, `Ignore`).
@@ -63,6 +67,8 @@ pub struct Attempt {
     pub template: Rc<Template>,
     /// When its endpoint was chosen.
     pub began: Instant,
+    /// Names it as a span, if the request is sampled.
+    pub traceparent: Option<HeaderValue>,
 }
 
 /// The head of a response.
@@ -132,6 +138,7 @@ impl Attempt {
         let sent = self.send().await;
         let after = self.began.elapsed();
         self.note_latency(&sent, self.began + after, after);
+        self.note_end(&sent, self.began + after);
         match sent {
             Ok((response, connection)) => {
                 let endpoint = self.in_flight.endpoint().clone();
@@ -146,6 +153,15 @@ impl Attempt {
     fn note_latency<T>(&self, sent: &Result<T, Failure>, now: Instant, after: Duration) {
         if self.pool.policy.tracks_latency && matches!(sent, Ok(_) | Err(Failure::Timeout)) {
             self.in_flight.endpoint().latency.observe(now, after);
+        }
+    }
+
+    /// For the trace, if there is one.
+    fn note_end<T>(&self, sent: &Result<(Response<T>, Connection), Failure>, at: Instant) {
+        let Some(trace) = &self.template.trace else { return };
+        match sent {
+            Ok((response, _)) => trace.attempt_answered(response.status().as_u16(), at),
+            Err(failure) => trace.attempt_failed(failure.reason()),
         }
     }
 
@@ -175,7 +191,16 @@ impl Attempt {
     async fn connect(&self) -> Result<Connection, Failure> {
         let now = Instant::now();
         let limit = shorter(self.pool.config.timeouts.connect, self.time_left(now));
-        Ok(upstream::connect(self.connection.worker.id, self.in_flight.endpoint(), limit, now).await?)
+        let connected = upstream::connect(self.connection.worker.id, self.in_flight.endpoint(), limit, now).await;
+        self.note_connect(now, connected.as_ref().err());
+        Ok(connected?)
+    }
+
+    /// For the trace, if there is one.
+    fn note_connect(&self, since: Instant, error: Option<&ConnectError>) {
+        if let Some(trace) = &self.template.trace {
+            trace.connected(since, error.map(|error| Failure::from(error).reason()));
+        }
     }
 
     async fn send_on(&self, connection: &mut Connection, environment: &Bytes) -> Result<Response<Incoming>, Unsent> {
@@ -230,12 +255,21 @@ impl Attempt {
 
     /// The request, whose body nobody has asked for yet.
     fn bare_request(&self) -> Request<UpstreamBody> {
-        let Template { method, uri, headers, body, .. } = &*self.template;
+        let Template { method, uri, body, .. } = &*self.template;
         let mut request = Request::new(body.as_ref().map_or(UpstreamBody::Empty, Source::stream));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers.clone();
+        *request.headers_mut() = self.headers().into_owned();
         request
+    }
+
+    /// Those of the template, with the name of this try if somebody records it.
+    fn headers(&self) -> Cow<'_, HeaderMap> {
+        let mut headers = Cow::Borrowed(&self.template.headers);
+        if let Some(traceparent) = &self.traceparent {
+            headers.to_mut().insert(TRACEPARENT, traceparent.clone());
+        }
+        headers
     }
 
     fn classify(&self, error: &hyper::Error, never_written: bool) -> Unsent {

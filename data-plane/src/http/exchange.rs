@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
@@ -18,7 +20,8 @@ use super::request_id::RequestId;
 use crate::plugin::{Finish, Outcome};
 use crate::pool::{InFlight, Pool};
 use crate::reason::Reason;
-use crate::stats::access_log::Record;
+use crate::stats::access_log::{Ended, Head, Record};
+use crate::trace::Recorder;
 use crate::worker::TableRef;
 
 /// Status under which a request counts whose client left before any answer, as in nginx.
@@ -47,14 +50,16 @@ pub struct Exchange {
     pub reason: Option<Reason>,
     /// How long its client waits, if it says that; zero = as long as it takes.
     pub patience: Duration,
+    /// Collects what is done for it, if it is sampled.
+    pub trace: Option<Rc<Recorder>>,
     /// Its number in the table.
     pool: Option<usize>,
     /// Whether it counts as in flight there.
     flies: bool,
     status: Option<StatusCode>,
     upstream: Option<Duration>,
-    /// Prepared only if there is an access log.
-    log: Option<Box<Record>>,
+    /// Kept only if somebody may want a record.
+    head: Option<Box<Head>>,
     /// Hooks to run at the end.
     finish: Option<Box<Finish>>,
 }
@@ -80,7 +85,8 @@ impl Exchange {
             flies: false,
             status: None,
             upstream: None,
-            log: None,
+            head: None,
+            trace: None,
             finish: None,
         })
     }
@@ -97,10 +103,15 @@ impl Exchange {
         !self.patience.is_zero() && self.began.elapsed() >= self.patience
     }
 
-    /// Notes what the access log wants of the request.
-    pub fn log_request(&mut self, parts: &http::request::Parts) {
-        if self.connection.worker.shared.log.enabled() {
-            self.log = Some(Box::new(Record::of_request(parts)));
+    /// Keeps what the access log and the trace may want of the request, and says in its headers which trace it is of.
+    pub fn note_head(&mut self, parts: &mut Parts) {
+        let worker = &self.connection.worker;
+        let (log, tracer) = (&worker.shared.log, &worker.shared.tracer);
+        let keep = |parts: &Parts| Box::new(Head::new(parts, log.headers()));
+        self.head = log.enabled().then(|| keep(parts));
+        self.trace = tracer.begin(&mut parts.headers, &mut *worker.rng.borrow_mut(), self.began).map(Rc::new);
+        if self.trace.is_some() {
+            self.head.get_or_insert_with(|| keep(parts));
         }
     }
 
@@ -199,23 +210,43 @@ impl Exchange {
         }
     }
 
-    fn write_log(&mut self, status: u16, duration: Duration) {
-        let Some(mut record) = self.log.take() else { return };
-        record.request = self.id.to_string();
-        record.client = self.origin.client_text();
-        self.connection.listener_name().clone_into(&mut record.listener);
-        record.status = status;
-        record.bytes = self.bytes;
-        record.duration = duration;
-        record.upstream_duration = self.upstream;
-        record.attempts = self.attempts;
-        record.reason = self.reason.map(Reason::as_str);
-        record.pool = self.pool().map(|pool| pool.config.name.to_string());
-        if let Some(in_flight) = &self.in_flight {
-            record.backend = Some(in_flight.endpoint().backend.name().to_owned());
-            record.address = Some(in_flight.endpoint().address.to_string());
+    /// Hands a record to whoever wants one.
+    fn report(&mut self, status: u16, duration: Duration) {
+        let Some(head) = self.head.take() else { return };
+        let worker = &self.connection.worker;
+        let ended = Ended { status: Some(status), reason: self.reason, duration };
+        let logged = worker.shared.log.keeps(ended, &mut *worker.rng.borrow_mut());
+        if !logged && self.trace.is_none() {
+            return;
         }
-        self.connection.worker.shared.log.record(record);
+        let record = Box::new(self.record(&head, status, duration));
+        if let Some(trace) = &self.trace {
+            worker.shared.tracer.send(Box::new(trace.finish(record.clone(), self.origin.scheme)));
+        }
+        if logged {
+            worker.shared.log.record(record);
+        }
+    }
+
+    fn record(&self, head: &Head, status: u16, duration: Duration) -> Record {
+        let endpoint = self.in_flight.as_ref().map(InFlight::endpoint);
+        Record {
+            time: Timestamp::now() - SignedDuration::try_from(duration).unwrap_or_default(),
+            request: self.id.to_string(),
+            trace: self.trace.as_ref().map(|trace| trace.trace().to_string()),
+            client: self.origin.client_text(),
+            listener: self.connection.listener_name().to_owned(),
+            status,
+            bytes: self.bytes,
+            duration,
+            upstream_duration: self.upstream,
+            pool: self.pool().map(|pool| pool.config.name.to_string()),
+            backend: endpoint.map(|endpoint| endpoint.backend.name().to_owned()),
+            address: endpoint.map(|endpoint| endpoint.address.to_string()),
+            attempts: self.attempts,
+            reason: self.reason.map(Reason::as_str),
+            ..head.record()
+        }
     }
 }
 
@@ -234,7 +265,7 @@ impl Drop for Exchange {
             let outcome = Outcome { status, duration, upstream: self.upstream, bytes: self.bytes };
             finish.run(&self.connection, &outcome);
         }
-        self.write_log(status, duration);
+        self.report(status, duration);
         self.leave_pool();
         self.connection.handle.activity.idle();
     }

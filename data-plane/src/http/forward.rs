@@ -158,6 +158,9 @@ impl Forward {
         let routes = table.listeners.get(self.exchange.connection.listener);
         let chain = routes.and_then(|routes| routes.chain(place));
         self.rule = chain.cloned();
+        if let (Some(trace), Some(chain)) = (&self.exchange.trace, chain) {
+            trace.set_rule(chain.rule());
+        }
         for number in chain.iter().flat_map(|chain| chain.order()) {
             let Some(pool) = table.pools.at(number) else { continue };
             if !pool.config.enabled {
@@ -326,13 +329,18 @@ impl Forward {
         self.exchange.begin_flight();
         self.exchange.attempts += 1;
         self.tried.add(in_flight.endpoint().id);
+        let template = plugged.as_ref().map_or(&self.visit.effects, |plugged| &plugged.effects).request.clone();
+        // The clock is read once for the request and its first try.
+        let began = if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() };
+        let trace = template.trace.as_ref();
+        let attempts = self.exchange.attempts;
         let attempt = Attempt {
             connection: self.exchange.connection.clone(),
             pool: pool.clone(),
+            traceparent: trace.map(|trace| trace.attempt_begins(attempts, pool, in_flight.endpoint())),
             in_flight,
-            template: plugged.as_ref().map_or(&self.visit.effects, |plugged| &plugged.effects).request.clone(),
-            // The clock is read once for the request and its first try.
-            began: if self.exchange.attempts == 1 { self.exchange.began } else { Instant::now() },
+            template,
+            began,
         };
         match attempt.run().await {
             Ok(answer) => {

@@ -127,6 +127,7 @@ fn template(request: &Template, from: &ResourceName) -> Template {
         origin: *origin,
         began: Instant::now(),
         patience: Duration::ZERO,
+        trace: None,
     }
 }
 

@@ -28,7 +28,7 @@ pub async fn serve(connection: Rc<ClientConnection>, request: Request<Incoming>)
     let origin = connection.origin(request.headers());
     let mut exchange = Exchange::begin(connection, origin);
     let (mut parts, body) = request.into_parts();
-    exchange.log_request(&parts);
+    exchange.note_head(&mut parts);
     let websocket = match request::admit(&mut parts, !body.is_end_stream(), &exchange.connection) {
         Ok(websocket) => websocket,
         Err(refusal) => return refuse(exchange, refusal),
@@ -37,7 +37,11 @@ pub async fn serve(connection: Rc<ClientConnection>, request: Request<Incoming>)
     let Some(routes) = table.listeners.get(exchange.connection.listener) else {
         return not_configured(exchange);
     };
-    let place = match find_chain(routes, &parts, &exchange.connection) {
+    let found = find_chain(routes, &parts, &exchange.connection);
+    if let Some(trace) = &exchange.trace {
+        trace.matched();
+    }
+    let place = match found {
         Ok(Found::Chain(place)) => place,
         Ok(Found::Nothing) => return no_route(exchange),
         Ok(Found::Elsewhere) => return misdirected(exchange),
@@ -94,6 +98,7 @@ fn prepare(mut parts: Parts, body: Incoming, exchange: &Exchange) -> (Template, 
             origin: exchange.origin,
             began: exchange.began,
             patience: exchange.patience,
+            trace: exchange.trace.clone(),
         },
         client,
     )

@@ -16,6 +16,7 @@ use super::{
     Candidates, Cause, Changes, Effects, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Visit, Waiting,
 };
 use crate::http::attempt::Template;
+use crate::trace::Recorder;
 
 /// One plugin of a pool.
 #[derive(Debug, Clone)]
@@ -92,7 +93,8 @@ impl Chain {
         let mut next = Some(pending);
         while let Some(pending) = next {
             let (at, link) = (pending.at, &self.links[pending.at]);
-            note_pre(link, link.resume(Hook::Pre, &scene, pending).await?, visit);
+            let trace = visit.effects.request.trace.clone();
+            note_pre(link, link.resume(Hook::Pre, &scene, pending, trace.as_deref()).await?, visit);
             next = self.pre_from(at + 1, scene, visit)?;
         }
         Ok(())
@@ -158,7 +160,8 @@ impl Chain {
         let mut next = Some(pending);
         while let Some(pending) = next {
             let at = pending.at;
-            effects.apply(self.links[at].resume(Hook::Post, &scene, pending).await?);
+            let trace = effects.request.trace.clone();
+            effects.apply(self.links[at].resume(Hook::Post, &scene, pending, trace.as_deref()).await?);
             next = self.post_from(at + 1, scene, effects)?;
         }
         Ok(())
@@ -220,14 +223,17 @@ impl Link {
         session: &mut Session<'s>,
         run: impl FnOnce(&mut Session<'s>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let (scene, began) = (session.scene(), session.began());
+        let (scene, began, trace) = (session.scene(), session.began(), session.request().trace.as_deref());
         let panicked = |_| Err(Failure::new(Cause::Panic, "it panicked"));
         let result = catch_unwind(AssertUnwindSafe(|| run(session))).unwrap_or_else(panicked);
-        self.observe(hook, &scene, began);
+        self.observe(hook, &scene, began, trace);
         result
     }
 
-    fn observe(&self, hook: Hook, scene: &Scene<'_>, began: Instant) {
+    fn observe(&self, hook: Hook, scene: &Scene<'_>, began: Instant, trace: Option<&Recorder>) {
+        if let Some(trace) = trace {
+            trace.plugin_ran(&self.stats, hook, began);
+        }
         self.stats.shards.of(scene.connection.worker.id).durations[hook as usize].observe(began.elapsed());
     }
 
@@ -248,11 +254,17 @@ impl Link {
     }
 
     /// Waits for a hook; gives what is to be changed after it.
-    async fn resume(&self, hook: Hook, scene: &Scene<'_>, pending: Pending) -> Result<Changes, Box<Halt>> {
+    async fn resume(
+        &self,
+        hook: Hook,
+        scene: &Scene<'_>,
+        pending: Pending,
+        trace: Option<&Recorder>,
+    ) -> Result<Changes, Box<Halt>> {
         let Pending { at: _, waiting, mut changes } = pending;
         let began = Instant::now();
         let resumed = timeout(self.timeout, waiting.0).await;
-        self.observe(hook, scene, began);
+        self.observe(hook, scene, began, trace);
         match resumed.unwrap_or_else(|_| Err(Failure::new(Cause::Timeout, format!("no answer in {:?}", self.timeout))))
         {
             Ok(Resumed { halt: Some(halt), .. }) => Err(halt),

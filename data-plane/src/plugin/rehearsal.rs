@@ -41,6 +41,7 @@ use crate::stats::ProcessStats;
 use crate::stats::access_log::AccessLog;
 use crate::table::{self, TableHandle};
 use crate::tls::{CertificateStore, CertificatesHandle};
+use crate::trace::Tracer;
 use crate::trusted::TrustedProxies;
 use crate::worker::{Shared, Worker};
 use witness::{Notes, Witness};
@@ -188,6 +189,7 @@ impl Rehearsal {
             origin,
             began: Instant::now(),
             patience: Duration::ZERO,
+            trace: None,
         }
     }
 
@@ -224,6 +226,7 @@ pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
         table,
         stats: Arc::new(ProcessStats::new(&[LISTENER.to_owned()], 1)),
         log: AccessLog::off(),
+        tracer: Tracer::off(),
         numbers: ConnectionNumbers::default(),
         drain: Drain::default(),
         certificates: CertificatesHandle::default(),

@@ -91,5 +91,16 @@ pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static s
     let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
     let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
     let origin = Origin { client: CLIENT, scheme: "http" };
-    Template { method, uri, version, headers, body: None, id, origin, began: Instant::now(), patience: Duration::ZERO }
+    Template {
+        method,
+        uri,
+        version,
+        headers,
+        body: None,
+        id,
+        origin,
+        began: Instant::now(),
+        patience: Duration::ZERO,
+        trace: None,
+    }
 }

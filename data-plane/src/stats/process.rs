@@ -27,6 +27,8 @@ pub struct ProcessStats {
     pub certificates: CertificatesHandle,
     /// Access log lines lost because the writer could not keep up.
     pub log_lines_dropped: AtomicU64,
+    /// Spans lost because the collector could not be had, or refused them.
+    pub trace_spans_dropped: AtomicU64,
 }
 
 /// What one worker counts of requests that no pool took.
@@ -177,6 +179,7 @@ impl ProcessStats {
             discovery: DiscoveryStats::default(),
             certificates: CertificatesHandle::default(),
             log_lines_dropped: AtomicU64::new(0),
+            trace_spans_dropped: AtomicU64::new(0),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::buffers::Buffers;
 use crate::http::connection::ClientConnection;
 use crate::pool::{Endpoint, Pool};
 use crate::reason::Reason;
-use crate::stats::access_log::TcpRecord;
+use crate::stats::access_log::{Ended, TcpRecord};
 use crate::worker::TableRef;
 
 /// A connection under way.
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    fn record(&self) -> TcpRecord {
+    fn record(&self, duration: Duration) -> TcpRecord {
         let endpoint = self.joined.as_ref().map(|joined| &joined.endpoint);
         TcpRecord {
             time: self.time,
@@ -142,7 +142,7 @@ impl Session {
             protocol: "TCP",
             bytes_upstream: self.upstream.get(),
             bytes_downstream: self.downstream.get(),
-            duration: self.began.elapsed(),
+            duration,
             connect_duration: self.joined.as_ref().map(|joined| joined.after),
             pool: self.pool.as_ref().map(|pool| pool.config.name.to_string()),
             backend: endpoint.map(|endpoint| endpoint.backend.name().to_owned()),
@@ -155,9 +155,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let log = &self.connection.worker.shared.log;
-        if log.enabled() {
-            log.record_tcp(Box::new(self.record()));
+        let worker = &self.connection.worker;
+        let ended = Ended { status: None, reason: self.reason, duration: self.began.elapsed() };
+        if worker.shared.log.keeps(ended, &mut *worker.rng.borrow_mut()) {
+            worker.shared.log.record_tcp(Box::new(self.record(ended.duration)));
         }
         self.leave_pool();
     }

@@ -57,10 +57,7 @@ Examples:
 The signal USR2 is refused: an upgrade in place is for weir-data-plane.")]
     Run(RunArgs),
     /// Check resources without running anything
-    #[command(after_help = "\
-Examples:
-  weir check manifests/ extra.yaml     exit status 1 and one line per finding:
-                                       file:line: Kind namespace/name: field: what is wrong")]
+    #[command(after_help = check::help())]
     Check(CheckArgs),
     /// Show pools and backends of running proxies
     #[command(after_help = "\

@@ -15,7 +15,8 @@ use weir_control_plane::config::SourceConfig;
 use weir_control_plane::status::StatusSink;
 use weir_control_plane::{app as control_plane, config as control_config};
 use weir_data_plane::limits::Limits;
-use weir_data_plane::stats::access_log::Target;
+use weir_data_plane::stats::access_log::AccessLogArgs;
+use weir_data_plane::trace::TraceArgs;
 use weir_data_plane::trusted::{TrustedProxies, parse_network};
 use weir_data_plane::{app as data_plane, config as data_config};
 use weir_proto::model::plugin::param::admission::Network;
@@ -73,9 +74,10 @@ pub(crate) struct PlaneArgs {
     /// DNS server to ask in place of those of the system, such as 127.0.0.53:53
     #[arg(long, value_name = "ADDR", env = "WEIR_DNS_SERVER")]
     dns_server: Option<SocketAddr>,
-    /// Write a JSON line per request to standard output or to a file
-    #[arg(long, value_name = "stdout|PATH", env = "WEIR_ACCESS_LOG")]
-    access_log: Option<Target>,
+    #[command(flatten)]
+    access_log: AccessLogArgs,
+    #[command(flatten)]
+    trace: TraceArgs,
     #[command(flatten)]
     limits: Limits,
 }
@@ -95,6 +97,7 @@ impl PlaneArgs {
     fn data(&self, grpc: SocketAddr) -> anyhow::Result<data_config::Config> {
         let trusted_proxies = TrustedProxies::new(self.trusted_proxies.clone());
         data_config::check_listeners(&self.listen, self.tls_dir.is_some(), &trusted_proxies)?;
+        let node_id = data_config::default_node_id();
         Ok(data_config::Config {
             control_planes: vec![format!("http://{}", reachable(grpc)).parse()?],
             control_plane_tls: None,
@@ -105,11 +108,12 @@ impl PlaneArgs {
             workers: self.workers.unwrap_or_else(data_config::default_workers),
             cache_dir: self.cache_dir.clone(),
             dns_server: self.dns_server,
-            access_log: self.access_log.clone(),
+            access_log: self.access_log.clone().settings(),
+            trace: self.trace.clone().settings(&node_id),
             drain_delay: Duration::ZERO, // nothing stands in front that would have to notice
             drain_timeout: DRAIN_TIMEOUT,
             pid_file: None,
-            node_id: data_config::default_node_id(),
+            node_id,
             limits: self.limits.clone(),
         })
     }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use weir_data_plane::app::{self, Error};
 use weir_data_plane::config::{Config, Listen, default_node_id};
 use weir_data_plane::limits::Limits;
-use weir_data_plane::stats::access_log::Target;
+use weir_data_plane::stats::access_log::{Filter, Format, Settings, Target};
+use weir_data_plane::trace;
 use weir_data_plane::trusted::{TrustedProxies, parse_network};
 use weir_proto::model::PoolProtocol;
 
@@ -41,7 +42,8 @@ pub struct Builder {
     tls_dir: Option<PathBuf>,
     dns: Option<SocketAddr>,
     cache: Option<PathBuf>,
-    access_log: Option<PathBuf>,
+    access_log: Option<Settings>,
+    trace: Option<trace::Settings>,
     drain_delay: Duration,
     drain_timeout: Duration,
     limits: Limits,
@@ -125,7 +127,25 @@ impl Builder {
     /// With this file for its access log.
     #[must_use]
     pub fn access_log(self, file: &Path) -> Self {
-        Self { access_log: Some(file.to_owned()), ..self }
+        self.access_log_with(file, Format::Json, Filter::default())
+    }
+
+    /// With this file for its access log, these lines, and these requests.
+    #[must_use]
+    pub fn access_log_with(self, file: &Path, format: Format, filter: Filter) -> Self {
+        let target = Target::File(file.to_owned());
+        Self { access_log: Some(Settings { target, format, filter }), ..self }
+    }
+
+    /// Sends traces to the collector at this address: those of this share of requests that come without one.
+    ///
+    /// # Panics
+    /// If that is no share.
+    #[must_use]
+    pub fn trace(self, collector: SocketAddr, share: &str) -> Self {
+        let collector = format!("http://{collector}").parse().expect("a URL");
+        let (sample, instance) = (share.parse().expect("a share"), "test".to_owned());
+        Self { trace: Some(trace::Settings { collector, sample, instance }), ..self }
     }
 
     /// Stays this long before it stops accepting.
@@ -190,7 +210,8 @@ impl Builder {
             workers: NonZeroUsize::new(self.workers).expect("at least one worker"),
             cache_dir: self.cache,
             dns_server: self.dns,
-            access_log: self.access_log.map(Target::File),
+            access_log: self.access_log,
+            trace: self.trace,
             drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             pid_file: None,
@@ -216,6 +237,7 @@ impl DataPlane {
             dns: None,
             cache: None,
             access_log: None,
+            trace: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             limits: Limits::default(),

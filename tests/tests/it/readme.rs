@@ -92,6 +92,8 @@ fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
     let [listen, admin] = [free_address(), free_address()].map(|address| address.to_string());
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
+    let other = |script: String, port: &str| script.replace(port, &free_address().to_string());
+    let script = ["127.0.0.1:8081", "127.0.0.1:8082"].into_iter().fold(script, other);
     // The one whose state is shown.
     let script = script.replace("run shop &", &format!("run shop --admin {admin} &"));
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");

@@ -21,7 +21,7 @@ impl Attempt {
             method: &self.template.method,
             uri: &self.template.uri,
             version: self.template.version,
-            headers: &self.template.headers,
+            headers: &self.headers(),
             scheme: self.template.origin.scheme,
             client: self.template.origin.client,
             local: self.connection.local,

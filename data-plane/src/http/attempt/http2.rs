@@ -35,9 +35,13 @@ impl Attempt {
     async fn slot(&self) -> Result<Slot, Failure> {
         let (worker, config) = (&self.connection.worker, &self.pool.config);
         let connect = config.timeouts.connect;
-        let patience = shorter(connect, self.time_left(Instant::now()));
+        let now = Instant::now();
+        let patience = shorter(connect, self.time_left(now));
         let wish = Wish { worker: worker.id, keepalive: &config.keepalive, connect, patience };
         let slot = worker.idle.shared.slot(self.in_flight.endpoint(), wish).await;
+        if !slot.as_ref().is_ok_and(|slot| slot.reused) {
+            self.note_connect(now, slot.as_ref().err().map(|error| &**error));
+        }
         slot.map_err(|error| Failure::from(&*error))
     }
 

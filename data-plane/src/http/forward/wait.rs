@@ -14,6 +14,7 @@ use crate::plugin::{Candidates, Halt};
 use crate::pool::admission::{Room, Wish};
 use crate::pool::queue::NoSlot;
 use crate::pool::{Candidate, EndpointId, InFlight, Pool, Queue};
+use crate::trace::Waits;
 
 /// What becomes of a slot that was waited for.
 enum Verdict {
@@ -41,6 +42,7 @@ impl Forward {
         let queue = Queue::new(&pool.runtime, worker, self.longest_wait(pool));
         let room = Room { limit: pool.config.queue.limit as usize, for_recovery: self.waits_for_recovery(pool) };
         let request = self.visit.effects.request.clone();
+        let _waits = Waits::begin(request.trace.clone());
         let mut refused = self.tried.clone();
         let mut entry = queue.enter(wish(None, &refused), room);
         loop {

@@ -29,6 +29,7 @@ pub(super) fn collect(stats: &ProcessStats, sheet: &mut Sheet) {
     unrouted(stats, sheet);
     discovery(&stats.discovery, sheet);
     sheet.count(Metric::LogLinesDropped, &[], stats.log_lines_dropped.load(Relaxed));
+    sheet.count(Metric::TraceSpansDropped, &[], stats.trace_spans_dropped.load(Relaxed));
     sheet.gauge(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
 }
 

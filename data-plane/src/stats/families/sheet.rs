@@ -45,6 +45,7 @@ pub(super) enum Metric {
     CertificateExpiry,
     CacheWriteFailures,
     LogLinesDropped,
+    TraceSpansDropped,
     BuildInfo,
 }
 
@@ -73,7 +74,7 @@ const fn histogram(metric: Metric, name: &'static str, labels: &'static [&'stati
 
 /// In the order of [`Metric`].
 #[rustfmt::skip] // a table
-const SPECS: [Spec; 38] = [
+const SPECS: [Spec; 39] = [
     counter(Metric::Requests, "weir_requests_total", &["backend", "code", "pool"],
         "Responses by class; without a backend if Weir made them."),
     histogram(Metric::RequestDuration, "weir_request_duration_seconds", &["pool"],
@@ -148,6 +149,8 @@ const SPECS: [Spec; 38] = [
         "Failed writes of the table to disk."),
     counter(Metric::LogLinesDropped, "weir_access_log_dropped_total", &[],
         "Access log lines lost."),
+    counter(Metric::TraceSpansDropped, "weir_trace_spans_dropped_total", &[],
+        "Spans of traces lost."),
     gauge(Metric::BuildInfo, "weir_build_info", &["version"],
         "This program."),
 ];
