@@ -2,6 +2,7 @@
 //! reads; a request of a client never waits for it.
 
 mod csv;
+mod explain;
 mod overview;
 mod page;
 mod query;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::discovery::handle::ControlHandle;
+use crate::explain::Explainer;
 use crate::health::TransitionLog;
 use crate::readiness::Readiness;
 use crate::stats::families::Families;
@@ -54,6 +57,8 @@ pub struct Sources {
     pub control: ControlHandle,
     /// Which process this is.
     pub about: About,
+    /// Where requests would go.
+    pub explainer: Explainer,
 }
 
 /// Which process this is.
@@ -133,7 +138,7 @@ async fn accept(socket: tokio::net::TcpListener, shown: Arc<Shown>) {
 async fn serve(stream: TcpStream, shown: Arc<Shown>) {
     let service = service_fn(|request| {
         let shown = shown.clone();
-        async move { Ok::<_, Infallible>(answer(&shown, &request).await) }
+        async move { Ok::<_, Infallible>(respond(&shown, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -141,6 +146,13 @@ async fn serve(stream: TcpStream, shown: Arc<Shown>) {
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         debug!(%error, "an admin connection broke");
+    }
+}
+
+async fn respond(shown: &Shown, mut request: Request<Incoming>) -> Response<explain::Reply> {
+    match explain::answer(shown, &mut request).await {
+        Some(response) => response,
+        None => answer(shown, &request).await.map(Either::Left),
     }
 }
 
@@ -162,6 +174,7 @@ mod tests {
     use weir_proto::model;
 
     use super::*;
+    use crate::plugin::rehearsal::worker;
     use crate::pool::runtime::Environment;
     use crate::pool::runtime::tests::targets;
     use crate::pool::{InFlight, Pool, PoolRuntime};
@@ -185,13 +198,14 @@ mod tests {
             Arc::new(ArcSwap::from_pointee(Table { pools: [pool.clone()].into_iter().collect(), ..Table::default() }));
         let readiness = Readiness::default();
         let sources = Sources {
-            table,
+            table: table.clone(),
             stats: Arc::new(ProcessStats::new(&["http".into()], 1)),
             readiness: readiness.clone(),
             recent: Recent::default(),
             transitions: environment.transitions.log(),
             control: ControlHandle::new().0,
             about: About { node_id: "node".into(), since: Timestamp::now() },
+            explainer: Explainer::start(worker(table, 7).shared.clone()).unwrap(),
         };
         let admin = Admin::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), sources).unwrap();
         let (address, stop) = (admin.address(), CancellationToken::new());

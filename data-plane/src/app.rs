@@ -22,6 +22,7 @@ use crate::admin::{About, Admin, Sources};
 use crate::config::{Config, Listen};
 use crate::discovery::{self, Discovery};
 use crate::drain::Drain;
+use crate::explain::Explainer;
 use crate::handover::{Inherited, Sockets};
 use crate::health::clock::HealthClockTask;
 use crate::health::probers::ProbersTask;
@@ -171,6 +172,20 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let admin_port = opened.admin.local_addr().map_err(Error::Sockets)?.port();
     let about = About { node_id: config.node_id.clone(), since: Timestamp::now() };
     let discovery = Discovery::new(settings(config, admin_port), context)?;
+    let shared = Arc::new(Shared {
+        listeners: served,
+        table: table.clone(),
+        certificates: stats.certificates.clone(),
+        stats: stats.clone(),
+        log,
+        tracer,
+        limits,
+        trusted,
+        crowd: Arc::default(),
+        numbers: ConnectionNumbers::default(),
+        drain: Drain::default(),
+    });
+    let explainer = Explainer::start(shared.clone()).map_err(Error::Thread)?;
     let sources = Sources {
         table: table.clone(),
         stats: stats.clone(),
@@ -179,6 +194,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         transitions: transition_log,
         control: discovery.handle(),
         about,
+        explainer,
     };
     let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let admin_address = admin.address();
@@ -189,21 +205,8 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         folder,
         exporter,
         recent,
-        table: table.clone(),
-        stats: stats.clone(),
-    };
-    let shared = Shared {
-        listeners: served,
         table,
-        certificates: stats.certificates.clone(),
         stats,
-        log,
-        tracer,
-        limits,
-        trusted,
-        crowd: Arc::default(),
-        numbers: ConnectionNumbers::default(),
-        drain: Drain::default(),
     };
     Ok(Bound {
         listeners: opened.listeners,
@@ -214,7 +217,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         served: opened.served,
         control,
         probers: probers_task,
-        shared: Arc::new(shared),
+        shared,
         log: writer,
         leaving,
     })

@@ -133,6 +133,27 @@ impl Picker {
     }
 }
 
+impl Picker {
+    /// With what probability each candidate is chosen. Where chance has no part in it, that is 1 for the one that
+    /// [`Picker::pick`] gives.
+    pub fn chances(&self, candidates: &[Candidate], choice: &mut Choice<'_>) -> Vec<f64> {
+        match self {
+            Self::Random(_) => random::chances(candidates, choice.tried),
+            Self::LeastConnections => lowest::chances(candidates, choice.tried, least_connections::load),
+            Self::LeastLoad => lowest::chances(candidates, choice.tried, least_load::cost),
+            Self::PowerOfTwo(_) => {
+                random::chances_of_better(candidates, choice.tried, least_connections::load)
+            }
+            Self::PeakEwma(_) => random::chances_of_better(candidates, choice.tried, ewma::cost),
+            _ => {
+                let mut chances = vec![0.0; candidates.len()];
+                self.pick(candidates, choice).into_iter().for_each(|place| chances[place] = 1.0);
+                chances
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
@@ -214,6 +235,35 @@ pub(crate) mod tests {
                     chooser.tried.add(candidates[picked].endpoint.id);
                 }
                 assert_eq!(chooser.pick(&picker, &candidates), None, "{method:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn c3_chances_are_the_shares_that_picks_come_to_under_every_method() {
+        const PICKS: usize = 6_000;
+        let candidates = candidates(&[3, 1, 2, 1]);
+        candidates[0].endpoint.in_flight.enter();
+        let chooser = || {
+            let mut chooser = Chooser { key: 5, connection: 2, ..Chooser::new() };
+            chooser.tried.add(candidates[3].endpoint.id);
+            chooser
+        };
+        for method in every_method() {
+            let picker = picker(&method, &candidates);
+            let Chooser { tried, cursor, mut rng, key, connection } = chooser();
+            let mut choice = Choice { tried: &tried, cursor: &cursor, key, connection, rng: &mut rng };
+            let chances = picker.chances(&candidates, &mut choice);
+            let mut counts = vec![0.0; candidates.len()];
+            let mut picking = chooser();
+            for _ in 0..PICKS {
+                picking.cursor = AtomicUsize::new(0);
+                counts[picking.pick(&picker, &candidates).unwrap()] += 1.0;
+            }
+            assert!((chances.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{method:?}: {chances:?}");
+            for (chance, count) in chances.iter().zip(counts) {
+                let (n, p) = (PICKS as f64, *chance);
+                assert!((count - n * p).abs() <= 4.0 * (n * p * (1.0 - p)).sqrt(), "{method:?}: {count}, {chance}");
             }
         }
     }

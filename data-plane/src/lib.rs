@@ -11,6 +11,7 @@ mod causes;
 pub mod config;
 pub mod discovery;
 pub mod drain;
+pub mod explain;
 pub mod gather;
 pub mod handover;
 pub mod health;

@@ -12,6 +12,7 @@ mod canonical;
 pub(crate) mod condition;
 mod group;
 pub mod host;
+pub mod near;
 mod path;
 mod prefix;
 mod regexes;
@@ -26,6 +27,7 @@ use http::{HeaderMap, Method};
 use weir_proto::model::{HostPattern, Pool};
 
 pub use self::canonical::{RuleChain, prefix_of};
+pub use self::near::{Miss, Near};
 
 use self::canonical::Edits;
 use self::group::Group;

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 pub use chain::Chain;
 pub use pools::Pools;
 
-use crate::matcher::{Head, Matcher, Place};
+use crate::matcher::{Head, Matcher, Near, Place};
 
 /// One state of the configuration. Immutable; a request reads one table from its beginning to its end, so that
 /// match, retry and log agree. Only one that found nobody to try has a look at the live table.
@@ -37,6 +37,12 @@ impl Routes {
     #[must_use]
     pub fn find(&self, head: &Head<'_>) -> Option<Place> {
         self.matcher.find(head)
+    }
+
+    /// The rules that come nearest to a request; see [`Matcher::nearest`].
+    #[must_use]
+    pub fn nearest(&self, head: &Head<'_>, most: usize) -> Vec<Near> {
+        self.matcher.nearest(head, most)
     }
 
     /// The chain of the rule at this place.

@@ -24,6 +24,8 @@ mod it {
     mod conformance;
     mod directed;
     mod examples;
+    mod explain;
+    mod explain_agreement;
     mod failover;
     mod fastcgi;
     mod grpc;

@@ -7,7 +7,13 @@ use crate::pool::Candidate;
 
 /// The untried candidate with the most free slots.
 pub fn pick(candidates: &[Candidate], choice: &mut Choice<'_>) -> Option<usize> {
-    lowest(candidates, choice, |candidate| (u32::MAX - candidate.endpoint.in_flight.free(), load(candidate)))
+    lowest(candidates, choice, cost)
+}
+
+/// The more slots are free, the less; of equals by requests in flight.
+#[must_use]
+pub fn cost(candidate: &Candidate) -> (u32, f64) {
+    (u32::MAX - candidate.endpoint.in_flight.free(), load(candidate))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use super::Choice;
+use super::{Choice, Tried, random};
 use crate::pool::Candidate;
 
 /// The untried candidate of the lowest cost. Each cost is read once: other workers change them meanwhile.
@@ -29,4 +29,20 @@ pub fn lowest<C: PartialOrd>(
         }
     }
     best.map(|(_, index)| index)
+}
+
+/// How likely each is picked.
+pub fn chances<C: PartialOrd + Copy>(
+    candidates: &[Candidate],
+    tried: &Tried,
+    cost: impl Fn(&Candidate) -> C,
+) -> Vec<f64> {
+    let costs: Vec<Option<C>> =
+        candidates.iter().map(|candidate| (!tried.has(candidate)).then(|| cost(candidate))).collect();
+    let lowest = costs.iter().flatten().copied().reduce(|a, b| if b < a { b } else { a });
+    let mut others = tried.clone();
+    let is_other = |own: &Option<C>| own.is_none() || *own > lowest;
+    let beside = candidates.iter().zip(&costs).filter(|(_, own)| is_other(own));
+    beside.for_each(|(candidate, _)| others.add(candidate.endpoint.id));
+    random::chances(candidates, &others)
 }

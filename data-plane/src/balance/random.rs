@@ -70,6 +70,42 @@ fn draw_untried(candidates: &[Candidate], tried: &Tried, not: Option<usize>, rng
     drawn
 }
 
+/// How likely each is drawn.
+pub(super) fn chances(candidates: &[Candidate], tried: &Tried) -> Vec<f64> {
+    let weights = weights(candidates, tried);
+    let total: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| if total > 0.0 { weight / total } else { 0.0 }).collect()
+}
+
+/// How likely each is the better of two.
+pub(super) fn chances_of_better(
+    candidates: &[Candidate],
+    tried: &Tried,
+    cost: impl Fn(&Candidate) -> f64,
+) -> Vec<f64> {
+    let (weights, firsts) = (weights(candidates, tried), chances(candidates, tried));
+    let costs: Vec<f64> = candidates.iter().map(cost).collect();
+    let total: f64 = weights.iter().sum();
+    let mut chances = vec![0.0; candidates.len()];
+    for (first, chance) in firsts.into_iter().enumerate() {
+        let others = total - weights[first];
+        if others <= 0.0 {
+            chances[first] += chance;
+            continue;
+        }
+        for second in (0..weights.len()).filter(|second| *second != first) {
+            let better = if costs[second] < costs[first] { second } else { first };
+            chances[better] += chance * weights[second] / others;
+        }
+    }
+    chances
+}
+
+/// 0 of those that were tried.
+fn weights(candidates: &[Candidate], tried: &Tried) -> Vec<f64> {
+    candidates.iter().map(|candidate| if tried.has(candidate) { 0.0 } else { f64::from(candidate.weight) }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use weir_proto::model::Balance;

@@ -17,8 +17,10 @@ use super::connection::ClientConnection;
 use super::limit::shorter;
 use super::origin::Origin;
 use super::request_id::RequestId;
-use crate::plugin::{Finish, Outcome};
-use crate::pool::{InFlight, Pool};
+use crate::explain::live::Try;
+use crate::matcher::Place;
+use crate::plugin::{Finish, Halt, Outcome};
+use crate::pool::{Endpoint, InFlight, Pool};
 use crate::reason::Reason;
 use crate::stats::access_log::{Ended, Head, Record};
 use crate::trace::Recorder;
@@ -52,6 +54,8 @@ pub struct Exchange {
     pub patience: Duration,
     /// Collects what is done for it, if it is sampled.
     pub trace: Option<Rc<Recorder>>,
+    /// Where its rule is in the table, once it has one.
+    pub place: Option<Place>,
     /// Its number in the table.
     pool: Option<usize>,
     /// Whether it counts as in flight there.
@@ -81,6 +85,7 @@ impl Exchange {
             bytes: 0,
             reason: None,
             patience: Duration::ZERO,
+            place: None,
             pool: None,
             flies: false,
             status: None,
@@ -108,10 +113,24 @@ impl Exchange {
         let worker = &self.connection.worker;
         let (log, tracer) = (&worker.shared.log, &worker.shared.tracer);
         let keep = |parts: &Parts| Box::new(Head::new(parts, log.headers()));
-        self.head = log.enabled().then(|| keep(parts));
+        self.head = (log.enabled() || worker.shared.stats.live.is_watched()).then(|| keep(parts));
         self.trace = tracer.begin(&mut parts.headers, &mut *worker.rng.borrow_mut(), self.began).map(Rc::new);
         if self.trace.is_some() {
             self.head.get_or_insert_with(|| keep(parts));
+        }
+    }
+
+    /// Notes a try that came to nothing, if somebody may want to know.
+    pub fn note_try(&mut self, endpoint: &Endpoint, reason: Reason) {
+        if let Some(head) = &mut self.head {
+            head.tries.push(Try::new(endpoint, reason));
+        }
+    }
+
+    /// Notes which plugin has answered, likewise.
+    pub fn note_halt(&mut self, halt: &Halt) {
+        if let Some(head) = &mut self.head {
+            head.halted_by.clone_from(&halt.plugin);
         }
     }
 
@@ -216,16 +235,26 @@ impl Exchange {
         let worker = &self.connection.worker;
         let ended = Ended { status: Some(status), reason: self.reason, duration };
         let logged = worker.shared.log.keeps(ended, &mut *worker.rng.borrow_mut());
-        if !logged && self.trace.is_none() {
+        let live = Some(&worker.shared.stats.live).filter(|live| live.is_watched());
+        if !logged && self.trace.is_none() && live.is_none() {
             return;
         }
         let record = Box::new(self.record(&head, status, duration));
+        if let Some(live) = live {
+            live.tell(&record, self.rule(), &mut worker.rng.borrow_mut());
+        }
         if let Some(trace) = &self.trace {
             worker.shared.tracer.send(Box::new(trace.finish(record.clone(), self.origin.scheme)));
         }
         if logged {
             worker.shared.log.record(record);
         }
+    }
+
+    /// Canonical text of the rule that took it.
+    fn rule(&self) -> Option<&Arc<str>> {
+        let routes = self.table.listeners.get(self.connection.listener)?;
+        Some(routes.chain(self.place?)?.rule())
     }
 
     fn record(&self, head: &Head, status: u16, duration: Duration) -> Record {

@@ -23,9 +23,9 @@ use crate::pool::{Candidate, InFlight, Pool};
 use crate::reason::Reason;
 use crate::table::Chain;
 
-mod direct;
-mod secure;
-mod wait;
+pub(crate) mod direct;
+pub(crate) mod secure;
+pub(crate) mod wait;
 
 /// A request looking for an answer.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ enum Last {
 
 /// Why a pool gave a request to nobody, though it has somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TurnedAway {
+pub(crate) enum TurnedAway {
     /// Too many wait already.
     QueueFull,
     /// It waited too long.
@@ -78,7 +78,7 @@ enum TurnedAway {
 
 impl TurnedAway {
     /// The answer, if nobody else has a better one.
-    fn answer(self) -> (StatusCode, Reason, &'static str) {
+    pub(crate) fn answer(self) -> (StatusCode, Reason, &'static str) {
         const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         match self {
             Self::QueueFull => (UNAVAILABLE, Reason::QueueFull, "every backend is busy, and too many requests wait\n"),
@@ -138,6 +138,7 @@ impl Forward {
     /// Tries the pools of the chain at this place in their order, until one answers or nothing is left.
     pub async fn search(&mut self, mut place: Place) {
         loop {
+            self.exchange.place = Some(place);
             self.search_chain(place).await;
             match self.moved(place) {
                 Some(elsewhere) => place = elsewhere,
@@ -267,11 +268,9 @@ impl Forward {
         }
     }
 
-    /// The `pre` hooks of a pool. One that lacks a plugin is not served without it.
+    /// The `pre` hooks of a pool.
     fn run_pre(&mut self, plugins: &plugin::Chain, pool: &Arc<Pool>) -> Result<Option<Pending>, Box<Halt>> {
-        if !plugins.missing().is_empty() {
-            return Err(Box::new(Halt::new(StatusCode::SERVICE_UNAVAILABLE, "a plugin of this service is missing\n")));
-        }
+        check_complete(plugins)?;
         let Self { exchange, visit, rule, .. } = self;
         if rule.as_ref().is_none_or(|rule| !rule.is_single()) {
             visit.keep_original();
@@ -345,6 +344,9 @@ impl Forward {
         match attempt.run().await {
             Ok(answer) => {
                 let search = self.judge(pool, &answer);
+                if search == Search::GoesOn {
+                    self.exchange.note_try(answer.in_flight.endpoint(), Reason::BadResponse);
+                }
                 self.last = Last::Answered(answer, number, plugged);
                 search
             }
@@ -424,6 +426,7 @@ impl Forward {
     /// Notes a failed try.
     fn fail(&mut self, pool: &Pool, failed: Failed) -> Search {
         failed.count(pool);
+        self.exchange.note_try(failed.in_flight.endpoint(), failed.failure.reason());
         self.exchange.end_flight();
         let failure = failed.failure;
         if let Some(body) = &self.visit.effects.request.body {
@@ -462,6 +465,7 @@ impl Forward {
             }
             Last::Halted(halt, number) => {
                 self.exchange.return_to_pool(number);
+                self.exchange.note_halt(&halt);
                 let effects = self.visit.effects.clone();
                 self.finish_with_plugins(&effects, None);
                 reply::halt(self.exchange, *halt, effects)
@@ -488,14 +492,12 @@ impl Forward {
     }
 
     fn unavailable(mut self) -> Response<ReplyBody> {
-        let (reason, text) = match (self.exchange.pool(), self.disabled) {
-            (None, Some(number)) => {
-                self.exchange.enter_pool(number);
-                (Reason::Disabled, "this service is disabled\n")
-            }
-            _ => (Reason::NoBackend, "no backend is available\n"),
-        };
-        self.answer_here(StatusCode::SERVICE_UNAVAILABLE, reason, text)
+        let disabled = self.disabled.filter(|_| self.exchange.pool().is_none());
+        if let Some(number) = disabled {
+            self.exchange.enter_pool(number);
+        }
+        let (status, reason, text) = unavailable(disabled.is_some());
+        self.answer_here(status, reason, text)
     }
 
     fn answer_here(mut self, status: StatusCode, reason: Reason, text: &'static str) -> Response<ReplyBody> {
@@ -507,6 +509,26 @@ impl Forward {
 /// What `post` hooks look at and change, if there is a try. Otherwise nobody will see what they change.
 fn of_try(chosen: &mut Option<Chosen>) -> Option<&mut Plugged> {
     chosen.as_mut()?.plugged.as_deref_mut()
+}
+
+/// The answer to a request for which nobody was there; `disabled`: as every pool of its chain is (A6).
+pub(crate) fn unavailable(disabled: bool) -> (StatusCode, Reason, &'static str) {
+    let (reason, text) = match disabled {
+        true => (Reason::Disabled, "this service is disabled\n"),
+        false => (Reason::NoBackend, "no backend is available\n"),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, reason, text)
+}
+
+/// A pool that lacks a plugin is not served without it.
+///
+/// # Errors
+/// The answer of such a pool.
+pub(crate) fn check_complete(plugins: &plugin::Chain) -> Result<(), Box<Halt>> {
+    match plugins.missing() {
+        [] => Ok(()),
+        _ => Err(Box::new(Halt::new(StatusCode::SERVICE_UNAVAILABLE, "a plugin of this service is missing\n"))),
+    }
 }
 
 /// Canonical text of a rule.

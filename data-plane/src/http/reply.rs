@@ -54,7 +54,7 @@ pub fn redirect(mut exchange: Box<Exchange>, location: HeaderValue) -> Response<
 /// could not read the answer.
 #[must_use]
 pub fn halt(mut exchange: Box<Exchange>, halt: Halt, effects: Effects) -> Response<ReplyBody> {
-    let Halt { status, headers, body } = halt;
+    let Halt { status, headers, body, plugin: _ } = halt;
     let Effects { request, response: changes, compression } = effects;
     let pool = exchange.pool().cloned();
     exchange.answered_here(status, Some(Reason::Plugin));

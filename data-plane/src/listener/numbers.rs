@@ -39,6 +39,14 @@ impl ConnectionNumbers {
         };
         ConnectionNumber { value, pool: Some(self.clone()) }
     }
+
+    /// The number that the next connection will get; it stays free.
+    #[must_use]
+    pub fn peek(&self) -> ConnectionNumber {
+        let numbers = self.0.lock();
+        let value = numbers.free.peek().map_or(numbers.next, |Reverse(value)| *value);
+        ConnectionNumber { value, pool: None }
+    }
 }
 
 impl ConnectionNumber {
@@ -75,6 +83,7 @@ mod tests {
         drop(b.copy());
         drop(b);
         drop(a);
+        assert_eq!([numbers.peek().get(), numbers.peek().get()], [0, 0]);
         assert_eq!([numbers.take().get(), c.get()], [0, 2]);
     }
 }

@@ -184,14 +184,18 @@ fn canonical_values(values: &[ValueMatch]) -> Vec<ValueMatch> {
 /// Texts of users are quoted and escaped, so that no value can pass for another condition.
 fn value_text(value: &ValueMatch) -> String {
     let ValueMatch { name, test } = value;
+    format!("{name:?} {}", test_text(test))
+}
+
+pub(super) fn test_text(test: &ValueTest) -> String {
     match test {
-        ValueTest::Exact(value) => format!("{name:?} Exact {value:?}"),
-        ValueTest::Regex(pattern) => format!("{name:?} Regex {}", pattern_text(pattern)),
-        ValueTest::Present => format!("{name:?} Present"),
+        ValueTest::Exact(value) => format!("Exact {value:?}"),
+        ValueTest::Regex(pattern) => format!("Regex {}", pattern_text(pattern)),
+        ValueTest::Present => "Present".to_owned(),
     }
 }
 
-fn path_text(path: &PathMatch) -> String {
+pub(super) fn path_text(path: &PathMatch) -> String {
     match path {
         PathMatch::Exact(path) => format!("Exact {path:?}"),
         PathMatch::Prefix(prefix) if prefix.is_empty() => "Prefix \"/\"".to_owned(),

@@ -247,7 +247,7 @@ impl Link {
     ) -> Result<Settled, Box<Halt>> {
         match step {
             Ok(Flow::GoOn) => Ok(Settled::Done(changes)),
-            Ok(Flow::Halt(halt)) => Err(halt),
+            Ok(Flow::Halt(halt)) => Err(halt.by(&self.stats.name)),
             Ok(Flow::Wait(waiting)) => Ok(Settled::Waits(waiting, changes)),
             Err(failure) => self.fail(hook, scene, &failure).map(|()| Settled::Done(Changes::new())),
         }
@@ -267,7 +267,7 @@ impl Link {
         self.observe(hook, scene, began, trace);
         match resumed.unwrap_or_else(|_| Err(Failure::new(Cause::Timeout, format!("no answer in {:?}", self.timeout))))
         {
-            Ok(Resumed { halt: Some(halt), .. }) => Err(halt),
+            Ok(Resumed { halt: Some(halt), .. }) => Err(halt.by(&self.stats.name)),
             Ok(Resumed { halt: None, changes: more }) => {
                 changes.extend(more);
                 Ok(changes)
@@ -281,7 +281,7 @@ impl Link {
         self.note(hook, scene, failure);
         match self.policy {
             FailurePolicy::Open => Ok(()),
-            FailurePolicy::Closed => Err(Box::default()),
+            FailurePolicy::Closed => Err(Box::<Halt>::default().by(&self.stats.name)),
         }
     }
 

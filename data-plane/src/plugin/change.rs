@@ -1,5 +1,7 @@
 //! What plugins change of a request and its response.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -41,6 +43,29 @@ pub enum Change {
     Target(PathAndQuery),
     /// The response's body is compressed, if client and upstream let it.
     Compress(Compression),
+}
+
+impl fmt::Display for HeaderChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        match self {
+            Self::Set(name, value) => write!(f, "set {name}: {}", text(value)),
+            Self::Add(name, value) => write!(f, "add {name}: {}", text(value)),
+            Self::Remove(name) => write!(f, "remove {name}"),
+        }
+    }
+}
+
+/// Such as `request: set x-user: eve`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(change) => write!(f, "request: {change}"),
+            Self::Response(change) => write!(f, "response: {change}"),
+            Self::Target(target) => write!(f, "request: target {target}"),
+            Self::Compress(_) => f.write_str("response: compressed if it may be"),
+        }
+    }
 }
 
 /// What one hook changes, in order.

@@ -1,5 +1,7 @@
 //! An answer that a plugin gives in place of a backend.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -19,6 +21,8 @@ pub struct Halt {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// `namespace/name` of the plugin, once it is known.
+    pub plugin: Option<Arc<str>>,
 }
 
 impl Default for Halt {
@@ -32,13 +36,20 @@ impl Halt {
     /// A text.
     pub fn new(status: StatusCode, text: impl Into<Bytes>) -> Self {
         let headers = [(CONTENT_TYPE, TEXT)].into_iter().collect();
-        Self { status, headers, body: text.into() }
+        Self { status, headers, body: text.into(), plugin: None }
     }
 
     /// A redirect.
     #[must_use]
     pub fn redirect(status: StatusCode, location: HeaderValue) -> Self {
-        Self { status, headers: [(LOCATION, location)].into_iter().collect(), body: Bytes::new() }
+        Self { status, headers: [(LOCATION, location)].into_iter().collect(), body: Bytes::new(), plugin: None }
+    }
+
+    /// The same as the answer of this plugin.
+    #[must_use]
+    pub fn by(mut self: Box<Self>, plugin: &Arc<str>) -> Box<Self> {
+        self.plugin = Some(plugin.clone());
+        self
     }
 
     /// The same with a header more, in place of those of its name.

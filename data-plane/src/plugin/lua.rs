@@ -81,6 +81,11 @@ impl Stage for Lua {
         self.script.hooks()
     }
 
+    /// The script with nothing to remember: what it has in its state and in `store` is each worker's own.
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        Some(Arc::new(Self { script: Arc::new(self.script.uncounted()), param: self.param.clone() }))
+    }
+
     fn pre(&self, session: &mut Session<'_>) -> Step {
         self.step(Hook::Pre, session)
     }

@@ -44,8 +44,8 @@ use crate::tls::{CertificateStore, CertificatesHandle};
 use crate::trace::Tracer;
 use crate::trusted::TrustedProxies;
 use crate::worker::{Shared, Worker};
-use witness::{Notes, Witness};
 
+pub(crate) use witness::{Notes, Witness};
 pub use witness::{Answer, Call};
 
 const LISTENER: &str = "http";
@@ -220,7 +220,7 @@ fn listeners() -> Arc<[Served]> {
 }
 
 /// A worker that serves no socket.
-pub(super) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
+pub(crate) fn worker(table: TableHandle, seed: u64) -> Rc<Worker> {
     let shared = Shared {
         listeners: listeners(),
         table,
@@ -260,7 +260,10 @@ fn route(connection: &ClientConnection, request: &Parts) -> Result<(Arc<table::C
 
 /// The same pool with a witness for each of its plugins.
 fn witnessed(pool: &Arc<Pool>, notes: &Notes) -> Arc<Pool> {
-    let witnessed = |link: &Link| Link { stage: Arc::new(Witness::new(link, notes)), ..link.clone() };
+    let witnessed = |link: &Link| {
+        let witness = Witness::new(link.stage.clone(), &link.stats.name, notes);
+        Link { stage: Arc::new(witness), ..link.clone() }
+    };
     let plugins = pool.plugins.as_ref().map(|plugins| {
         let links = plugins.links().iter().map(witnessed).collect();
         Arc::new(Chain::new(links, plugins.missing().to_vec()))

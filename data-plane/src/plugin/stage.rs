@@ -83,6 +83,13 @@ pub trait Stage: Debug + Send + Sync {
         None
     }
 
+    /// What stands in for the plugin where a request is only thought of, so that nothing may be kept, counted, told or
+    /// asked, and nobody waits; `None` = the plugin itself, as it does none of that. What is then supposed in place of
+    /// being known is told by [`super::says::suppose`].
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        None
+    }
+
     /// A request enters the pool.
     ///
     /// # Errors

@@ -157,6 +157,19 @@ pub enum Entry<K: Copy + Eq> {
     Unavailable,
 }
 
+/// What would become of someone who wants a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook<K> {
+    /// The slot of this one.
+    Granted(K),
+    /// A place behind so many.
+    Waiting(usize),
+    /// As [`Entry::Full`].
+    Full,
+    /// As [`Entry::Unavailable`].
+    Unavailable,
+}
+
 /// The queue of one pool.
 #[derive(Debug)]
 pub struct Gate<K> {
@@ -224,6 +237,23 @@ impl<K: Copy + Eq> Gate<K> {
             let number = state.next;
             self.queue_up(state, number, wish, room)
         })
+    }
+
+    /// What [`Gate::enter`] would come to; nothing changes.
+    pub fn foresee(&self, wish: &Wish<K>, room: Room) -> Outlook<K> {
+        let state = self.state.lock();
+        let mut wanted = state.open.iter().filter(|one| wish.accepts(one, &state.open)).peekable();
+        if !room.for_recovery && wanted.peek().is_none() {
+            return Outlook::Unavailable;
+        }
+        // Nobody waits for a slot that is free: it would have been given away.
+        if let Some(one) = wanted.find(|one| one.slots.free() > 0) {
+            return Outlook::Granted(one.key);
+        }
+        match self.waiting.load(SeqCst) {
+            before if before < room.limit => Outlook::Waiting(before),
+            _ => Outlook::Full,
+        }
     }
 
     /// How many wait, and the most that ever did.

@@ -24,35 +24,47 @@ impl View {
         &'v self,
         worker: usize,
         tried: &Tried,
-        mut pick: impl FnMut(&'v Tier, &Tried) -> Result<Pick<'v>, E>,
+        pick: impl FnMut(&'v Tier, &Tried) -> Result<Pick<'v>, E>,
     ) -> Result<Option<(&'v Candidate, InFlight)>, E> {
+        self.choose(tried, pick, |candidate| match self.limited {
+            true => InFlight::try_start(&candidate.endpoint, worker),
+            false => Some(InFlight::start(candidate.endpoint.clone(), worker)),
+        })
+    }
+
+    /// As [`View::take`], with what `enter` gives in place of a slot: `None` of one that is full by now.
+    ///
+    /// # Errors
+    /// Those of `pick`.
+    pub fn choose<'v, T, E>(
+        &'v self,
+        tried: &Tried,
+        mut pick: impl FnMut(&'v Tier, &Tried) -> Result<Pick<'v>, E>,
+        enter: impl Fn(&'v Candidate) -> Option<T>,
+    ) -> Result<Option<(&'v Candidate, T)>, E> {
         for tier in self.tiers_for(tried) {
-            if let Some(taken) = self.take_from(tier, worker, tried, &mut pick)? {
+            if let Some(taken) = self.choose_from(tier, tried, &mut pick, &enter)? {
                 return Ok(Some(taken));
             }
         }
         Ok(None)
     }
 
-    fn take_from<'v, E>(
+    fn choose_from<'v, T, E>(
         &'v self,
         tier: &'v Tier,
-        worker: usize,
         tried: &Tried,
         pick: &mut impl FnMut(&'v Tier, &Tried) -> Result<Pick<'v>, E>,
-    ) -> Result<Option<(&'v Candidate, InFlight)>, E> {
+        enter: &impl Fn(&'v Candidate) -> Option<T>,
+    ) -> Result<Option<(&'v Candidate, T)>, E> {
         loop {
             let (candidate, is_wanted) = match pick(tier, &self.excluded(tier, tried))? {
                 Pick::Free(candidate) => (candidate, false),
                 Pick::Wanted(candidate) => (candidate, true),
                 Pick::Nobody => return Ok(None),
             };
-            let in_flight = match self.limited {
-                true => InFlight::try_start(&candidate.endpoint, worker),
-                false => Some(InFlight::start(candidate.endpoint.clone(), worker)),
-            };
-            if let Some(in_flight) = in_flight {
-                return Ok(Some((candidate, in_flight)));
+            if let Some(entered) = enter(candidate) {
+                return Ok(Some((candidate, entered)));
             }
             if is_wanted {
                 return Ok(None);

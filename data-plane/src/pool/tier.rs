@@ -1,6 +1,6 @@
 //! The candidates of one role, with the pool's method, and the share that new ones get of it (C6).
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -12,6 +12,9 @@ use crate::balance::{Choice, Picker, Tried, hash};
 
 /// Share of its share that an endpoint has at first.
 const FIRST_SHARE: f64 = 0.1;
+
+/// How often chances are tried out.
+const DRAWS: u32 = 1_000;
 
 /// The candidates of one role.
 #[derive(Debug)]
@@ -76,6 +79,21 @@ impl Tier {
         picked.or_else(|| self.picker.pick(&self.candidates, choice))
     }
 
+    /// With what probability each candidate is picked; estimated while one of them warms up.
+    pub fn chances(&self, choice: &mut Choice<'_>) -> Vec<f64> {
+        if self.warm.load(Relaxed) {
+            return self.picker.chances(&self.candidates, choice);
+        }
+        let turn = choice.cursor.load(Relaxed);
+        let mut counts = vec![0_u32; self.candidates.len()];
+        for _ in 0..DRAWS {
+            let cursor = AtomicUsize::new(turn);
+            let picked = self.pick(&mut Choice { cursor: &cursor, ..choice.again() });
+            picked.into_iter().for_each(|place| counts[place] += 1);
+        }
+        counts.into_iter().map(|count| f64::from(count) / f64::from(DRAWS)).collect()
+    }
+
     /// What is out of the question, and with it those that are spared this time.
     fn spared(&self, choice: &mut Choice<'_>) -> Tried {
         let mut spared = choice.tried.clone();
@@ -105,8 +123,6 @@ fn share(age: Duration, slow_start: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use weir_proto::model::{Balance, HashKey};

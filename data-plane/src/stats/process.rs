@@ -10,6 +10,7 @@ use weir_proto::model::Kind;
 use weir_proto::tls::Current;
 
 use super::{Counter, Gauge, Sharded};
+use crate::explain::live::Live;
 use crate::http::downstream::Fault;
 use crate::reason::Reason;
 use crate::tls::{CertificatesHandle, Handshakes};
@@ -27,6 +28,8 @@ pub struct ProcessStats {
     pub certificates: CertificatesHandle,
     /// Access log lines lost because the writer could not keep up.
     pub log_lines_dropped: AtomicU64,
+    /// Who listens to requests as they come.
+    pub live: Arc<Live>,
     /// Spans lost because the collector could not be had, or refused them.
     pub trace_spans_dropped: AtomicU64,
 }
@@ -179,6 +182,7 @@ impl ProcessStats {
             discovery: DiscoveryStats::default(),
             certificates: CertificatesHandle::default(),
             log_lines_dropped: AtomicU64::new(0),
+            live: Arc::default(),
             trace_spans_dropped: AtomicU64::new(0),
         }
     }

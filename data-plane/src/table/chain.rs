@@ -53,7 +53,12 @@ impl Chain {
     /// The pools in the order of this request's choices: within a priority, first the one whose turn it
     /// is, then the others. A turn is taken only when a priority is reached.
     pub fn order(&self) -> impl Iterator<Item = usize> + '_ {
-        self.tiers.iter().flat_map(|tier| tier.order(&self.cursor))
+        self.order_by(&self.cursor)
+    }
+
+    /// The same with the turns of another position than that of the requests.
+    pub fn order_by<'a>(&'a self, cursor: &'a AtomicUsize) -> impl Iterator<Item = usize> + 'a {
+        self.tiers.iter().flat_map(move |tier| tier.order(cursor))
     }
 
     /// Every pool, lowest priority first; nobody's turn is taken.
@@ -85,7 +90,7 @@ impl Tier {
         Self { pools: members.iter().map(|member| member.number).collect(), turns }
     }
 
-    fn order(&self, cursor: &AtomicUsize) -> impl Iterator<Item = usize> + '_ {
+    fn order<'a>(&'a self, cursor: &AtomicUsize) -> impl Iterator<Item = usize> + use<'a> {
         let n = self.pools.len();
         let start = match self.turns.len() {
             // Nobody to share with: the cursor's cache line is left alone.

@@ -11,6 +11,7 @@ use weir_proto::process::telemetry::{self, LogArgs};
 use crate::check::{self, CheckArgs};
 use crate::crds;
 use crate::demo::{self, DemoArgs};
+use crate::explain::{self, ExplainArgs};
 use crate::plugin::{self, PluginArgs};
 use crate::run::{self, RunArgs};
 use crate::status::{self, StatusArgs, TopArgs};
@@ -27,6 +28,7 @@ Examples:
   weir run manifests/                  serve the resources of a folder
   weir check manifests/                say what is wrong with them
   weir status                          pools and backends of a running proxy
+  weir explain GET http://a.example/   say where a request would go, and why
   weir plugin test greeting.lua        call the hooks of a plugin
   weir crds | kubectl apply -f -       teach Kubernetes the kinds Pool, Backend and Plugin"
 )]
@@ -74,6 +76,18 @@ Examples:
   weir top --control-plane 10.0.0.2:9801 --interval 5s
   weir top --count 3 | tee figures     three times, without colours")]
     Top(TopArgs),
+    /// Say where a request would go and why, without sending it; or show requests as they come
+    #[command(after_help = "\
+Examples:
+  weir explain GET http://shop.example.com/api
+  weir explain POST https://shop.example.com/api?v=2 -H 'x-env: canary' --client 10.0.0.9
+  weir explain GET /api -H 'host: shop.example.com' --listener internal --json
+  weir explain --live --pool web --only errors        requests of a pool that went wrong, until ctrl-c
+  weir explain --live --sample 0.1 --count 20 --json  one of ten, twenty in all
+
+Nothing moves: no counter, no turn, no allowance of a rate limit; nobody is asked. Exit status 1 if the proxy's admin
+server cannot be reached, 2 if it finds the question wrong.")]
+    Explain(ExplainArgs),
     /// Try plugins without a proxy
     #[command(after_help = "\
 Examples:
@@ -97,6 +111,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Status(args) => block_on(status::run(args)),
             Command::Top(args) => block_on(status::top(args)),
+            Command::Explain(args) => block_on(explain::run(args)),
             Command::Plugin(args) => plugin::run(args),
             Command::Crds => crds::run(),
         }
@@ -114,9 +129,13 @@ impl Command {
         match self {
             // The demo tells what happens by itself, in a table that log lines would tear.
             Self::Demo(_) => "error",
-            Self::Run(_) | Self::Check(_) | Self::Status(_) | Self::Top(_) | Self::Plugin(_) | Self::Crds => {
-                telemetry::DEFAULT_FILTER
-            }
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Status(_)
+            | Self::Top(_)
+            | Self::Explain(_)
+            | Self::Plugin(_)
+            | Self::Crds => telemetry::DEFAULT_FILTER,
         }
     }
 }

@@ -6,6 +6,8 @@ mod cli;
 mod client;
 mod crds;
 mod demo;
+mod explain;
+mod ink;
 mod planes;
 mod plugin;
 mod run;

@@ -2,7 +2,7 @@
 
 mod json;
 mod report;
-mod request;
+pub(crate) mod request;
 mod server;
 mod totals;
 

@@ -16,10 +16,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::admin_url::AdminUrl;
 use crate::cli::duration;
+use crate::ink::Ink;
 use figures::Figures;
 use proxies::Proxies;
 use screen::Screen;
-use table::{Ink, render};
+use table::render;
 
 /// Which proxies are asked for which pools.
 #[derive(Debug, Args)]

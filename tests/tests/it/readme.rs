@@ -52,6 +52,7 @@ async fn every_command_of_the_readme_runs() {
     assert!(text.contains("failed    0"), "the demo's summary: {text}");
     assert!(text.contains("\nweb-1"), "the answer to curl: {text}");
     assert!(text.contains("response: add x-greeting: hello, Eve"), "what the script does: {text}");
+    assert!(text.contains("\ngoes to web-"), "what explain says: {text}");
 }
 
 /// As [`every_command_of_the_readme_runs`], those that need a cluster: with real helm and kubectl, and running pods.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tracing::warn;
 
 use super::{Chosen, Forward, Last, Search, TurnedAway};
 use crate::http::carrier;
-use crate::pool::{InFlight, Pool};
+use crate::pool::{Candidate, InFlight, Pool, View};
 use crate::reason::Reason;
 
 impl Forward {
@@ -15,40 +16,48 @@ impl Forward {
         self.named(pool).is_some()
     }
 
-    /// The name that the request carries. An empty one names nobody.
     fn named(&self, pool: &Pool) -> Option<&[u8]> {
-        let value = carrier::value(pool.config.direct.as_ref()?, &self.visit.effects.request.headers);
-        value.filter(|name| !name.is_empty())
+        name(pool, &self.visit.effects.request.headers)
     }
 
     /// The backend that the request names; of several endpoints the one with the fewest requests in flight.
     pub(super) fn choose_directed(&mut self, pool: &Arc<Pool>, number: usize) -> Result<Chosen, Search> {
         let name = self.named(pool).unwrap_or_default();
         let view = pool.runtime.view.load();
-        let named = view.all().filter(|candidate| candidate.endpoint.backend.name().as_bytes() == name);
-        let up = named.filter(|candidate| candidate.endpoint.is_up());
-        if let Some(candidate) = up.min_by_key(|candidate| candidate.endpoint.in_flight.current()) {
+        if let Some(candidate) = find(&view, name) {
             let in_flight = InFlight::start(candidate.endpoint.clone(), self.exchange.connection.worker.id);
             return Ok(self.chosen(pool, candidate, in_flight));
         }
-        let reason = explain(pool, name);
+        let (why, reason) = missing(pool, name);
+        let backend = String::from_utf8_lossy(name);
+        warn!(pool = %pool.config.name, ?backend, "the backend that a request asks for {why}");
         self.last = Last::TurnedAway(TurnedAway::Directed(reason), number);
         Err(Search::Ends)
     }
 }
 
+/// The name that a request with these headers carries. An empty one names nobody.
+pub(crate) fn name<'h>(pool: &Pool, headers: &'h HeaderMap) -> Option<&'h [u8]> {
+    let value = carrier::value(pool.config.direct.as_ref()?, headers);
+    value.filter(|name| !name.is_empty())
+}
+
+/// Who has this name; of several endpoints the one with the fewest requests in flight.
+pub(crate) fn find<'v>(view: &'v View, name: &[u8]) -> Option<&'v Candidate> {
+    let named = view.all().filter(|candidate| candidate.endpoint.backend.name().as_bytes() == name);
+    let up = named.filter(|candidate| candidate.endpoint.is_up());
+    up.min_by_key(|candidate| candidate.endpoint.in_flight.current())
+}
+
 /// Why nobody of this name can be had, for people, too.
-fn explain(pool: &Pool, name: &[u8]) -> Reason {
+pub(crate) fn missing(pool: &Pool, name: &[u8]) -> (&'static str, Reason) {
     let enabled = pool.runtime.with_members(|active, _| {
         let member = active.iter().find(|member| member.endpoint.backend.name().as_bytes() == name);
         member.map(|member| member.origin.backend.enabled)
     });
-    let (why, reason) = match enabled {
+    match enabled {
         None => ("is not there", Reason::NoBackend),
         Some(false) => ("is disabled", Reason::Disabled),
         Some(true) => ("is down", Reason::NoBackend),
-    };
-    let backend = String::from_utf8_lossy(name);
-    warn!(pool = %pool.config.name, ?backend, "the backend that a request asks for {why}");
-    reason
+    }
 }

@@ -203,3 +203,25 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn m8_what_a_rule_lacks_is_nothing_of_all_that_hold_and_something_of_all_others(
+        pools in any_pools(),
+        requests in prop::collection::vec(any_request(), 1..20),
+    ) {
+        let matcher = Matcher::compile(&pools);
+        for request in requests {
+            let nearest = matcher.nearest(&request.head(), usize::MAX);
+            let all: usize = matcher.groups.iter().flatten().map(|group| group.chains.len()).sum();
+            prop_assert_eq!(nearest.len(), all);
+            let holding: Vec<&Arc<str>> =
+                nearest.iter().take_while(|near| near.misses.is_empty()).map(|near| &near.chain.key).collect();
+            prop_assert!(nearest[holding.len()..].iter().all(|near| !near.misses.is_empty()), "those that hold go first");
+            match found(&matcher, &request) {
+                Some(chain) => prop_assert_eq!(holding.first(), Some(&&chain.key), "{:?}", request),
+                None => prop_assert!(holding.is_empty(), "{:?}: {:?}", request, holding),
+            }
+        }
+    }
+}

@@ -32,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct BasicAuth(Arc<Door>);
 
+/// The same, which remembers nobody.
+#[derive(Debug)]
+struct Dry(Arc<Door>);
+
 #[derive(Debug)]
 struct Door {
     challenge: HeaderValue,
@@ -67,13 +71,24 @@ impl Door {
         halt.with(WWW_AUTHENTICATE, self.challenge.clone())
     }
 
-    async fn check(self: Arc<Self>, credentials: Credentials) -> Result<Resumed, Failure> {
+    fn enter(self: &Arc<Self>, session: &Session<'_>, remembers: bool) -> Flow {
+        let Some(credentials) = session.headers().get(AUTHORIZATION).and_then(credentials) else {
+            return self.refuse().into();
+        };
+        if self.memory.knows(&credentials.user, &credentials.password) {
+            return Flow::GoOn;
+        }
+        Flow::Wait(Waiting(Box::pin(self.clone().check(credentials, remembers))))
+    }
+
+    /// `remembers`: who is right now is known from then on.
+    async fn check(self: Arc<Self>, credentials: Credentials, remembers: bool) -> Result<Resumed, Failure> {
         let stopped = |error: &dyn std::fmt::Display| Failure::new(Cause::Error, format!("no check: {error}"));
         let permit = self.checks.acquire().await.map_err(|e| stopped(&e))?;
         let door = self.clone();
         let checking = spawn_blocking(move || {
             let right = door.users.check(&credentials.user, &credentials.password);
-            if right {
+            if right && remembers {
                 door.memory.remember(&credentials.user, &credentials.password);
             }
             right
@@ -103,14 +118,22 @@ impl Stage for BasicAuth {
         Some(PATIENCE)
     }
 
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        Some(Arc::new(Dry(self.0.clone())))
+    }
+
     fn pre(&self, session: &mut Session<'_>) -> Step {
-        let Some(credentials) = session.headers().get(AUTHORIZATION).and_then(credentials) else {
-            return Ok(self.0.refuse().into());
-        };
-        if self.0.memory.knows(&credentials.user, &credentials.password) {
-            return Ok(Flow::GoOn);
-        }
-        Ok(Flow::Wait(Waiting(Box::pin(self.0.clone().check(credentials)))))
+        Ok(self.0.enter(session, true))
+    }
+}
+
+impl Stage for Dry {
+    fn hooks(&self) -> Hooks {
+        Hooks { pre: true, ..Hooks::default() }
+    }
+
+    fn pre(&self, session: &mut Session<'_>) -> Step {
+        Ok(self.0.enter(session, false))
     }
 }
 

@@ -63,7 +63,7 @@ impl Cors {
             }
         }
         headers.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
-        Halt { status: StatusCode::NO_CONTENT, headers, body: Bytes::new() }
+        Halt { status: StatusCode::NO_CONTENT, headers, body: Bytes::new(), plugin: None }
     }
 
     fn open(&self, session: &mut Session<'_>, origin: HeaderValue) {

@@ -18,6 +18,7 @@ use weir_proto::model::plugin::param;
 use crate::causes::chain;
 use crate::plugin::client::{self, Client};
 use crate::plugin::local::LocalKey;
+use crate::plugin::says::suppose;
 use crate::plugin::{Cause, Failure, Flow, Hooks, Resumed, Session, Stage, Step, Waiting};
 
 /// Beyond the time for an answer: what has been answered must never be taken for a failure.
@@ -64,6 +65,10 @@ impl Stage for ExternalAuth {
         Hooks { pre: true, ..Hooks::default() }
     }
 
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        Some(Arc::new(Dry(self.param.clone())))
+    }
+
     fn wait_limit(&self) -> Option<Duration> {
         Some(self.param.timeout + SLACK)
     }
@@ -76,5 +81,25 @@ impl Stage for ExternalAuth {
         let client = session.worker().locals.get(&self.clients, || Ok(client::new()))?;
         let question = question::of(session, &self.param)?;
         Ok(Flow::Wait(Waiting(Box::pin(ask(client, question, self.param.clone())))))
+    }
+}
+
+/// The same without a question: as if the answer were that the request may come in.
+#[derive(Debug)]
+struct Dry(Arc<param::ExternalAuth>);
+
+impl Stage for Dry {
+    fn hooks(&self) -> Hooks {
+        Hooks { pre: true, ..Hooks::default() }
+    }
+
+    fn own_headers(&self) -> &[HeaderName] {
+        &self.0.response_headers
+    }
+
+    fn pre(&self, session: &mut Session<'_>) -> Step {
+        question::of(session, &self.0)?;
+        suppose(&format!("{} would be asked, and would let the request in", self.0.url));
+        Ok(Flow::GoOn)
     }
 }

@@ -4,6 +4,7 @@
 //! algorithm it has is up to the key, whatever the token says, so that no token can choose an easier one.
 
 mod claims;
+mod dry;
 mod keys;
 mod pace;
 mod refusal;
@@ -21,6 +22,7 @@ use http::HeaderName;
 use weir_proto::model::plugin::param::{self, Carrier, KeySource};
 
 use self::claims::Passed;
+use self::dry::Dry;
 use self::keys::{Keys, Rules, Verdict};
 use self::remote::Remote;
 use self::token::Token;
@@ -37,7 +39,7 @@ pub(super) struct Jwt {
 
 #[derive(Debug)]
 enum Source {
-    Fixed(Keys),
+    Fixed(Arc<Keys>),
     Remote { remote: Arc<Remote>, refresh: Duration },
 }
 
@@ -46,7 +48,7 @@ impl Jwt {
         let param::Jwt { issuer, audience, keys, token, leeway, claims_to_headers } = param;
         signature::install();
         let source = match keys {
-            KeySource::Fixed(set) => Source::Fixed(Keys::new(&set)),
+            KeySource::Fixed(set) => Source::Fixed(Arc::new(Keys::new(&set))),
             KeySource::Url { url, refresh } => Source::Remote { remote: Remote::of(&url), refresh },
         };
         let rules = Arc::new(Rules::new(issuer.as_deref(), &audience, leeway));
@@ -69,6 +71,15 @@ impl Jwt {
 impl Stage for Jwt {
     fn hooks(&self) -> Hooks {
         Hooks { pre: true, ..Hooks::default() }
+    }
+
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        let Self { source, token, rules, passed } = self;
+        let (keys, url) = match source {
+            Source::Fixed(keys) => (Some(keys.clone()), None),
+            Source::Remote { remote, refresh: _ } => (remote.known(), Some(remote.url().clone())),
+        };
+        Some(Arc::new(Dry { keys, url, token: token.clone(), rules: rules.clone(), passed: passed.clone() }))
     }
 
     fn wait_limit(&self) -> Option<Duration> {

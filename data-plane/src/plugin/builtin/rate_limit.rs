@@ -5,6 +5,7 @@ mod keys;
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -13,7 +14,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 use weir_proto::model::plugin::param::{self, RateKey};
 
-use self::keys::Keys;
+use self::keys::{Key, Keys};
 use super::client;
 use crate::plugin::{Flow, Halt, Hooks, Session, Stage, Step};
 
@@ -23,8 +24,15 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// The type.
 #[derive(Debug)]
-pub(super) struct RateLimit {
-    limiter: RateLimiter<u64, Keys, DefaultClock>,
+pub(super) struct RateLimit(Arc<Allowances>);
+
+/// The same, which takes nothing of an allowance.
+#[derive(Debug)]
+struct Dry(Arc<Allowances>);
+
+#[derive(Debug)]
+struct Allowances {
+    limiter: RateLimiter<Key, Keys, DefaultClock>,
     param: param::RateLimit,
     /// Of its own, so that nobody can choose values that share an allowance.
     hasher: RandomState,
@@ -33,11 +41,14 @@ pub(super) struct RateLimit {
 impl RateLimit {
     pub(super) fn new(param: param::RateLimit) -> Self {
         let limiter = RateLimiter::new(quota(&param), Keys::default(), DefaultClock::default());
-        Self { limiter, param, hasher: RandomState::new() }
+        Self(Arc::new(Allowances { limiter, param, hasher: RandomState::new() }))
     }
+}
 
-    fn run(&self, session: &Session<'_>) -> Step {
-        match self.limiter.check_key(&self.key(session)) {
+impl Allowances {
+    /// `takes`: the request is one of those that are allowed.
+    fn run(&self, session: &Session<'_>, takes: bool) -> Step {
+        match self.limiter.check_key(&Key { hash: self.key(session), takes }) {
             Ok(()) => Ok(Flow::GoOn),
             Err(not_until) => Ok(self.refuse(not_until.wait_time_from(self.limiter.clock().now())).into()),
         }
@@ -105,18 +116,42 @@ fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-impl Stage for RateLimit {
+impl Allowances {
     fn hooks(&self) -> Hooks {
         let post = self.param.key == RateKey::Backend;
         Hooks { pre: !post, post, ..Hooks::default() }
     }
+}
+
+impl Stage for RateLimit {
+    fn hooks(&self) -> Hooks {
+        self.0.hooks()
+    }
+
+    fn dry(&self) -> Option<Arc<dyn Stage>> {
+        Some(Arc::new(Dry(self.0.clone())))
+    }
 
     fn pre(&self, session: &mut Session<'_>) -> Step {
-        self.run(session)
+        self.0.run(session, true)
     }
 
     fn post(&self, session: &mut Session<'_>) -> Step {
-        if session.server().is_some() { self.run(session) } else { Ok(Flow::GoOn) }
+        if session.server().is_some() { self.0.run(session, true) } else { Ok(Flow::GoOn) }
+    }
+}
+
+impl Stage for Dry {
+    fn hooks(&self) -> Hooks {
+        self.0.hooks()
+    }
+
+    fn pre(&self, session: &mut Session<'_>) -> Step {
+        self.0.run(session, false)
+    }
+
+    fn post(&self, session: &mut Session<'_>) -> Step {
+        if session.server().is_some() { self.0.run(session, false) } else { Ok(Flow::GoOn) }
     }
 }
 
@@ -139,12 +174,12 @@ mod tests {
     #[test]
     fn p1_a_burst_then_the_rate() {
         let clock = FakeRelativeClock::default();
-        let limiter = RateLimiter::<u64, Keys, _, NoOpMiddleware<Nanos>>::new(
+        let limiter = RateLimiter::<Key, Keys, _, NoOpMiddleware<Nanos>>::new(
             quota(&param(2.0, 3, 32, 64)),
             Keys::default(),
             clock.clone(),
         );
-        let take = |key: u64| limiter.check_key(&key).is_ok();
+        let take = |hash: u64| limiter.check_key(&Key { hash, takes: true }).is_ok();
         assert_eq!([take(1), take(1), take(1), take(1)], [true, true, true, false]);
         assert!(take(2), "another key has its own");
         clock.advance(Duration::from_millis(500));
@@ -154,12 +189,12 @@ mod tests {
     #[test]
     fn p1_neighbours_share_an_allowance_by_prefix() {
         let limit = RateLimit::new(param(1.0, 1, 24, 64));
-        let masked = |text: &str| limit.masked(text.parse().unwrap()).to_string();
+        let masked = |text: &str| limit.0.masked(text.parse().unwrap()).to_string();
         assert_eq!(masked("10.1.2.3"), "10.1.2.0");
         assert_eq!(masked("2001:db8:1:2:3::4"), "2001:db8:1:2::");
         let all = RateLimit::new(param(1.0, 1, 0, 128));
-        assert_eq!(all.masked("10.1.2.3".parse().unwrap()).to_string(), "0.0.0.0");
-        assert_eq!(all.masked("2001::1".parse().unwrap()).to_string(), "2001::1");
+        assert_eq!(all.0.masked("10.1.2.3".parse().unwrap()).to_string(), "0.0.0.0");
+        assert_eq!(all.0.masked("2001::1".parse().unwrap()).to_string(), "2001::1");
     }
 
     #[tokio::test]
@@ -174,9 +209,21 @@ mod tests {
         assert!(let_in("unknown, 192.0.2.1") && !let_in("nonsense, 192.0.2.1"), "nonsense has one allowance");
     }
 
+    #[tokio::test]
+    async fn p1_a_dry_run_takes_nothing_of_an_allowance_and_sees_what_is_left_of_it() {
+        let limit = RateLimit::new(param(0.0001, 2, 32, 64));
+        let (dry, fixture) = (limit.dry().unwrap(), Fixture::new(&[1], |_| ()));
+        let lets_in = |stage: &dyn Stage| matches!(stage.pre(&mut fixture.session()), Ok(Flow::GoOn));
+        for left in [2, 1] {
+            assert!((0..9).all(|_| lets_in(&*dry)), "{left} are left");
+            assert!(lets_in(&limit));
+        }
+        assert!(!lets_in(&*dry) && !lets_in(&limit));
+    }
+
     #[test]
     fn p1_a_refusal_says_how_long_to_wait() {
-        let halt = RateLimit::new(param(1.0, 5, 32, 64)).refuse(Duration::from_millis(1_200));
+        let halt = RateLimit::new(param(1.0, 5, 32, 64)).0.refuse(Duration::from_millis(1_200));
         let header = |name: &str| halt.headers[name].to_str().unwrap().to_owned();
         assert_eq!(halt.status, 429);
         assert_eq!([header("retry-after"), header("ratelimit-limit")], ["2", "5"]);

@@ -11,7 +11,7 @@ pub(super) struct Respond(Halt);
 impl Respond {
     pub(super) fn new(param: param::Respond) -> Self {
         let param::Respond { status, headers, body } = param;
-        Self(Halt { status, headers: headers.into_iter().collect(), body: body.into() })
+        Self(Halt { status, headers: headers.into_iter().collect(), body: body.into(), plugin: None })
     }
 }
 

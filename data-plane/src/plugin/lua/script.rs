@@ -26,7 +26,7 @@ const FIRST_RUN: Duration = Duration::from_secs(1);
 pub struct Script {
     /// `namespace/name`.
     name: String,
-    bytecode: Vec<u8>,
+    bytecode: Arc<[u8]>,
     memory_limit: u64,
     timeout: Duration,
     hooks: Hooks,
@@ -46,7 +46,7 @@ impl Script {
         let bytecode = compile(&name, source).map_err(|text| Invalid::new("spec.lua.source", text))?;
         let mut script = Self {
             name,
-            bytecode,
+            bytecode: bytecode.into(),
             memory_limit: *memory_limit,
             timeout: plugin.timeout,
             hooks: Hooks::default(),
@@ -57,6 +57,21 @@ impl Script {
         let state = State::new(&script.setting(0, &Rc::default()), Instant::now() + FIRST_RUN);
         script.hooks = state.map_err(|failure| Invalid::new("spec.lua.source", failure.text))?.hooks();
         Ok(script)
+    }
+
+    /// The same, which counts where nobody looks, in states of its own.
+    pub(super) fn uncounted(&self) -> Self {
+        let Self { name, bytecode, memory_limit, timeout, hooks, .. } = self;
+        Self {
+            name: name.clone(),
+            bytecode: bytecode.clone(),
+            memory_limit: *memory_limit,
+            timeout: *timeout,
+            hooks: *hooks,
+            counts: Arc::new(Counts::new(1)),
+            state: LocalKey::default(),
+            store: LocalKey::default(),
+        }
     }
 
     /// The hooks that it has.

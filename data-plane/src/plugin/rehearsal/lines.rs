@@ -1,4 +1,4 @@
-//! The lines that plugins write to the log.
+//! The lines that plugins write to the log, and what is supposed in place of asking them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,25 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::plugin::says;
 
 /// Collects what they say; hears nothing else.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Heard>>);
+
+/// What came since the last time.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) lines: Vec<String>,
+    pub(super) supposed: Vec<String>,
+}
 
 impl Lines {
-    /// Those that came since the last time.
-    pub(super) fn take(&self) -> Vec<String> {
+    /// What came since the last time.
+    pub(super) fn take(&self) -> Heard {
         std::mem::take(&mut *self.0.lock())
     }
 }
@@ -24,6 +32,10 @@ impl Lines {
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && metadata.target() == says::TARGET
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -44,12 +56,14 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-struct Text<'a>(&'a Mutex<Vec<String>>);
+struct Text<'a>(&'a Mutex<Heard>);
 
 impl Visit for Text<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == says::TEXT {
-            self.0.lock().push(value.to_owned());
+        match field.name() {
+            says::TEXT => self.0.lock().lines.push(value.to_owned()),
+            says::SUPPOSED => self.0.lock().supposed.push(value.to_owned()),
+            _ => {}
         }
     }
 

@@ -1,25 +1,31 @@
 //! In front of a stage: passes each call on, and notes what came of it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use parking_lot::Mutex;
+use rand::rngs::SmallRng;
 use tokio::time::Instant;
+use weir_proto::model::ResourceName;
 use weir_proto::model::plugin::param::Metrics;
 
-use super::lines::Lines;
-use crate::plugin::chain::Link;
+use super::lines::{Heard, Lines};
 use crate::plugin::stats::Hook;
 use crate::plugin::{
     Candidates, Change, Changes, Failure, Flow, Halt, Hooks, Outcome, Resumed, Session, Stage, Step, Waiting,
 };
+use crate::pool::{Candidate, EndpointId};
+use crate::worker::Worker;
 
 /// One call of a hook.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// `namespace/name` of the plugin.
     pub plugin: Arc<str>,
+    /// The pool that the request was in.
+    pub pool: ResourceName,
     /// Which hook.
     pub hook: Hook,
     /// How long it took; until now, if it has not come to an end.
@@ -30,6 +36,10 @@ pub struct Call {
     pub changes: Vec<Change>,
     /// What it wrote to the log.
     pub lines: Vec<String>,
+    /// What was supposed in place of asking it.
+    pub supposed: Vec<String>,
+    /// Whether its answer is one by chance.
+    pub chance: bool,
 }
 
 /// What a hook answers.
@@ -45,6 +55,8 @@ pub enum Answer {
         kept: Vec<String>,
         /// How many there were.
         of: usize,
+        /// Those that are none any more.
+        dropped: Vec<EndpointId>,
     },
     /// It fails.
     Fails(Failure),
@@ -71,28 +83,41 @@ impl Call {
 
 /// What all witnesses have seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     calls: Arc<Mutex<Vec<Call>>>,
     lines: Lines,
 }
 
 impl Notes {
     /// Who collects lines.
-    pub(super) fn lines(&self) -> Lines {
+    #[must_use]
+    pub(crate) fn lines(&self) -> Lines {
         self.lines.clone()
     }
 
     /// What came since the last time.
-    pub(super) fn take(&self) -> Vec<Call> {
+    #[must_use]
+    pub(crate) fn take(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.lock())
     }
 
-    fn begin(&self, plugin: &Arc<str>, hook: Hook) -> Note {
-        let answer = Answer::Stopped;
-        let (took, changes, lines) = (Duration::ZERO, Vec::new(), Vec::new());
+    fn begin(&self, plugin: &Arc<str>, hook: Hook, session: &Session<'_>) -> Note {
+        let call = Call {
+            plugin: plugin.clone(),
+            pool: session.pool().config.name.clone(),
+            hook,
+            took: Duration::ZERO,
+            answer: Answer::Stopped,
+            changes: Vec::new(),
+            lines: Vec::new(),
+            supposed: Vec::new(),
+            chance: false,
+        };
+        let worker = session.worker().clone();
+        let chance = worker.rng.borrow().clone();
         let mut calls = self.calls.lock();
-        calls.push(Call { plugin: plugin.clone(), hook, took, answer, changes, lines });
-        Note { notes: self.clone(), place: calls.len() - 1, began: Instant::now() }
+        calls.push(call);
+        Note { notes: self.clone(), place: calls.len() - 1, began: Instant::now(), worker, chance }
     }
 }
 
@@ -102,6 +127,9 @@ struct Note {
     notes: Notes,
     place: usize,
     began: Instant,
+    worker: Rc<Worker>,
+    /// The worker's, before the call.
+    chance: SmallRng,
 }
 
 impl Note {
@@ -117,14 +145,16 @@ impl Drop for Note {
     fn drop(&mut self) {
         if let Some(call) = self.notes.calls.lock().get_mut(self.place) {
             call.took = self.began.elapsed();
-            call.lines = self.notes.lines.take();
+            let Heard { lines, supposed } = self.notes.lines.take();
+            (call.lines, call.supposed) = (lines, supposed);
+            call.chance = *self.worker.rng.borrow() != self.chance;
         }
     }
 }
 
 /// A stage with a witness.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     stage: Arc<dyn Stage>,
     plugin: Arc<str>,
     notes: Notes,
@@ -132,12 +162,12 @@ pub(super) struct Witness {
 
 impl Witness {
     /// In front of the stage of this plugin.
-    pub(super) fn new(link: &Link, notes: &Notes) -> Self {
-        Self { stage: link.stage.clone(), plugin: link.stats.name.clone(), notes: notes.clone() }
+    pub(crate) fn new(stage: Arc<dyn Stage>, plugin: &Arc<str>, notes: &Notes) -> Self {
+        Self { stage, plugin: plugin.clone(), notes: notes.clone() }
     }
 
     fn step(&self, hook: Hook, session: &mut Session<'_>, run: impl FnOnce(&mut Session<'_>) -> Step) -> Step {
-        let note = self.notes.begin(&self.plugin, hook);
+        let note = self.notes.begin(&self.plugin, hook, session);
         match run(session) {
             Ok(Flow::Wait(waiting)) => Ok(Flow::Wait(watched(waiting, note, session.changes().into()))),
             Ok(flow) => {
@@ -178,6 +208,16 @@ fn answer(halt: Option<&Halt>) -> Answer {
     halt.map_or(Answer::GoesOn, |halt| Answer::Halts(Box::new(halt.clone())))
 }
 
+/// What is left of these, with the one that a plugin insists on.
+fn keeps(before: &[&Candidate], left: &Candidates<'_>) -> Answer {
+    let of = before.len();
+    let kept: Vec<&Candidate> = left.iter().chain(left.wanted()).collect();
+    let is_dropped = |id: &EndpointId| kept.iter().all(|candidate| candidate.endpoint.id != *id);
+    let dropped = before.iter().map(|candidate| candidate.endpoint.id).filter(is_dropped).collect();
+    let kept = kept.iter().map(|candidate| candidate.endpoint.backend.name().to_owned()).collect();
+    Answer::Keeps { kept, of, dropped }
+}
+
 impl Stage for Witness {
     fn hooks(&self) -> Hooks {
         self.stage.hooks()
@@ -200,11 +240,11 @@ impl Stage for Witness {
     }
 
     fn balance(&self, session: &mut Session<'_>, candidates: &mut Candidates<'_>) -> Result<(), Failure> {
-        let note = self.notes.begin(&self.plugin, Hook::Balance);
-        let of = candidates.len();
+        let note = self.notes.begin(&self.plugin, Hook::Balance, session);
+        let before: Vec<&Candidate> = candidates.iter().collect();
         let result = self.stage.balance(session, candidates);
-        let names = candidates.iter().map(|candidate| candidate.endpoint.backend.name().to_owned());
-        note.end(result.clone().map_or_else(Answer::Fails, |()| Answer::Keeps { kept: names.collect(), of }), &[]);
+        let answer = result.clone().map_or_else(Answer::Fails, |()| keeps(&before, candidates));
+        note.end(answer, &[]);
         result
     }
 
@@ -213,7 +253,7 @@ impl Stage for Witness {
     }
 
     fn done(&self, session: &mut Session<'_>, outcome: &Outcome) -> Result<(), Failure> {
-        let note = self.notes.begin(&self.plugin, Hook::Done);
+        let note = self.notes.begin(&self.plugin, Hook::Done, session);
         let result = self.stage.done(session, outcome);
         note.end(result.clone().map_or_else(Answer::Fails, |()| Answer::GoesOn), &[]);
         result
@@ -228,6 +268,7 @@ mod tests {
     use weir_proto::model::FailurePolicy;
 
     use super::*;
+    use crate::plugin::chain::Link;
     use crate::plugin::stats::PluginStats;
     use crate::plugin::testing::Fixture;
     use crate::plugin::{Cause, Chain, Visit};
@@ -265,7 +306,7 @@ mod tests {
             stats,
             tally: None,
         };
-        let link = Link { stage: Arc::new(Witness::new(&told, &notes)), ..told };
+        let link = Link { stage: Arc::new(Witness::new(told.stage, &told.stats.name, &notes)), ..told };
         let fixture = Fixture::new(&[1], |_| ()).with_request(path, &[("host", "a")]);
         let _lines = tracing::subscriber::set_default(notes.lines());
         let mut visit = Visit::new((*fixture.request).clone());

@@ -1,9 +1,12 @@
 //! The head of a request as it came, kept until it is known whether anybody wants a record of it.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
 
 use super::Record;
+use crate::explain::live::Try;
 
 /// Shares its bytes with the request: no text is copied before a record is made.
 #[derive(Debug)]
@@ -14,6 +17,10 @@ pub struct Head {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     headers: Box<[Option<HeaderValue>]>,
+    /// Tries that came to nothing so far.
+    pub tries: Vec<Try>,
+    /// The plugin that has answered.
+    pub halted_by: Option<Arc<str>>,
 }
 
 impl Head {
@@ -28,6 +35,8 @@ impl Head {
             host: of(&header::HOST),
             user_agent: of(&header::USER_AGENT),
             headers: headers.iter().map(of).collect(),
+            tries: Vec::new(),
+            halted_by: None,
         }
     }
 
@@ -42,6 +51,8 @@ impl Head {
             protocol: format!("{:?}", self.version),
             user_agent: self.user_agent.as_ref().map(text),
             headers: self.headers.iter().map(|value| value.as_ref().map(text)).collect(),
+            tries: self.tries.clone(),
+            halted_by: self.halted_by.clone(),
             ..Record::default()
         }
     }

@@ -1,9 +1,12 @@
 //! What is logged of a request, and of a connection of TCP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+
+use crate::explain::live::Try;
 
 /// What is logged of one request.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -53,6 +56,12 @@ pub struct Record {
     /// The headers that the format of the log names, as sent; in JSON there are none.
     #[serde(skip)]
     pub headers: Vec<Option<String>>,
+    /// Tries that came to nothing; not in the log.
+    #[serde(skip)]
+    pub tries: Vec<Try>,
+    /// The plugin that answered; not in the log.
+    #[serde(skip)]
+    pub halted_by: Option<Arc<str>>,
 }
 
 /// What is logged of one connection of TCP.

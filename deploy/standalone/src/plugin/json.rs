@@ -6,7 +6,7 @@ use weir_data_plane::plugin::Halt;
 use weir_data_plane::plugin::rehearsal::{Answer, Call, Run};
 use weir_data_plane::plugin::stats::Hook;
 
-use super::report::{Report, change_words};
+use super::report::Report;
 use super::totals::Calls;
 
 /// The whole report.
@@ -30,18 +30,18 @@ fn run(run: &Run) -> Value {
 }
 
 fn call(call: &Call) -> Value {
-    let Call { plugin, hook, took, answer, changes, lines } = call;
+    let Call { plugin, hook, took, answer, changes, lines, .. } = call;
     let mut value = json!({
         "plugin": &**plugin,
         "hook": hook.as_str(),
         "seconds": took.as_secs_f64(),
-        "changes": changes.iter().map(change_words).collect::<Vec<_>>(),
+        "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "log": lines,
     });
     match answer {
         Answer::GoesOn => {}
         Answer::Halts(halt) => value["answer"] = answer_of(halt),
-        Answer::Keeps { kept, of: _ } => value["kept"] = json!(kept),
+        Answer::Keeps { kept, .. } => value["kept"] = json!(kept),
         Answer::Fails(failure) => value["failure"] = json!({"reason": failure.cause.as_str(), "text": failure.text}),
         Answer::Stopped => value["failure"] = json!({"reason": "stopped", "text": ""}),
     }
@@ -49,7 +49,7 @@ fn call(call: &Call) -> Value {
 }
 
 fn answer_of(halt: &Halt) -> Value {
-    let Halt { status, headers, body } = halt;
+    let Halt { status, headers, body, plugin: _ } = halt;
     json!({"status": status.as_u16(), "headers": fields(headers), "body": String::from_utf8_lossy(body)})
 }
 

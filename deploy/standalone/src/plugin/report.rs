@@ -4,9 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use http::HeaderMap;
-use weir_data_plane::plugin::change::HeaderChange;
 use weir_data_plane::plugin::rehearsal::{Answer, Call, Run};
-use weir_data_plane::plugin::{Change, Halt};
+use weir_data_plane::plugin::Halt;
 
 use super::totals::Totals;
 
@@ -65,9 +64,9 @@ impl Report {
 }
 
 fn write_call(out: &mut impl Write, call: &Call) -> io::Result<()> {
-    let Call { plugin, hook, took, answer, changes, lines } = call;
+    let Call { plugin, hook, took, answer, changes, lines, .. } = call;
     writeln!(out, "  {plugin} {}: {}, in {}", hook.as_str(), words(answer), time(*took))?;
-    changes.iter().try_for_each(|change| writeln!(out, "    {}", change_words(change)))?;
+    changes.iter().try_for_each(|change| writeln!(out, "    {change}"))?;
     lines.iter().try_for_each(|line| writeln!(out, "    says: {line}"))
 }
 
@@ -83,37 +82,22 @@ fn words(answer: &Answer) -> String {
     match answer {
         Answer::GoesOn => "goes on".to_owned(),
         Answer::Halts(halt) => format!("halts with {}", halt_words(halt)),
-        Answer::Keeps { kept, of } if kept.len() == *of => format!("keeps all {of}"),
-        Answer::Keeps { kept, of: _ } if kept.is_empty() => "keeps none".to_owned(),
-        Answer::Keeps { kept, of } => format!("keeps {} of {of}", kept.join(", ")),
+        Answer::Keeps { kept, of, .. } if kept.len() == *of => format!("keeps all {of}"),
+        Answer::Keeps { kept, .. } if kept.is_empty() => "keeps none".to_owned(),
+        Answer::Keeps { kept, of, .. } => format!("keeps {} of {of}", kept.join(", ")),
         Answer::Fails(failure) => format!("FAILS ({}): {failure}", failure.cause.as_str()),
         Answer::Stopped => "FAILS: it panicked, or was waiting when its time was over".to_owned(),
     }
 }
 
 fn halt_words(halt: &Halt) -> String {
-    let Halt { status, headers, body } = halt;
+    let Halt { status, headers, body, plugin: _ } = halt;
     let text = String::from_utf8_lossy(body);
     format!("{} {:?}{}", status.as_u16(), text, header_words(headers))
 }
 
 fn header_words(headers: &HeaderMap) -> String {
     headers.iter().map(|(name, value)| format!(", {name}: {}", super::json::text(value))).collect()
-}
-
-/// One change, such as `request: set x-user: eve`.
-pub(super) fn change_words(change: &Change) -> String {
-    let header = |change: &HeaderChange| match change {
-        HeaderChange::Set(name, value) => format!("set {name}: {}", super::json::text(value)),
-        HeaderChange::Add(name, value) => format!("add {name}: {}", super::json::text(value)),
-        HeaderChange::Remove(name) => format!("remove {name}"),
-    };
-    match change {
-        Change::Request(change) => format!("request: {}", header(change)),
-        Change::Response(change) => format!("response: {}", header(change)),
-        Change::Target(target) => format!("request: target {target}"),
-        Change::Compress(_) => "response: compressed if it may be".to_owned(),
-    }
 }
 
 /// Microseconds, or milliseconds if there are many.

@@ -19,7 +19,7 @@ pub(super) struct Target {
 
 /// A field of the header.
 #[derive(Debug, Clone)]
-pub(super) struct Header {
+pub(crate) struct Header {
     name: HeaderName,
     value: HeaderValue,
 }
@@ -46,6 +46,13 @@ impl FromStr for Header {
         let name = name.trim().parse().map_err(|_| format!("{name:?} is no name of a header"))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| format!("{value:?} is no value of a header"))?;
         Ok(Self { name, value })
+    }
+}
+
+impl Header {
+    /// Name and value; what of it is no text is replaced.
+    pub(crate) fn texts(&self) -> (String, String) {
+        (self.name.to_string(), String::from_utf8_lossy(self.value.as_bytes()).into_owned())
     }
 }
 

@@ -1,9 +1,9 @@
 //! Figures as a table.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use super::figures::{Backend, Figures, Overview, Pace, Pool, State};
+use crate::ink::{Ink, Tone};
 
 const TITLES: [&str; 12] = [
     "POOL / BACKEND",
@@ -23,50 +23,11 @@ const TITLES: [&str; 12] = [
 const RIGHT: [bool; 12] = [false, false, false, true, true, false, true, true, true, true, true, false];
 const GAP: &str = "  ";
 
-/// Whether there are colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
-    Plain,
-    Coloured,
-}
-
-/// What a line is like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Plain,
-    Title,
-    Good,
-    Careful,
-    Bad,
-    Off,
-}
-
 struct Line {
     cells: [String; 12],
     /// Of the state; a pool's name is bold besides.
     tone: Tone,
     is_pool: bool,
-}
-
-impl Ink {
-    /// Coloured on a terminal, unless the variable NO_COLOR forbids it.
-    pub(super) fn of(out: &impl IsTerminal) -> Self {
-        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if out.is_terminal() && !forbidden { Self::Coloured } else { Self::Plain }
-    }
-
-    fn paint(self, text: &str, tone: Tone) -> String {
-        let code = match tone {
-            _ if self == Self::Plain => return text.to_owned(),
-            Tone::Plain => return text.to_owned(),
-            Tone::Title => "1",
-            Tone::Good => "32",
-            Tone::Careful => "33",
-            Tone::Bad => "31;1",
-            Tone::Off => "2",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
-    }
 }
 
 /// The figures in so many lines; pools with more requests go first if there is not room for all.

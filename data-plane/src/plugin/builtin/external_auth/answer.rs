@@ -56,7 +56,7 @@ fn refusal(head: Parts, body: Option<Bytes>) -> Halt {
     }
     // Statuses beyond 599 have no class that a client would know.
     let status = if status.as_u16() < 600 { status } else { StatusCode::BAD_GATEWAY };
-    Halt { status, headers, body: body.unwrap_or_default() }
+    Halt { status, headers, body: body.unwrap_or_default(), plugin: None }
 }
 
 #[cfg(test)]

@@ -62,6 +62,16 @@ impl Remote {
         self.latest.borrow().keys.clone()
     }
 
+    /// The keys that are there; nobody is asked.
+    pub(super) fn known(&self) -> Option<Arc<Keys>> {
+        self.latest.borrow().keys.clone()
+    }
+
+    /// Where they are from.
+    pub(super) fn url(&self) -> &Uri {
+        &self.url
+    }
+
     /// The keys after a fetch, if there may be one now.
     pub(super) async fn newest(self: &Arc<Self>) -> Result<Arc<Keys>, Failure> {
         if let Some(mut next) = self.next(Need::UnknownKey) {

@@ -14,6 +14,15 @@ const SHARDS: usize = 16;
 /// Most keys in all.
 const MOST: usize = 1 << 16;
 
+/// Whose allowance is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// Says whose.
+    pub(super) hash: u64,
+    /// Whether something of it is taken, if there is something.
+    pub(super) takes: bool,
+}
+
 /// Keys are hashes already.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
@@ -21,9 +30,9 @@ pub(super) struct Keys {
 }
 
 impl StateStore for Keys {
-    type Key = u64;
+    type Key = Key;
 
-    fn measure_and_replace<T, F, E>(&self, key: &u64, f: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, Key { hash: key, takes }: &Key, f: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -32,10 +41,15 @@ impl StateStore for Keys {
         let mut shard = self.shards[*key as usize % SHARDS].lock();
         if let Entry::Occupied(mut known) = shard.entry(*key) {
             let (outcome, next) = f(Some(*known.get()))?;
-            known.insert(next);
+            if *takes {
+                known.insert(next);
+            }
             return Ok(outcome);
         }
         let (outcome, next) = f(None)?;
+        if !takes {
+            return Ok(outcome);
+        }
         if shard.len() >= MOST / SHARDS {
             make_room(&mut shard, next);
         }
@@ -60,9 +74,9 @@ fn make_room(shard: &mut HashMap<u64, Nanos>, new: Nanos) {
 mod tests {
     use super::*;
 
-    fn put(keys: &Keys, key: u64, state: u64) -> Option<u64> {
+    fn put(keys: &Keys, hash: u64, state: u64) -> Option<u64> {
         let put = |before: Option<Nanos>| Ok::<_, ()>((before.map(u64::from), state.into()));
-        keys.measure_and_replace(&key, put).unwrap()
+        keys.measure_and_replace(&Key { hash, takes: true }, put).unwrap()
     }
 
     #[test]
@@ -82,9 +96,9 @@ mod tests {
     fn a_refused_request_changes_nothing() {
         let keys = Keys::default();
         put(&keys, 1, 5);
-        assert_eq!(keys.measure_and_replace(&1, |_| Err::<((), Nanos), _>("no")), Err("no"));
+        assert_eq!(keys.measure_and_replace(&Key { hash: 1, takes: true }, |_| Err::<((), Nanos), _>("no")), Err("no"));
         assert_eq!(put(&keys, 1, 6), Some(5));
-        assert_eq!(keys.measure_and_replace(&2, |_| Err::<((), Nanos), _>("no")), Err("no"));
+        assert_eq!(keys.measure_and_replace(&Key { hash: 2, takes: true }, |_| Err::<((), Nanos), _>("no")), Err("no"));
         assert_eq!(put(&keys, 2, 6), None);
     }
 }
