@@ -5,6 +5,7 @@
 mod it {
     mod active_health;
     mod admission;
+    mod api_kill;
     mod backend_grpc;
     mod backend_h2;
     mod backend_tls;
@@ -32,6 +33,7 @@ mod it {
     mod http2_floods;
     mod images;
     mod issue;
+    mod kubectl_file_mode;
     mod kubelet;
     mod kubernetes;
     mod kubernetes_source;
