@@ -6,6 +6,7 @@ mod it {
     mod access_log;
     mod active_health;
     mod admission;
+    mod api_kill;
     mod backend_grpc;
     mod backend_h2;
     mod backend_tls;
@@ -36,6 +37,7 @@ mod it {
     mod http2_floods;
     mod images;
     mod issue;
+    mod kubectl_file_mode;
     mod kubelet;
     mod kubernetes;
     mod kubernetes_source;

@@ -54,6 +54,7 @@ Examples:
   weir run manifests/
   weir run manifests/ --listen http=0.0.0.0:8080 --listen redis=127.0.0.1:6379,tcp
   weir run manifests/ --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls --tls-dir /etc/weir/certificates
+  weir run manifests/ --api 0.0.0.0:9801 --api-token-file /etc/weir/token
   weir run manifests/ --workers 4 --cache-dir /var/cache/weir --log-format json
 
 The signal USR2 is refused: an upgrade in place is for weir-data-plane.")]

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use weir_tests::manifest::repository;
 use weir_tests::port::free_address;
-use weir_tests::program::{program, run};
+use weir_tests::program::{Program, program, run};
 use weir_tests::{Backend, Kube, Kubelet};
 
 /// The blocks of a language, in order.
@@ -53,6 +53,29 @@ async fn every_command_of_the_readme_runs() {
     assert!(text.contains("\nweb-1"), "the answer to curl: {text}");
     assert!(text.contains("response: add x-greeting: hello, Eve"), "what the script does: {text}");
     assert!(text.contains("\ngoes to web-"), "what explain says: {text}");
+}
+
+/// As [`every_command_of_the_readme_runs`], those of kubectl in file mode: with a real one, and `weir run` of the first
+/// manifest.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the kubectl of the test cluster: tests/run starts it"]
+async fn every_command_of_kubectl_in_file_mode_runs() {
+    let kube = Kube::shared().await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("shop")).unwrap();
+    fs::write(folder.path().join("shop/web.yaml"), &blocks("yaml")[0]).unwrap();
+    let api = free_address().to_string();
+    let script = blocks("shell").concat().replace("127.0.0.1:9801", &api);
+    assert!(script.matches("kubectl").count() >= 4, "{script}");
+    let others = ["--listen=http=127.0.0.1:0", "--admin=127.0.0.1:0", "--grpc=127.0.0.1:0", "--workers=1"];
+    let shop = folder.path().join("shop").display().to_string();
+    let weir = Program::start("weir", &[&["run", &shop, "--api", &api], &others[..]].concat());
+    weir.line("control plane at http://").await;
+    let output = cluster_shell(&kube, &script, folder.path()).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("backend.weir.dev/web-1 patched") && text.contains("\"name\":\"web-3\""), "{text}");
+    assert!(fs::read_to_string(folder.path().join("shop/web.yaml")).unwrap().contains("weight: 3, enabled: false}"));
 }
 
 /// As [`every_command_of_the_readme_runs`], those that need a cluster: with real helm and kubectl, and running pods.
