@@ -198,16 +198,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     };
     let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let admin_address = admin.address();
-    let control = ControlThread {
-        discovery,
-        clock: clock_task,
-        admin,
-        folder,
-        exporter,
-        recent,
-        table,
-        stats,
-    };
+    let control = ControlThread { discovery, clock: clock_task, admin, folder, exporter, recent, table, stats };
     Ok(Bound {
         listeners: opened.listeners,
         admin: admin_address,

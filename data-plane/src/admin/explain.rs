@@ -46,9 +46,7 @@ async fn explain(sources: &Sources, body: &mut Incoming) -> Response<Body> {
     match sources.explainer.explain(&question).await {
         Ok(explanation) => json(StatusCode::OK, &explanation),
         Err(Unexplained::Wrong(wrong)) => refuse(&wrong),
-        Err(busy @ Unexplained::Busy) => {
-            json(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": busy.to_string()}))
-        }
+        Err(busy @ Unexplained::Busy) => json(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": busy.to_string()})),
     }
 }
 

@@ -86,16 +86,11 @@ fn distance(rule: &CanonicalRule, head: &Head<'_>, host_holds: bool) -> Distance
 fn misses(chain: &RuleChain, head: &Head<'_>, host_holds: bool) -> Vec<Miss> {
     let CanonicalRule { path, methods, headers, query, text: _ } = &*chain.rule;
     let host = chain.key.split_once(' ').map_or("*", |(host, _)| host);
-    let unnamed = |condition, expected, found: &str| Miss {
-        condition,
-        name: None,
-        expected,
-        found: Some(found.to_owned()),
-    };
+    let unnamed =
+        |condition, expected, found: &str| Miss { condition, name: None, expected, found: Some(found.to_owned()) };
     let host = (!host_holds).then(|| unnamed("host", host.to_owned(), head.host));
     let path = (!path_holds(path, head.path)).then(|| unnamed("path", path_text(path), head.path));
-    let method =
-        (!method_holds(methods, head)).then(|| unnamed("method", methods.join(", "), head.method.as_str()));
+    let method = (!method_holds(methods, head)).then(|| unnamed("method", methods.join(", "), head.method.as_str()));
     let headers = headers.iter().filter(|value| !header_holds(value, head)).map(|value| missing_header(value, head));
     let query = query.iter().filter(|value| !parameter_holds(value, head)).map(|value| missing_parameter(value, head));
     [host, path, method].into_iter().flatten().chain(headers).chain(query).collect()

@@ -54,7 +54,10 @@ async fn m8_c1_the_command_says_why_as_a_tree_that_is_plain_in_a_pipe() {
     ] {
         assert!(tree.contains(line), "{line}: {tree}");
     }
-    assert!(tree.ends_with(&format!("goes to web-1 {} of test/web\n", a.address())) && !tree.contains('\u{1b}'), "{tree}");
+    assert!(
+        tree.ends_with(&format!("goes to web-1 {} of test/web\n", a.address())) && !tree.contains('\u{1b}'),
+        "{tree}"
+    );
     let canary = text(&explain(&weir, &["GET", "/", "-H", "host: a.test", "-H", "x-env: canary"]));
     assert!(canary.contains("goes to canary-1"), "{canary}");
     assert_eq!(a.requests() + b.requests(), 0, "nobody was asked");
@@ -107,8 +110,8 @@ async fn the_api_refuses_with_the_field_and_has_a_bound() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn m8_a6_what_weir_would_answer_itself_is_said_with_its_reason() {
-    let manifest = pool("off", "enabled: false, match: [{hosts: [off.test]}]")
-        + &pool("none", "match: [{hosts: [none.test]}]");
+    let manifest =
+        pool("off", "enabled: false, match: [{hosts: [off.test]}]") + &pool("none", "match: [{hosts: [none.test]}]");
     let weir = Weir::start(&manifest).await;
     for (host, status, reason) in
         [("nowhere.test", 404, "no_route"), ("off.test", 503, "disabled"), ("none.test", 503, "no_backend")]

@@ -195,7 +195,8 @@ async fn c1_m8_p8_explain_agrees_with_what_becomes_of_10000_random_requests() {
     }
     println!("{seen:#?}");
     // The random world has something of everything: none of these is compared by accident only.
-    for kind in ["certain", "chance", "queued", "200", "no_route", "no_backend", "plugin", "bad_request", "queue_full"] {
+    for kind in ["certain", "chance", "queued", "200", "no_route", "no_backend", "plugin", "bad_request", "queue_full"]
+    {
         assert!(kind == "200" || seen.get(kind).is_some_and(|count| *count >= 20), "{kind}: {seen:?}");
     }
 }

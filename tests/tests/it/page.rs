@@ -123,3 +123,63 @@ async fn the_page_of_the_control_plane_shows_its_proxies_and_searches_their_pool
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_a_backend_is_disabled_and_weighed_on_the_page_after_a_question() {
+    let [a, b] = Backend::start_many("web").await;
+    let weir = Weir::start(&web("", &[a.address(), b.address()])).await;
+    let browser = Browser::start(1280, 900).await;
+    browser.open(&format!("http://{}/", weir.control_admin())).await;
+    shows(&browser, "web-1", "Up").await;
+    let button = |key: &str| format!("tr[data-key^=\"web-1 \"] button[data-key=\"{key}\"]");
+    browser.click(&button("Disable")).await;
+    let question = browser.text("#ask-title").await.unwrap();
+    assert_eq!(question, "Disable web-1 of test/web?");
+    browser.click("#ask-no").await;
+    assert_eq!(state(&browser, "web-1").await.as_deref(), Some("Up"), "who says no changes nothing");
+
+    browser.click(&button("Disable")).await;
+    browser.click("#ask-yes").await;
+    shows(&browser, "web-1", "Disabled").await;
+    assert_eq!(weir.state("test/web").await.unwrap()["backends"][0]["enabled"], false);
+    for _ in 0..6 {
+        assert_eq!(weir.get("/").await.text(), "web-2");
+    }
+    browser.click(&button("Enable")).await;
+    browser.click("#ask-yes").await;
+    shows(&browser, "web-1", "Up").await;
+
+    browser.click(&button("Weight")).await;
+    browser.fill("#ask-weight", "70000").await;
+    browser.click("#ask-yes").await;
+    assert_eq!(row(&browser, "web-1").await.unwrap()[5], "1", "the browser knows the limit");
+    browser.fill("#ask-weight", "7").await;
+    browser.click("#ask-yes").await;
+    let weighed = async || (row(&browser, "web-1").await?[5] == "7").then_some(());
+    eventually("the weight is shown", weighed).await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_explains_where_a_request_would_go() {
+    let [a, b] = Backend::start_many("web").await;
+    let weir = Weir::start(&web("balance: {method: FirstAlive}", &[a.address(), b.address()])).await;
+    let browser = Browser::start(1280, 900).await;
+    for admin in [weir.admin(), weir.control_admin()] {
+        browser.open(&format!("http://{admin}/")).await;
+        shows(&browser, "web-1", "Up").await;
+        browser.fill("#explain-url", "http://shop.example/x?v=2").await;
+        browser.fill("#explain-headers", "x-env: canary").await;
+        browser.click("#explain button").await;
+        let wanted = format!("Goes to test/web \u{2192} web-1 ({})", a.address());
+        let explained = async || browser.text("#explained .summary").await.filter(|text| text.starts_with(&wanted));
+        eventually("what explain says", explained).await;
+        browser.fill("#explain-headers", "no header").await;
+        browser.click("#explain button").await;
+        let refused = async || browser.text("#explained .bad").await.filter(|text| text.contains("write name: value"));
+        eventually("what is wrong with a header", refused).await;
+    }
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}

@@ -81,7 +81,9 @@ mod tests {
         let expected =
             Wanted { pool: Some("shop/web".to_owned()), only: Some(Only::Errors), sample: Some(0.1), count: Some(5) };
         assert_eq!((wanted, Wanted::parse("").unwrap()), (expected, Wanted::default()));
-        for (query, field) in [("only=all", "only: "), ("sample=2", "sample: "), ("count=-1", "count: "), ("x=1", "x: ")] {
+        for (query, field) in
+            [("only=all", "only: "), ("sample=2", "sample: "), ("count=-1", "count: "), ("x=1", "x: ")]
+        {
             assert!(Wanted::parse(query).unwrap_err().starts_with(field), "{query}");
         }
     }

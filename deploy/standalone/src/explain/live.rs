@@ -84,7 +84,10 @@ fn way(record: &LiveRecord) -> String {
     let of = pool.as_ref().map_or(String::new(), |pool| format!(" of {pool}"));
     let rule = record.rule.as_ref().map_or(String::new(), |rule| format!(", by {rule}"));
     let milliseconds = duration * 1e3;
-    format!("{method} {host}{path} from {client} at {listener}: {tries}{}{of}{rule}, in {milliseconds:.1} ms", who(record))
+    format!(
+        "{method} {host}{path} from {client} at {listener}: {tries}{}{of}{rule}, in {milliseconds:.1} ms",
+        who(record)
+    )
 }
 
 fn who(record: &LiveRecord) -> String {

@@ -93,7 +93,8 @@ fn call(call: &PluginCall) -> Branch {
     let PluginCall { pool, plugin, hook, answer, changes, log } = call;
     let (word, tone) = said(answer);
     let below = changes.iter().cloned().chain(log.iter().map(|line| format!("says: {line}")));
-    Branch::new(format!("{plugin} {hook} in {pool}: {word}"), tone).with(below.map(|text| Branch::new(text, Tone::Plain)))
+    Branch::new(format!("{plugin} {hook} in {pool}: {word}"), tone)
+        .with(below.map(|text| Branch::new(text, Tone::Plain)))
 }
 
 fn said(answer: &Said) -> (String, Tone) {

@@ -210,7 +210,17 @@ impl World {
             _ => self.one_of(&["a.test", "b.a.test", "c.a.test", "c.test", "other.example"]).to_owned(),
         };
         let path = self.one_of(&[
-            "/", "/api", "/api/", "/api/7", "/api/v1/x", "/api/../shop", "/apix", "/shop/v2", "/%61pi", "/x", "/a%zz",
+            "/",
+            "/api",
+            "/api/",
+            "/api/7",
+            "/api/v1/x",
+            "/api/../shop",
+            "/apix",
+            "/shop/v2",
+            "/%61pi",
+            "/x",
+            "/a%zz",
         ]);
         let query = self.one_of(&["", "", "?v=1", "?v=2", "?v=3&drop=1", "?drop=0"]);
         let method = self.one_of(&["GET", "GET", "POST", "PUT", "DELETE"]);
