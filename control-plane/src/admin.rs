@@ -1,15 +1,17 @@
 //! For people and probes, over HTTP: `/metrics`, `/healthz`, `/readyz`, `/api/v1/proxies`, `/api/v1/resources`,
-//! `/api/v1/orphans`, what each proxy tells below `/api/v1/proxies/ID`, and the web page. Read only.
+//! `/api/v1/orphans`, what each proxy tells below `/api/v1/proxies/ID`, and the web page. Read only, but for the API for
+//! kubectl (`kube_api`), which it hands requests on to.
 
 mod orphans;
 mod relay;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
@@ -19,15 +21,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_proto::page::{self, About, Changes};
+use weir_proto::page::{self, About};
 
+use crate::kube_api::KubeApi;
 use crate::metrics::Metrics;
 use crate::status::{self, Sources};
 use relay::Relay;
 
 type Reply = Response<Full<Bytes>>;
+
+/// Makes a page.
+type Page = Box<dyn Fn(&Admin) -> Reply + Send>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -35,6 +42,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A client that does not finish its request head in this time is cut off.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long answers under way may take at the end.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// After a failed accept (no file descriptors left, say), to not spin.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -45,11 +55,12 @@ pub struct Admin {
     sources: Sources,
     metrics: Arc<Metrics>,
     relay: Relay,
+    api: Arc<KubeApi>,
 }
 
 impl Admin {
-    pub(crate) fn new(sources: Sources, metrics: Arc<Metrics>) -> Self {
-        Self { relay: Relay::new(sources.nodes.clone()), sources, metrics }
+    pub(crate) fn new(sources: Sources, metrics: Arc<Metrics>, api: Arc<KubeApi>) -> Self {
+        Self { relay: Relay::new(sources.nodes.clone()), sources, metrics, api }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Reply
@@ -67,14 +78,14 @@ impl Admin {
         }
     }
 
-    fn page(&self, path: &str) -> Option<Box<dyn Fn(&Self) -> Reply + Send>> {
+    fn page(&self, path: &str) -> Option<Page> {
         let page: fn(&Self) -> Reply = match path {
             "/metrics" => |this| reply(StatusCode::OK, METRICS, this.metrics.encode(&this.sources.board)),
             "/healthz" => |_| reply(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => Self::readiness,
             "/api/v1/proxies" => |this| json_reply(&this.sources.nodes.to_json()),
             "/api/v1/resources" => Self::resources,
-            "/api/v1/about" => |_| json_reply(&About::of("control-plane", Changes::No)),
+            "/api/v1/about" => |this| json_reply(&About::of("control-plane", this.api.changes())),
             "/api/v1/orphans" => |this| json_reply(&orphans::of(&this.sources.statuses())),
             _ => {
                 return page::file(path)
@@ -150,18 +161,26 @@ pub(crate) async fn serve(admin: Admin, listener: TcpListener, stop: Cancellatio
 async fn connection(admin: Admin, stream: TcpStream, stop: CancellationToken) {
     let service = service_fn(move |request: Request<Incoming>| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        async move {
+            Ok::<_, Infallible>(match KubeApi::serves(request.uri().path()) {
+                true => admin.api.answer(request).await.map(Either::Right),
+                false => admin.answer(request).await.map(Either::Left),
+            })
+        }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-    let connection = server.serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        () = stop.cancelled() => {}
-        result = connection => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "admin: connection");
-            }
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = stop.cancelled() => {
+            // Answers under way come to their end; who does not take them is left behind.
+            connection.as_mut().graceful_shutdown();
+            timeout(END_WITHIN, connection).await.unwrap_or(Ok(()))
         }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "admin: connection");
     }
 }
 
@@ -173,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::discovery::Nodes;
+    use crate::kube_api::Absent;
     use crate::publish::Publisher;
     use crate::source::Event;
     use crate::status::Board;
@@ -189,7 +209,8 @@ mod tests {
         let publisher = Publisher::new(board.clone());
         let nodes = Arc::new(Nodes::new(metrics.clone()));
         let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
-        World { admin: Admin::new(sources, metrics), publisher }
+        let api = Arc::new(KubeApi::new(Err(Absent::Cluster), CancellationToken::new()));
+        World { admin: Admin::new(sources, metrics, api), publisher }
     }
 
     async fn get(admin: &Admin, method: Method, path: &str) -> (u16, String) {

@@ -29,6 +29,9 @@ use weir_proto::model::Kind;
 /// The API group of every kind.
 pub const GROUP: &str = "weir.dev";
 
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
+
 /// `apiVersion` as written in a manifest.
 pub const API_VERSION: &str = "weir.dev/v1alpha1";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,13 +21,17 @@ use weir_proto::tls;
 use crate::admin;
 use crate::config::{Config, Listen};
 use crate::discovery::{Arrivals, Context, Nodes, Service};
+use crate::kube_api::access::Access;
+use crate::kube_api::{Absent, Files, KubeApi};
 use crate::metrics::Metrics;
 use crate::mtls::{self, Refusals};
+use crate::objects::Objects;
 use crate::publish::Publisher;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::source::any::{AnySource, OpenError};
-use crate::status::{Board, Cluster, LineSink, Sources, StatusSink, report};
+use crate::source::file::FileSource;
+use crate::status::{Board, Cluster, LineSink, ObjectsSink, Sources, StatusSink, report};
 
 /// Batches of changes on their way to the publisher.
 const BATCHES: usize = 64;
@@ -64,6 +68,14 @@ pub enum Error {
         folder: PathBuf,
         /// Why.
         cause: tls::Error,
+    },
+    /// There is no token for the API.
+    #[error("--api-token-file {}: {cause}", file.display())]
+    Token {
+        /// Its file.
+        file: PathBuf,
+        /// Why.
+        cause: io::Error,
     },
     /// Two metric families have the same name.
     #[error("metrics: {0}")]
@@ -102,6 +114,7 @@ pub struct Bound {
     sources: Sources,
     metrics: Arc<Metrics>,
     tls: Option<Tls>,
+    api: Result<Files, Absent>,
 }
 
 /// The certificates for proxies, and who follows their files.
@@ -112,22 +125,53 @@ type Tls = (Arc<tls::Current<ServerConfig>>, tls::Follower<ServerConfig>);
 /// # Errors
 /// Names the flag, folder or cluster that is wrong.
 pub async fn bind(config: Config) -> Result<Bound, Error> {
-    let Config { source, grpc, grpc_tls, admin, lease } = config;
+    let Config { source, grpc, grpc_tls, admin, api_token_file, lease } = config;
     file_limit::raise();
     let metrics = Arc::new(Metrics::new()?);
     let tls = grpc_tls.map(|folder| open_tls(folder, &metrics)).transpose()?;
-    let source = AnySource::open(source, metrics.clone()).await?;
+    let mut source = AnySource::open(source, metrics.clone()).await?;
     let cluster = source.kubernetes().map(|source| Cluster::new(source, lease, metrics.clone())).transpose()?;
     let (grpc_listener, grpc) = listen(grpc)?;
     let (admin_listener, admin) = listen(admin)?;
+    let access = access(admin, api_token_file)?;
     let board = Arc::new(Board::default());
-    let publisher = match &source {
-        AnySource::Folder(_) => Publisher::new(board.clone()),
-        AnySource::Kubernetes(source) => Publisher::in_cluster(board.clone(), source.wanted().clone()),
+    let (publisher, api) = match &mut source {
+        AnySource::Folder(source) => publish_folder(source, access, board.clone()),
+        AnySource::Kubernetes(source) => {
+            (Publisher::in_cluster(board.clone(), source.wanted().clone()), Err(Absent::Cluster))
+        }
     };
     let nodes = Arc::new(Nodes::new(metrics.clone()));
     let sources = Sources { board, nodes, snapshot: publisher.subscribe() };
-    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, cluster, publisher, sources, metrics, tls })
+    Ok(Bound { grpc, admin, grpc_listener, admin_listener, source, cluster, publisher, sources, metrics, tls, api })
+}
+
+fn access(admin: SocketAddr, token_file: Option<PathBuf>) -> Result<Option<Access>, Error> {
+    let file = token_file.clone().unwrap_or_default();
+    Access::new(admin.ip(), token_file).map_err(|cause| Error::Token { file, cause })
+}
+
+/// The publisher of a folder, and what its API needs, if there is one.
+fn publish_folder(
+    source: &mut FileSource,
+    access: Option<Access>,
+    board: Arc<Board>,
+) -> (Publisher, Result<Files, Absent>) {
+    let publisher = Publisher::new(board);
+    let Some(access) = access else {
+        tracing::info!("no API for kubectl: it needs --api-token-file, or an address on loopback");
+        return (publisher, Err(Absent::Open));
+    };
+    let objects = Arc::new(Objects::open(source.folder()));
+    let files = Files {
+        access,
+        folder: source.folder().to_owned(),
+        objects: objects.clone(),
+        editor: source.editor(),
+        snapshot: publisher.subscribe(),
+        writing: Mutex::default(),
+    };
+    (publisher.with_objects(Some(objects)), Ok(files))
 }
 
 fn open_tls(folder: PathBuf, metrics: &Metrics) -> Result<Tls, Error> {
@@ -178,8 +222,19 @@ impl Bound {
     /// # Errors
     /// As for [`Bound::run`].
     pub async fn run_with(self, sink: impl StatusSink, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, admin, grpc_listener, admin_listener, source, cluster: _, publisher, sources, metrics, tls } =
-            self;
+        let Self {
+            grpc,
+            admin,
+            grpc_listener,
+            admin_listener,
+            source,
+            cluster: _,
+            publisher,
+            sources,
+            metrics,
+            tls,
+            api,
+        } = self;
         tracing::info!(%grpc, %admin, "control plane listens");
         // Ends every task, also when one of them fails.
         let stop = stop.child_token();
@@ -187,8 +242,10 @@ impl Bound {
         let (to_publisher, batches) = mpsc::channel(BATCHES);
         spawn(&mut tasks, "source", source.run(to_publisher, stop.clone()));
         spawn(&mut tasks, "publisher", publisher.run(batches));
+        let sink = ObjectsSink { objects: api.as_ref().ok().map(|files| files.objects.clone()), inner: sink };
         spawn(&mut tasks, "status", report(sources.clone(), sink, stop.clone()));
-        let admin = admin::Admin::new(sources.clone(), metrics.clone());
+        let api = Arc::new(KubeApi::new(api, stop.clone()));
+        let admin = admin::Admin::new(sources.clone(), metrics.clone(), api);
         spawn(&mut tasks, "admin", admin::serve(admin, admin_listener, stop.clone()));
         let Sources { board: _, nodes, snapshot } = sources;
         let context = Context { snapshot, nodes, arrivals: Arrivals::default(), metrics, stop: stop.clone() };

@@ -30,6 +30,11 @@ Examples:
   On this machine only, with a log in JSON:
     weir-control-plane --folder ./conf --grpc 127.0.0.1:9800 --admin 127.0.0.1:9801 --log-format json
 
+  The same, and kubectl may change them, from this machine or with a token:
+    weir-control-plane --folder ./conf --admin 127.0.0.1:9801
+    weir-control-plane --folder ./conf --api-token-file /etc/weir/token
+    kubectl --server http://127.0.0.1:9801 get pools
+
   Who is connected, and what is wrong with which resource:
     curl http://127.0.0.1:9801/api/v1/proxies
     curl http://127.0.0.1:9801/api/v1/resources";
@@ -91,6 +96,10 @@ pub struct ListenArgs {
     /// Address for people and probes: /metrics, /healthz, /readyz, /api/v1/proxies, /api/v1/resources.
     #[arg(long, env = "WEIR_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9801")]
     pub admin: SocketAddr,
+    /// File with a token that clients of the API for kubectl must show, which there is with --folder. Without it there is
+    /// no such API, unless --admin is an address on loopback. It may be changed while we run.
+    #[arg(long, env = "WEIR_API_TOKEN_FILE", value_name = "FILE", requires = "folder")]
+    pub api_token_file: Option<PathBuf>,
 }
 
 /// Which replica writes statuses and Events in a cluster: the one that holds a Lease.
@@ -155,6 +164,8 @@ pub struct Config {
     pub grpc_tls: Option<PathBuf>,
     /// For people and probes.
     pub admin: Listen,
+    /// File with the token for the API of a folder; without it the API is there on loopback only.
+    pub api_token_file: Option<PathBuf>,
     /// Which replica writes statuses, in a cluster.
     pub lease: LeaseArgs,
 }
@@ -168,6 +179,7 @@ impl Config {
             grpc: Listen { flag: GRPC, address: grpc },
             grpc_tls: None,
             admin: Listen { flag: ADMIN, address: admin },
+            api_token_file: None,
             lease: LeaseArgs::default(),
         }
     }
@@ -179,6 +191,7 @@ impl Cli {
     pub fn config(&self) -> Config {
         let mut config = Config::new(self.source.config(), self.listen.grpc, self.listen.admin);
         config.grpc_tls.clone_from(&self.listen.grpc_tls);
+        config.api_token_file.clone_from(&self.listen.api_token_file);
         config.lease.clone_from(&self.lease);
         config
     }
@@ -247,6 +260,7 @@ mod tests {
             (vec!["--folder", "x", "--namespace", "shop"], "--namespace"),
             (vec!["--namespace", "Shop"], "--namespace"),
             (vec!["--namespace", ""], "--namespace"),
+            (vec!["--api-token-file", "token"], "--folder"),
         ] {
             let error = source(&arguments).unwrap_err();
             assert_eq!(error.exit_code(), 2);

@@ -48,11 +48,37 @@ pub struct Finding {
     pub message: String,
 }
 
+/// What is legal and most likely a mistake. Displays as `file:line: warning: Kind namespace/name: field: what [lint]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Where, and what.
+    pub finding: Finding,
+    /// Short name of the lint that found it.
+    pub id: &'static str,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.finding.write_place(f)?;
+        f.write_str("warning: ")?;
+        self.finding.write_rest(f)?;
+        write!(f, " [{}]", self.id)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
+        self.write_place(f)?;
+        self.write_rest(f)
+    }
+}
+
+impl Finding {
+    fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.iter().try_for_each(|place| write!(f, "{place}: "))
+    }
+
+    fn write_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
         }
@@ -93,5 +119,8 @@ mod tests {
             message: "70000 is more than 65535".into(),
         };
         assert_eq!(finding.to_string(), "conf/web.yaml:7: Pool shop/web: spec.weight: 70000 is more than 65535");
+        let warning = Warning { finding, id: "heavy" };
+        let expected = "conf/web.yaml:7: warning: Pool shop/web: spec.weight: 70000 is more than 65535 [heavy]";
+        assert_eq!(warning.to_string(), expected);
     }
 }

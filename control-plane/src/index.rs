@@ -120,7 +120,7 @@ impl Index {
     fn give(&mut self, given: Given) -> bool {
         match given {
             Given::Object(object) => self.give_object(object),
-            Given::Broken { key, generation, findings } => {
+            Given::Broken { key, generation, findings, origin: _ } => {
                 let broken = Broken { generation, findings };
                 let changed = self.broken.get(&key) != Some(&broken);
                 self.broken.insert(key.clone(), broken);
@@ -294,7 +294,8 @@ mod tests {
         assert!(index.apply(Event::Apply(Given::Broken {
             key: key("Pool", "a"),
             generation: Some(2),
-            findings: vec![finding]
+            findings: vec![finding],
+            origin: None,
         })));
         assert_eq!(index.pool(&"default/a".parse().unwrap()).unwrap().weight, Some(2));
         assert_eq!(index.broken(&key("Pool", "a")).unwrap().generation, Some(2));

@@ -2,12 +2,15 @@
 //! structure of the schema, then its CEL rules.
 
 mod content;
+mod defaults;
 mod rules;
 mod structure;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use defaults::fill;
 use serde::de::Error;
 use serde_json::{Value, json};
 use weir_proto::model::{BadName, Key, Kind, ResourceName};
@@ -16,28 +19,79 @@ use crate::api;
 use crate::contents::{ContentKey, Told};
 use crate::finding::{Finding, Place};
 use crate::keep::Keep;
+use crate::lint;
 use crate::source::{Given, Object, Spec};
 use crate::yaml::{self, Document};
 
 /// Namespace of a manifest that names none.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
+/// The comment that marks a file to stay as it is but for `spec.enabled`.
+const STATIC: &str = "weir: static";
 
 /// Where a manifest stands, to find the lines of its fields later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Origin {
     file: Arc<Path>,
     document: Document,
-    /// Path of the manifest in its document: `items[3]` in a List, else empty.
-    prefix: String,
+    /// Which item of its document it is, if that is a List.
+    item: Option<usize>,
+    /// Whether its file is marked to stay as it is.
+    is_static: bool,
+    /// The manifest as its user wrote it, without nulls; of a resource only.
+    body: Value,
+}
+
+/// Without what is in it.
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, document, item, is_static, body: _ } = self;
+        let mut debug = f.debug_struct("Origin");
+        debug.field("file", file).field("document", document).field("item", item).field("is_static", is_static);
+        debug.finish_non_exhaustive()
+    }
 }
 
 impl Origin {
     /// The place of a field, or of the manifest if `field` is empty.
     #[must_use]
     pub fn place(&self, field: &str) -> Place {
-        let joint = if self.prefix.is_empty() || field.is_empty() { "" } else { "." };
-        let (line, column) = self.document.locate(&format!("{}{joint}{field}", self.prefix));
+        let prefix = self.item.map(|i| format!("items[{i}]")).unwrap_or_default();
+        let joint = if prefix.is_empty() || field.is_empty() { "" } else { "." };
+        let (line, column) = self.document.locate(&format!("{prefix}{joint}{field}"));
         Place { file: self.file.clone(), line, column }
+    }
+
+    /// Whether the manifest wants to hear nothing of this lint.
+    #[must_use]
+    pub fn ignores(&self, lint: &str) -> bool {
+        let silent = self.body["metadata"]["annotations"][lint::IGNORE].as_str().unwrap_or_default();
+        silent.split(',').any(|silent| silent.trim() == lint)
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<Path> {
+        &self.file
+    }
+
+    /// The document of the file.
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Which item of its document it is, if that is a List.
+    pub(crate) fn item(&self) -> Option<usize> {
+        self.item
+    }
+
+    /// Whether its file is marked to stay as it is.
+    pub(crate) fn is_static(&self) -> bool {
+        self.is_static
+    }
+
+    /// The manifest as its user wrote it, without nulls.
+    pub(crate) fn body(&self) -> &Value {
+        &self.body
     }
 
     fn finding(&self, key: Option<&Key>, field: impl Into<String>, message: impl Into<String>) -> Finding {
@@ -57,6 +111,8 @@ pub enum Manifest {
         key: Key,
         /// What is wrong; never empty.
         findings: Vec<Finding>,
+        /// Where it is written.
+        origin: Arc<Origin>,
     },
     /// A Secret or ConfigMap.
     Content {
@@ -81,12 +137,22 @@ pub enum Manifest {
 /// Reads all manifests of a file.
 #[must_use]
 pub fn read(file: &Arc<Path>, text: &str) -> Vec<Manifest> {
-    yaml::documents(text).into_iter().flat_map(|document| read_document(file, document)).collect()
+    let is_static = is_static(text);
+    yaml::documents(text).into_iter().flat_map(|document| read_document(file, is_static, document)).collect()
 }
 
-fn read_document(file: &Arc<Path>, document: Document) -> Vec<Manifest> {
+/// Whether the comments at the head of a file say that it is to stay as it is.
+fn is_static(text: &str) -> bool {
+    let head =
+        text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with('#') || *line == "---");
+    head.into_iter().any(|line| line.strip_prefix('#').is_some_and(|comment| comment.trim() == STATIC))
+}
+
+fn read_document(file: &Arc<Path>, is_static: bool, document: Document) -> Vec<Manifest> {
     match document.parse() {
-        Ok(value) => read_value(Origin { file: file.clone(), document, prefix: String::new() }, value),
+        Ok(value) => {
+            read_value(Origin { file: file.clone(), document, item: None, is_static, body: Value::Null }, value)
+        }
         Err(e) => {
             let place = Place { file: file.clone(), line: e.line, column: e.column };
             let finding = Finding { place: Some(place), key: None, field: e.field, message: e.message };
@@ -106,7 +172,7 @@ fn read_value(origin: Origin, mut value: Value) -> Vec<Manifest> {
         let finding = origin.finding(None, "items", "must be a list of manifests");
         return vec![Manifest::Unknown { hides: Keep::All, findings: vec![finding] }];
     };
-    let at = |i: usize| Origin { prefix: format!("items[{i}]"), ..origin.clone() };
+    let at = |i: usize| Origin { item: Some(i), ..origin.clone() };
     items.into_iter().enumerate().map(|(i, item)| read_manifest(at(i), item)).collect()
 }
 
@@ -121,6 +187,7 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
     drop_nulls(api::schema(kind), &mut value);
     let key = read_key(kind, &value);
     let mut wrong = breaches(kind, &value);
+    let origin = Origin { body: value.clone(), ..origin };
     let key = match key {
         Ok(key) => key,
         Err(bad) => {
@@ -131,11 +198,11 @@ fn read_manifest(origin: Origin, mut value: Value) -> Manifest {
         }
     };
     if !wrong.is_empty() {
-        return broken(&origin, key, wrong);
+        return broken(origin, key, wrong);
     }
     match read_spec(kind, value) {
         Ok(spec) => Manifest::Good(Object { key, spec, generation: None, origin: Some(Arc::new(origin)) }),
-        Err(error) => broken(&origin, key, vec![structure::Wrong::new("spec", error.to_string())]),
+        Err(error) => broken(origin, key, vec![structure::Wrong::new("spec", error.to_string())]),
     }
 }
 
@@ -157,7 +224,7 @@ pub(crate) fn from_cluster(key: Key, generation: Option<i64>, mut body: Value) -
     let finding =
         |w: structure::Wrong| Finding { place: None, key: Some(key.clone()), field: w.field, message: w.message };
     let findings = wrong.into_iter().map(finding).collect();
-    Given::Broken { key, generation, findings }
+    Given::Broken { key, generation, findings, origin: None }
 }
 
 /// Every rule of its schema that a manifest breaks.
@@ -166,9 +233,26 @@ fn breaches(kind: Kind, manifest: &Value) -> Vec<structure::Wrong> {
     if wrong.is_empty() { rules::check(kind, manifest) } else { wrong }
 }
 
-fn broken(origin: &Origin, key: Key, wrong: Vec<structure::Wrong>) -> Manifest {
+fn broken(origin: Origin, key: Key, wrong: Vec<structure::Wrong>) -> Manifest {
     let findings = wrong.into_iter().map(|w| origin.finding(Some(&key), w.field, w.message)).collect();
-    Manifest::Broken { key, findings }
+    Manifest::Broken { key, findings, origin: Arc::new(origin) }
+}
+
+/// A manifest of a kind, or of a namespace, that is known already: which resource it is, and all that is wrong with it
+/// as fields and messages. Nulls are taken out of it.
+///
+/// # Errors
+/// If it has no good name.
+pub(crate) fn judge(kind: Kind, value: &mut Value) -> Result<(Key, Vec<(String, String)>), BadName> {
+    drop_nulls(api::schema(kind), value);
+    let key = read_key(kind, value)?;
+    let mut wrong = breaches(kind, value);
+    if wrong.is_empty()
+        && let Err(error) = read_spec(kind, value.clone())
+    {
+        wrong.push(structure::Wrong::new("spec", error.to_string()));
+    }
+    Ok((key, wrong.into_iter().map(|w| (w.field, w.message)).collect()))
 }
 
 fn unknown(origin: &Origin, wrong: Vec<structure::Wrong>, hides: Keep) -> Manifest {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::contents::Wanted;
 use crate::desired::{Desired, problems};
+use crate::objects::Objects;
 use crate::snapshot::Snapshot;
 use crate::source::{Batch, Changes};
 use crate::status::Board;
@@ -16,6 +17,7 @@ use crate::status::Board;
 pub struct Publisher {
     desired: Desired,
     board: Arc<Board>,
+    objects: Option<Arc<Objects>>,
     snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     /// The Secrets and ConfigMaps that resources name.
     wanted: watch::Sender<Wanted>,
@@ -26,7 +28,7 @@ impl Publisher {
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
         let (snapshot, wanted) = (watch::Sender::new(None), watch::Sender::default());
-        Self { desired: Desired::default(), board, snapshot, wanted }
+        Self { desired: Desired::default(), board, objects: None, snapshot, wanted }
     }
 
     /// The same for resources of a cluster: Services and their endpoints are awaited too, and so are the Secrets and
@@ -34,6 +36,12 @@ impl Publisher {
     #[must_use]
     pub fn in_cluster(board: Arc<Board>, wanted: watch::Sender<Wanted>) -> Self {
         Self { desired: Desired::in_cluster(), wanted, ..Self::new(board) }
+    }
+
+    /// The same with the resources as objects of an API, which are kept up first.
+    #[must_use]
+    pub(crate) fn with_objects(self, objects: Option<Arc<Objects>>) -> Self {
+        Self { objects, ..self }
     }
 
     /// The newest snapshot; `None` before the first.
@@ -44,17 +52,26 @@ impl Publisher {
 
     /// Publishes until the source is gone.
     pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        while let Some(Batch { mut changes, since }) = batches.recv().await {
+        while let Some(Batch { mut changes, since, done }) = batches.recv().await {
+            let mut waiting: Vec<_> = done.into_iter().collect();
             // A burst is one snapshot.
             while let Ok(more) = batches.try_recv() {
                 changes.extend(more.changes);
+                waiting.extend(more.done);
             }
             self.apply(changes, since);
+            // Who gave up waiting is told nothing.
+            for done in waiting {
+                let _ = done.send(());
+            }
         }
     }
 
     /// Takes in changes seen at `now`.
-    pub fn apply(&mut self, changes: Changes, now: Instant) {
+    pub fn apply(&mut self, mut changes: Changes, now: Instant) {
+        if let Some(objects) = &self.objects {
+            objects.take(&mut changes);
+        }
         let problems = problems(&changes);
         let outcome = self.desired.apply(changes);
         if let Some(wanted) = self.desired.take_wanted() {

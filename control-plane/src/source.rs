@@ -6,7 +6,7 @@ pub mod kubernetes;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::model::{Key, Kind};
@@ -55,6 +55,8 @@ pub enum Given {
         generation: Option<i64>,
         /// What is wrong; never empty.
         findings: Vec<Finding>,
+        /// Where it is written, if that is a file.
+        origin: Option<Arc<Origin>>,
     },
 }
 
@@ -66,6 +68,21 @@ impl Given {
             Self::Object(object) => &object.key,
             Self::Broken { key, .. } => key,
         }
+    }
+
+    /// Where it is written, if that is a file.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        match self {
+            Self::Object(object) => object.origin.as_ref(),
+            Self::Broken { origin, .. } => origin.as_ref(),
+        }
+    }
+
+    /// Gives it its `metadata.generation`.
+    pub(crate) fn set_generation(&mut self, new: i64) {
+        let (Self::Object(Object { generation, .. }) | Self::Broken { generation, .. }) = self;
+        *generation = Some(new);
     }
 
     /// Where it begins, if that is in a file.
@@ -106,12 +123,14 @@ pub enum Event {
 pub type Changes = Vec<Event>;
 
 /// Changes, and when the first of them was noticed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Batch {
     /// In order.
     pub changes: Changes,
     /// From here the time is counted until proxies have them.
     pub since: Instant,
+    /// Who waits until they are in force.
+    pub done: Option<oneshot::Sender<()>>,
 }
 
 /// Something that resources come from.

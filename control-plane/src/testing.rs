@@ -78,7 +78,9 @@ fn given(kind: &str, name: &str, spec: &str) -> Given {
     let text = format!("apiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
     match manifest::read(&Path::new("test.yaml").into(), &text).remove(0) {
         Manifest::Good(object) => Given::Object(object),
-        Manifest::Broken { key, findings } => Given::Broken { key, generation: None, findings },
+        Manifest::Broken { key, findings, origin } => {
+            Given::Broken { key, generation: None, findings, origin: Some(origin) }
+        }
         Manifest::Content { findings, .. } | Manifest::Unknown { findings, .. } => panic!("{findings:?}"),
     }
 }

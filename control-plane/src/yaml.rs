@@ -3,13 +3,18 @@
 //!
 //! Documents are split before they are parsed, so that one which does not parse leaves the others.
 
+mod edit;
 mod marks;
+mod render;
+mod tree;
 mod value;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use edit::{edited, written};
 use marks::Marks;
+pub use render::Form;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 
@@ -81,6 +86,24 @@ pub fn documents(text: &str) -> Vec<Document> {
     splitter.documents
 }
 
+/// What stands above the first document and is about the file: comments, up to a blank line or a marker.
+fn file_head(text: &str) -> &str {
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        match line.trim() {
+            comment if comment.starts_with('#') => end += line.len(),
+            "" => return &text[..end + line.len()],
+            _ if is_marker(line, "---") => return &text[..end],
+            _ => return "",
+        }
+    }
+    ""
+}
+
+fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
+    value::Reader.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
 #[derive(Default)]
 struct Splitter<'a> {
     text: &'a str,
@@ -122,8 +145,7 @@ impl Document {
     /// # Errors
     /// Says where it does not parse.
     pub fn parse(&self) -> Result<Value, SyntaxError> {
-        let parser = serde_yaml::Deserializer::from_str(&self.text);
-        value::Reader.deserialize(parser).map_err(|error| self.explain(&error))
+        parse(&self.text).map_err(|error| self.explain(&error))
     }
 
     /// Line and column, in the file, of the key or list item that `path` names (`spec.match[0].path`), or
@@ -137,6 +159,38 @@ impl Document {
         }
         let (line, column) = marks.get(path).copied().unwrap_or((1, 1));
         (self.lines_before + line, column)
+    }
+
+    /// The text of its file with this text in its place; `None` if the file is not the one it was read from.
+    pub(crate) fn replaced(&self, file: &str, new: &str) -> Option<String> {
+        let start = self.start(file)?;
+        Some([&file[..start], new, &file[start + self.text.len()..]].concat())
+    }
+
+    /// The text of its file without it, or nothing if there is no other document in the file.
+    pub(crate) fn removed(&self, file: &str) -> Option<String> {
+        let start = self.start(file)?;
+        let rest = &file[start + self.text.len()..];
+        let head = if start == 0 { file_head(&self.text) } else { &file[..start] };
+        let left = [head, rest].concat();
+        Some(if documents(&left).is_empty() { String::new() } else { left })
+    }
+
+    /// How many lines of its file stand before it.
+    pub(crate) fn lines_before(&self) -> usize {
+        self.lines_before
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it begins in its file.
+    fn start(&self, file: &str) -> Option<usize> {
+        let is_there = documents(file).contains(self);
+        let lines = file.split_inclusive('\n').take(self.lines_before);
+        is_there.then(|| lines.map(str::len).sum())
     }
 
     fn explain(&self, error: &serde_yaml::Error) -> SyntaxError {
@@ -165,6 +219,18 @@ mod tests {
         let text = "# head\n---\na: 1\n---\n# nothing\n---\nb: |\n  text\n  --- no marker\n--- {c: 3}\n...\n%YAML 1.2\n---\nd: 4\n";
         let read: Vec<String> = documents(text).iter().map(|d| d.parse().unwrap().to_string()).collect();
         assert_eq!(read, [r#"{"a":1}"#, r#"{"b":"text\n--- no marker\n"}"#, r#"{"c":3}"#, r#"{"d":4}"#]);
+    }
+
+    #[test]
+    fn a_document_is_taken_from_its_file_or_changed_in_it_alone() {
+        let text = "# head\n\n# first\na: 1\n---\n# second\nb: 2\n--- {c: 3}\n";
+        let all = documents(text);
+        assert_eq!(all[1].replaced(text, "---\nx: 1\n").unwrap(), text.replace("# second\nb: 2", "x: 1"));
+        assert_eq!(all[0].removed(text).unwrap(), "# head\n\n---\n# second\nb: 2\n--- {c: 3}\n");
+        assert_eq!(all[2].removed(text).unwrap(), text.replace("--- {c: 3}\n", ""));
+        assert_eq!(all[1].removed(&text.replace("b: 2", "b: 3")), None, "another text");
+        let alone = "# head\n\na: 1\n---\n# nothing\n";
+        assert_eq!(documents(alone)[0].removed(alone).unwrap(), "");
     }
 
     #[test]

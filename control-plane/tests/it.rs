@@ -6,6 +6,7 @@ mod it {
     mod discovery;
     mod files;
     mod golden;
+    mod kube_api;
     mod plugins;
     mod program;
     mod proxy;

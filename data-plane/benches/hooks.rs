@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use http::Request;
+use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use weir_data_plane::plugin::rehearsal::{Rehearsal, Scenario};
@@ -15,6 +16,10 @@ use weir_proto::model::{BuiltIn, Lua, Wasm, WasmInstance, WasmSource};
 use weir_proto::model::{Code, FailurePolicy, Files, Key, Plugin, PluginRef, PluginUse, Pool};
 use weir_proto::pb::{self, resource::Body};
 use weir_proto::version::Version;
+
+/// The proxy's: every hook asks for memory.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const SCRIPT: &str = "return { post = function(request, session) session.add_response_header('x-greeting', '1') end }";
 

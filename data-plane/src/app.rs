@@ -119,10 +119,10 @@ struct ControlThread {
     clock: HealthClockTask,
     admin: Admin,
     folder: Option<Folder>,
+    exporter: Option<Exporter>,
     recent: Recent,
     table: TableHandle,
     stats: Arc<ProcessStats>,
-    exporter: Option<Exporter>,
 }
 
 /// How long each step of leaving takes at most.
@@ -198,16 +198,7 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     };
     let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
     let admin_address = admin.address();
-    let control = ControlThread {
-        discovery,
-        clock: clock_task,
-        admin,
-        folder,
-        recent,
-        exporter,
-        table,
-        stats,
-    };
+    let control = ControlThread { discovery, clock: clock_task, admin, folder, exporter, recent, table, stats };
     Ok(Bound {
         listeners: opened.listeners,
         admin: admin_address,
@@ -434,12 +425,12 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
             folder.run(stop.clone()).await;
         }
     };
-    let paced = recent.run(table, stats, stop.clone());
     let exported = async {
         if let Some(exporter) = exporter {
             exporter.run(stop.clone()).await;
         }
     };
+    let paced = recent.run(table, stats, stop.clone());
     let shown = async {
         tokio::select! {
             () = admin.run(stop.clone()) => {}
@@ -448,7 +439,7 @@ fn control_thread(control: ControlThread, stop: CancellationToken, replaced: Can
     };
     runtime.block_on(async {
         tokio::select! {
-            ((), (), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, paced, exported) } => {}
+            ((), (), (), (), ()) = async { tokio::join!(discovery.run(stop.clone()), shown, followed, exported, paced) } => {}
             () = clock.run() => {}
         }
     });

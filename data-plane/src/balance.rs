@@ -141,9 +141,7 @@ impl Picker {
             Self::Random(_) => random::chances(candidates, choice.tried),
             Self::LeastConnections => lowest::chances(candidates, choice.tried, least_connections::load),
             Self::LeastLoad => lowest::chances(candidates, choice.tried, least_load::cost),
-            Self::PowerOfTwo(_) => {
-                random::chances_of_better(candidates, choice.tried, least_connections::load)
-            }
+            Self::PowerOfTwo(_) => random::chances_of_better(candidates, choice.tried, least_connections::load),
             Self::PeakEwma(_) => random::chances_of_better(candidates, choice.tried, ewma::cost),
             _ => {
                 let mut chances = vec![0.0; candidates.len()];

@@ -1,4 +1,4 @@
-// Shows what explain answers: what comes of the request, then why, as a tree.
+// Shows what explain answers: what comes of the request, then why.
 
 import { element } from "./dom.js";
 
@@ -13,8 +13,15 @@ export function parseHeaders(lines) {
 
 /// Replaces what is in `place`.
 export function show(place, explained) {
-  const { choice, answer, ...why } = explained;
-  place.replaceChildren(element("p", {}, element("strong", {}, summary(choice, answer))), tree(why));
+  const { rules, chain, plugins, candidates, supposed } = explained;
+  place.replaceChildren(
+    element("p", { className: "summary" }, element("strong", {}, summary(explained)), explained.certain ? "" : " (chance or what was supposed may change that)"),
+    section("Supposed", supposed.map((what) => line(what))),
+    section("Rules", rules.map(rule)),
+    section("Chain", chain.map(({ pool, priority, outcome, reason }) => line(`${pool}, priority ${priority}: ${outcome.replace("_", " ")}`, reason))),
+    section("Plugins", plugins.map(plugin)),
+    section("Candidates", candidates.map(candidate)),
+  );
 }
 
 /// Shows why there is no answer.
@@ -22,29 +29,30 @@ export function fail(place, error) {
   place.replaceChildren(element("p", { className: "bad" }, error.message));
 }
 
-function summary(choice, answer) {
-  if (choice) return `Goes to ${[choice.pool, choice.backend, choice.address].filter(Boolean).join(" → ")}`;
+function summary({ choice, answer, queued }) {
+  if (choice) return `Goes to ${choice.pool} → ${choice.backend} (${choice.address})`;
+  if (queued) return `Waits in the queue of ${queued.pool}`;
   if (answer) return `Is answered ${answer.status}${answer.reason ? ` (${answer.reason})` : ""}`;
   return "No answer is known";
 }
 
-function tree(value) {
-  const entries = Array.isArray(value) ? value.map((item) => ["", item]) : Object.entries(value);
-  const shown = entries.filter(([, item]) => item !== null && item !== "" && !(Array.isArray(item) && item.length === 0));
-  return element("ul", {}, ...shown.map(([key, item]) => entry(key, item)));
+function section(title, lines) {
+  return lines.length === 0 ? "" : element("section", { "aria-label": title }, element("h3", {}, title), element("ul", {}, ...lines));
 }
 
-function entry(key, item) {
-  const label = element("span", { className: "key" }, key ? `${key}: ` : "");
-  if (typeof item !== "object") return element("li", {}, label, String(item));
-  const flat = inline(item);
-  return flat === null ? element("li", {}, label, tree(item)) : element("li", {}, label, flat);
+const line = (what, more) => element("li", {}, what, more ? element("span", { className: "quiet" }, ` – ${more}`) : "");
+
+function rule({ rule: text, pools, matched, misses }) {
+  const told = misses.map(({ condition, name, expected, found }) => `${condition}${name ? ` ${name}` : ""} is ${found ?? "missing"}, not ${expected}`);
+  return element("li", { className: matched ? "ok" : "" }, `${matched ? "✓" : "✗"} ${text}`, element("span", { className: "quiet" }, ` – ${[pools.join(", "), ...told].join("; ")}`));
 }
 
-/// One line of what has nothing within it.
-function inline(item) {
-  const values = Object.values(item);
-  if (values.some((value) => typeof value === "object" && value !== null)) return null;
-  if (Array.isArray(item)) return item.join(", ");
-  return Object.entries(item).filter(([, value]) => value !== null && value !== "").map(([key, value]) => `${key} ${value}`).join(", ");
+function plugin({ pool, plugin: name, hook, answer, status, kept, of, reason, text, changes }) {
+  const said = { halted: `halts with ${status}`, kept: `keeps ${kept?.join(", ")} of ${of}`, failed: `fails: ${reason}: ${text}` }[answer] ?? "goes on";
+  return line(`${hook} of ${name} in ${pool}: ${said}`, changes.join("; "));
+}
+
+function candidate({ backend, address, state, kept, share, detail }) {
+  const part = kept && share < 1 ? ` (${Math.round(share * 100)}%)` : "";
+  return element("li", { className: kept ? "ok" : "" }, `${kept ? "✓" : "✗"} ${backend} ${address}, ${state}${part}`, element("span", { className: "quiet" }, detail ? ` – ${detail}` : ""));
 }

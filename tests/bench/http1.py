@@ -120,14 +120,14 @@ def start_weir(stack, folder, manifests, programs, protocol=""):
     return Proxy(port, pid)
 
 
-def start_planes(stack, folder, manifests, programs, options):
-    """Gives the pid of the data plane, which has these options."""
+def start_planes(stack, folder, manifests, programs, options, admin=None):
+    """Gives the pid of the data plane, which has these options, and its admin server at this port or any."""
     folder.mkdir()
     (folder / "web.yaml").write_text(manifests)
-    admin, grpc, control_admin = free_ports(3)
+    any_admin, grpc, control_admin = free_ports(3)
     control = ["--folder", str(folder), "--grpc", f"127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{control_admin}"]
     start(stack, [str(programs / "weir-control-plane"), *control], OTHER_CORE)
-    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{admin}", "--workers", "1"]
+    data = ["--control-plane", f"http://127.0.0.1:{grpc}", "--admin", f"127.0.0.1:{admin or any_admin}", "--workers", "1"]
     data += ["--drain-delay", "0s", *options]
     return start(stack, [str(programs / "weir-data-plane"), *data], PROXY_CORE).pid
 

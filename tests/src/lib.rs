@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod backend;
+pub mod browser;
 pub mod chart;
 pub mod client;
 pub mod cluster;

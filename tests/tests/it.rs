@@ -6,6 +6,7 @@ mod it {
     mod access_log;
     mod active_health;
     mod admission;
+    mod api_kill;
     mod backend_grpc;
     mod backend_h2;
     mod backend_tls;
@@ -18,6 +19,7 @@ mod it {
     mod chart_release;
     mod chart_render;
     mod chart_values;
+    mod check;
     mod chromium;
     mod command;
     mod conformance;
@@ -35,6 +37,7 @@ mod it {
     mod http2_floods;
     mod images;
     mod issue;
+    mod kubectl_file_mode;
     mod kubelet;
     mod kubernetes;
     mod kubernetes_source;
@@ -43,6 +46,7 @@ mod it {
     mod monitoring;
     mod mtls;
     mod nack;
+    mod page;
     mod php;
     mod plugin_auth;
     mod plugin_builtin;
@@ -67,6 +71,7 @@ mod it {
     mod service;
     mod snapshot;
     mod state;
+    mod status;
     mod stop;
     mod tcp;
     mod tcp_bytes;

@@ -128,8 +128,8 @@ pub(super) fn made_up(kind: Kind, name: &ResourceName, spec: &Value) -> Result<G
     let read = manifest::read(&Path::new("").into(), &text.to_string()).pop();
     match read.ok_or_else(|| vec![super::said(format!("{name} is no {}", kind.as_str()))])? {
         Manifest::Good(object) => Ok(Given::Object(Object { origin: None, ..object })),
-        Manifest::Broken { key, findings } => {
-            Ok(Given::Broken { key, generation: None, findings: placeless(findings) })
+        Manifest::Broken { key, findings, origin: _ } => {
+            Ok(Given::Broken { key, generation: None, findings: placeless(findings), origin: None })
         }
         Manifest::Unknown { findings, .. } | Manifest::Content { findings, .. } => Err(placeless(findings)),
     }

@@ -7,25 +7,33 @@
 
 mod activity;
 mod catalog;
+mod commit;
+mod editor;
 mod places;
 mod read;
 mod scan;
 mod watch;
 mod way;
+mod wish;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use activity::Activity;
+pub(crate) use commit::replace;
+pub(crate) use editor::Editor;
+use editor::{Requests, Write};
 pub(crate) use read::load;
 use read::{Pass, Reader};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
+pub(crate) use wish::{Wish, WriteError};
 
-use super::{Batch, Source};
+use super::{Batch, Changes, Source};
 
 /// Nothing happens for so long before a look is taken.
 const QUIET: Duration = Duration::from_millis(15);
@@ -42,16 +50,34 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct FileSource {
     folder: PathBuf,
     with_notices: bool,
+    requests: Requests,
 }
 
 impl FileSource {
-    /// A source of the manifests below `folder`.
+    /// A source of the manifests below `folder`. Writes that were left half done are finished, or forgotten.
     ///
     /// # Errors
-    /// If there is no such folder, or it cannot be read.
+    /// If there is no such folder, or it cannot be read, or what is half done cannot be finished.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::read_dir(folder)?;
-        Ok(Self { folder: folder.to_owned(), with_notices: true })
+        let found = scan::scan(folder)?;
+        let linked = found.files.iter().filter_map(|file| file.path.canonicalize().ok()?.parent().map(Path::to_owned));
+        let folders: BTreeSet<PathBuf> = linked.chain(found.folders).collect();
+        folders.iter().for_each(|folder| commit::clean(folder));
+        commit::recover(folder).map_err(io::Error::other)?;
+        Ok(Self { folder: folder.to_owned(), with_notices: true, requests: Requests::none() })
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Who may write to the folder while this source runs.
+    pub(crate) fn editor(&mut self) -> Editor {
+        let (editor, requests) = editor::pair();
+        self.requests = requests;
+        editor
     }
 }
 
@@ -59,7 +85,7 @@ impl Source for FileSource {
     async fn run(self, batches: mpsc::Sender<Batch>, stop: CancellationToken) {
         let activity = Arc::new(Activity::default());
         let reader = Reader::new(self.folder, activity.clone(), self.with_notices);
-        let mut worker = Worker { reader: Some(reader), activity, batches };
+        let mut worker = Worker { reader: Some(reader), activity, requests: self.requests, batches };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = worker.run() => {}
@@ -74,6 +100,7 @@ struct Worker {
     /// Away while a look is taken on another thread.
     reader: Option<Reader>,
     activity: Arc<Activity>,
+    requests: Requests,
     batches: mpsc::Sender<Batch>,
 }
 
@@ -86,6 +113,7 @@ impl Worker {
             tokio::select! {
                 () = self.activity.happens() => {}
                 _ = tick.tick() => {}
+                write = self.requests.next() => self.obey(write).await?,
             }
         }
     }
@@ -94,7 +122,7 @@ impl Worker {
     async fn settle(&mut self) -> Result<(), Closed> {
         let mut limit = Instant::now() + LIMIT;
         loop {
-            self.quiet(limit).await;
+            self.quiet(limit).await?;
             let is_last = Instant::now() >= limit;
             if self.look(is_last).await? {
                 return Ok(());
@@ -105,12 +133,13 @@ impl Worker {
         }
     }
 
-    async fn quiet(&mut self, limit: Instant) {
+    async fn quiet(&mut self, limit: Instant) -> Result<(), Closed> {
         loop {
             let until = limit.min(Instant::now() + QUIET);
             tokio::select! {
                 () = self.activity.happens(), if until < limit => {}
-                () = sleep_until(until) => return,
+                write = self.requests.next() => self.obey(write).await?,
+                () = sleep_until(until) => return Ok(()),
             }
         }
     }
@@ -118,22 +147,51 @@ impl Worker {
     /// Takes one look; true if everything had settled.
     async fn look(&mut self, is_last: bool) -> Result<bool, Closed> {
         let since = Instant::now();
-        let mut reader = self.reader.take().ok_or(Closed)?;
-        let look = tokio::task::spawn_blocking(move || {
-            let pass = reader.look(is_last);
-            (reader, pass)
-        });
-        // The look fails only if the runtime ends.
-        let (reader, pass) = look.await.map_err(|_| Closed)?;
-        self.reader = Some(reader);
-        match pass {
+        match self.on_disk(move |reader| reader.look(is_last)).await? {
             Pass::Unsettled => Ok(false),
             Pass::Changes { changes, is_settled } if changes.is_empty() => Ok(is_settled),
             Pass::Changes { changes, is_settled } => {
-                let batch = Batch { changes, since };
+                let batch = Batch { changes, since, done: None };
                 self.batches.send(batch).await.map(|()| is_settled).map_err(|_| Closed)
             }
         }
+    }
+
+    /// Writes, and answers when that is in force. If the files are not what they were taken for, they are looked at
+    /// first, so that whoever tries again knows them.
+    async fn obey(&mut self, Write { wishes, answer }: Write) -> Result<(), Closed> {
+        let since = Instant::now();
+        let written = self.on_disk(move |reader| reader.write(&wishes)).await?;
+        let (changes, outcome) = match written {
+            Ok(changes) => (changes, Ok(())),
+            Err(WriteError::Changed) => {
+                self.look(true).await?;
+                (Changes::new(), Err(WriteError::Changed))
+            }
+            Err(error) => (Changes::new(), Err(error)),
+        };
+        let (done, in_force) = oneshot::channel();
+        self.batches.send(Batch { changes, since, done: Some(done) }).await.map_err(|_| Closed)?;
+        in_force.await.map_err(|_| Closed)?;
+        // Who gave up waiting is told nothing.
+        drop(answer.send(outcome));
+        Ok(())
+    }
+
+    /// Has the reader work on a thread that may wait for the disk.
+    async fn on_disk<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Reader) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
+        let mut reader = self.reader.take().ok_or(Closed)?;
+        let working = tokio::task::spawn_blocking(move || {
+            let result = work(&mut reader);
+            (reader, result)
+        });
+        // It fails only if the runtime ends.
+        let (reader, result) = working.await.map_err(|_| Closed)?;
+        self.reader = Some(reader);
+        Ok(result)
     }
 }
 

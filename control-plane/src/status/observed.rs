@@ -127,7 +127,7 @@ impl State {
 
 impl Seen {
     /// What cannot be read is as good as no status: it will be written anew.
-    fn new(kind: Kind, metadata: &ObjectMeta, status: Option<&Value>) -> Self {
+    pub(super) fn new(kind: Kind, metadata: &ObjectMeta, status: Option<&Value>) -> Self {
         let mut seen = Self {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
             resource_version: metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default(),

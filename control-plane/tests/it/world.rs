@@ -67,8 +67,15 @@ pub(crate) struct World {
 }
 
 pub(crate) async fn bind(folder: PathBuf) -> Bound {
+    bind_with(folder, |_| {}).await
+}
+
+/// With other settings than on loopback.
+pub(crate) async fn bind_with(folder: PathBuf, set: impl FnOnce(&mut Config)) -> Bound {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    app::bind(Config::new(SourceConfig::Folder(folder), any, any)).await.unwrap()
+    let mut config = Config::new(SourceConfig::Folder(folder), any, any);
+    set(&mut config);
+    app::bind(config).await.unwrap()
 }
 
 impl World {
@@ -78,7 +85,11 @@ impl World {
 
     /// Starts, and waits for the first snapshot.
     pub(crate) async fn start_at(folder: PathBuf) -> Self {
-        let bound = bind(folder).await;
+        Self::of(bind(folder).await).await
+    }
+
+    /// Starts what is bound, and waits for the first snapshot.
+    pub(crate) async fn of(bound: Bound) -> Self {
         let (grpc, admin, mut snapshots) = (bound.grpc, bound.admin, bound.snapshots());
         let (stop, told) = (CancellationToken::new(), Recorder::default());
         let running = tokio::spawn(bound.run_with(told.clone(), stop.clone()));

@@ -78,11 +78,7 @@ pub(super) fn chances(candidates: &[Candidate], tried: &Tried) -> Vec<f64> {
 }
 
 /// How likely each is the better of two.
-pub(super) fn chances_of_better(
-    candidates: &[Candidate],
-    tried: &Tried,
-    cost: impl Fn(&Candidate) -> f64,
-) -> Vec<f64> {
+pub(super) fn chances_of_better(candidates: &[Candidate], tried: &Tried, cost: impl Fn(&Candidate) -> f64) -> Vec<f64> {
     let (weights, firsts) = (weights(candidates, tried), chances(candidates, tried));
     let costs: Vec<f64> = candidates.iter().map(cost).collect();
     let total: f64 = weights.iter().sum();

@@ -45,8 +45,8 @@ use crate::trace::Tracer;
 use crate::trusted::TrustedProxies;
 use crate::worker::{Shared, Worker};
 
-pub(crate) use witness::{Notes, Witness};
 pub use witness::{Answer, Call};
+pub(crate) use witness::{Notes, Witness};
 
 const LISTENER: &str = "http";
 

@@ -3,6 +3,7 @@
 //! LIFECYCLE of a batch: gathered until it is large or old enough -> sent -> sent again while the collector cannot be
 //! had, as the queue fills behind it -> taken, or refused for good, which drops it. At the end what is left is sent once.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -35,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_SPANS: Duration = Duration::from_secs(1);
 /// Waits between two sends of a batch.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends what workers hand over.
 #[derive(Debug)]
@@ -82,7 +83,11 @@ impl Exporter {
 
     /// Adds to the batch until it is large enough, or the first has waited for long enough.
     async fn gather(&mut self, batch: &mut Vec<Finished>) {
-        batch.extend(self.finished.recv().await.map(|finished| *finished));
+        match self.finished.recv().await {
+            Some(finished) => batch.push(*finished),
+            // Nobody is left who could hand over more: the end is near.
+            None => return pending().await,
+        }
         let more = async {
             while batch.len() < BATCH
                 && let Some(finished) = self.finished.recv().await

@@ -54,15 +54,13 @@ Examples:
   weir run manifests/
   weir run manifests/ --listen http=0.0.0.0:8080 --listen redis=127.0.0.1:6379,tcp
   weir run manifests/ --listen http=0.0.0.0:80 --listen https=0.0.0.0:443,tls --tls-dir /etc/weir/certificates
+  weir run manifests/ --api 0.0.0.0:9801 --api-token-file /etc/weir/token
   weir run manifests/ --workers 4 --cache-dir /var/cache/weir --log-format json
 
 The signal USR2 is refused: an upgrade in place is for weir-data-plane.")]
     Run(RunArgs),
     /// Check resources without running anything
-    #[command(after_help = "\
-Examples:
-  weir check manifests/ extra.yaml     exit status 1 and one line per finding:
-                                       file:line: Kind namespace/name: field: what is wrong")]
+    #[command(after_help = check::help())]
     Check(CheckArgs),
     /// Show pools and backends of running proxies
     #[command(after_help = "\

@@ -62,9 +62,13 @@ pub(crate) struct PlaneArgs {
     /// The stream between the planes
     #[arg(long, value_name = "ADDR", env = "WEIR_GRPC", default_value = "127.0.0.1:9800")]
     grpc: SocketAddr,
-    /// The control plane's metrics, probes, proxies and resources
+    /// The control plane's metrics, probes, proxies and resources, with the API for kubectl
     #[arg(long, value_name = "ADDR", env = "WEIR_API", default_value = "127.0.0.1:9801")]
     api: SocketAddr,
+    /// File with a token that clients of the API for kubectl must show; without it that API is there only if --api is an
+    /// address on loopback. It may be changed while we run
+    #[arg(long, value_name = "FILE", env = "WEIR_API_TOKEN_FILE")]
+    api_token_file: Option<PathBuf>,
     /// Threads that serve requests [default: one per CPU]
     #[arg(long, value_name = "N", env = "WEIR_WORKERS")]
     workers: Option<NonZeroUsize>,
@@ -91,6 +95,7 @@ impl PlaneArgs {
     fn control(&self, folder: &Path) -> control_config::Config {
         let mut config = control_config::Config::new(SourceConfig::Folder(folder.to_owned()), self.grpc, self.api);
         config.admin.flag = "--api";
+        config.api_token_file.clone_from(&self.api_token_file);
         config
     }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use weir_tests::manifest::repository;
 use weir_tests::port::free_address;
-use weir_tests::program::{program, run};
+use weir_tests::program::{Program, program, run};
 use weir_tests::{Backend, Kube, Kubelet};
 
 /// The blocks of a language, in order.
@@ -55,6 +55,29 @@ async fn every_command_of_the_readme_runs() {
     assert!(text.contains("\ngoes to web-"), "what explain says: {text}");
 }
 
+/// As [`every_command_of_the_readme_runs`], those of kubectl in file mode: with a real one, and `weir run` of the first
+/// manifest.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the kubectl of the test cluster: tests/run starts it"]
+async fn every_command_of_kubectl_in_file_mode_runs() {
+    let kube = Kube::shared().await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("shop")).unwrap();
+    fs::write(folder.path().join("shop/web.yaml"), &blocks("yaml")[0]).unwrap();
+    let api = free_address().to_string();
+    let script = blocks("shell").concat().replace("127.0.0.1:9801", &api);
+    assert!(script.matches("kubectl").count() >= 4, "{script}");
+    let others = ["--listen=http=127.0.0.1:0", "--admin=127.0.0.1:0", "--grpc=127.0.0.1:0", "--workers=1"];
+    let shop = folder.path().join("shop").display().to_string();
+    let weir = Program::start("weir", &[&["run", &shop, "--api", &api], &others[..]].concat());
+    weir.line("control plane at http://").await;
+    let output = cluster_shell(&kube, &script, folder.path()).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("backend.weir.dev/web-1 patched") && text.contains("\"name\":\"web-3\""), "{text}");
+    assert!(fs::read_to_string(folder.path().join("shop/web.yaml")).unwrap().contains("weight: 3, enabled: false}"));
+}
+
 /// As [`every_command_of_the_readme_runs`], those that need a cluster: with real helm and kubectl, and running pods.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a cluster of its own: tests/run builds it"]
@@ -91,17 +114,20 @@ async fn cluster_shell(kube: &Kube, script: &str, folder: &Path) -> Output {
 
 fn shell(script: &str, folder: &Path) -> Output {
     let weir = program("weir");
-    let listen = free_address().to_string();
-    let admin = free_address().to_string();
+    let [listen, admin] = [free_address(), free_address()].map(|address| address.to_string());
     let script = script.replace("cargo run --release --", weir.to_str().unwrap()).replace("127.0.0.1:8080", &listen);
+    let other = |script: String, port: &str| script.replace(port, &free_address().to_string());
+    let script = ["127.0.0.1:8081", "127.0.0.1:8082"].into_iter().fold(script, other);
+    // The one whose state is shown.
+    let script = script.replace("run shop &", &format!("run shop --admin {admin} &"));
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) && wait' EXIT\n{script}");
     Command::new("bash")
         .args(["-c", &script])
         .current_dir(folder)
         .env("WEIR_LISTEN", format!("http={listen}"))
         .env("WEIR_EXIT_AFTER", "2s")
-        .envs(["WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
-        .envs(["WEIR_ADMIN", "WEIR_ADMIN_URL"].map(|name| (name, &admin)))
+        .envs(["WEIR_ADMIN", "WEIR_GRPC", "WEIR_API"].map(|name| (name, "127.0.0.1:0")))
+        .env("WEIR_ADMIN_URL", &admin)
         .env("WEIR_BACKEND_PORT", "0")
         .output()
         .unwrap()

@@ -1,8 +1,14 @@
 //! T1-T3: metrics, and the state as JSON.
 
+use std::path::Path;
+
+use http::Request;
+use weir_tests::client::full;
 use weir_tests::load::bodies;
-use weir_tests::manifest::{pool, web};
-use weir_tests::{Backend, Reply, Weir, eventually, get};
+use weir_tests::manifest::{backend, pool, web};
+use weir_tests::port::free_address;
+use weir_tests::program::Program;
+use weir_tests::{Backend, Reply, Weir, eventually, get, send};
 
 #[tokio::test]
 async fn t1_requests_are_counted_by_pool_backend_and_class() {
@@ -86,6 +92,66 @@ async fn t2_one_pool_or_all_of_them() {
     let names: Vec<_> = all["pools"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"test/a") && names.contains(&"test/b"), "{names:?}");
     assert_eq!(get(weir.admin(), "/api/v1/pools/test/none").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn t2_the_state_tells_rules_chains_plugins_and_what_goes_on() {
+    let server = Backend::start("web-1").await;
+    let rule = "match: [{hosts: [a.example], path: {type: Prefix, value: /x}}]";
+    let plugins = "plugins: [{type: ResponseHeaders, param: {set: {x-a: b}}}]";
+    let manifests = web(&format!("{rule}, {plugins}"), &[server.address()]);
+    let weir = Weir::start(&(manifests + &pool("spare", &format!("{rule}, priority: 1")))).await;
+    for _ in 0..5 {
+        let request = Request::get("/x").header("host", "a.example").body(full("")).unwrap();
+        assert_eq!(send(weir.address(), request).await.unwrap().status, 200);
+    }
+    let state = weir.state("test/web").await.unwrap();
+    let route = serde_json::json!({"rule": "a.example Prefix \"/x\"", "chain": ["test/web", "test/spare"]});
+    assert_eq!(state["routes"], serde_json::json!([route]));
+    let plugin = serde_json::json!({"name": "test/web:ResponseHeaders", "hooks": ["post"], "calls": 5, "failures": 0});
+    assert_eq!(state["plugins"], serde_json::json!([plugin]));
+    assert_eq!((&state["responses"]["2xx"], &state["backends"][0]["responses"]["2xx"]), (&5.into(), &5.into()));
+    let pace = async || Some(weir.state("test/web").await?["pace"].clone()).filter(|pace| !pace["latency"].is_null());
+    let pace = eventually("a latency", pace).await;
+    assert!(pace["requestsPerSecond"].as_f64().unwrap() > 0.0, "{pace}");
+}
+
+#[tokio::test]
+async fn t2_orphans_are_listed_by_both_planes() {
+    let server = Backend::start("web-1").await;
+    let unused = "---\napiVersion: weir.dev/v1alpha1\nkind: Plugin\nmetadata: {name: unused, namespace: test}\n\
+                  spec: {type: LeastConnections}\n";
+    let manifests = web("", &[server.address()]) + &pool("empty", "priority: 1") + unused;
+    let weir = Weir::start(&(manifests + &backend("lost", "none", "127.0.0.1:1", ""))).await;
+    let orphans = async |admin| get(admin, "/api/v1/orphans").await.unwrap().json();
+    let all = serde_json::json!({"pools": ["test/empty"], "backends": ["test/lost"], "plugins": ["test/unused"]});
+    assert_eq!(orphans(weir.control_admin()).await, all);
+    // A Backend whose Pool does not exist does not come to a proxy.
+    let held = serde_json::json!({"pools": ["test/empty"], "backends": [], "plugins": ["test/unused"]});
+    assert_eq!(orphans(weir.admin()).await, held);
+}
+
+#[tokio::test]
+async fn t2_what_reads_haproxys_statistics_reads_weirs() {
+    let server = Backend::start("web-1").await;
+    let weir = Weir::start(&web("", &[server.address()])).await;
+    bodies(weir.address(), "/", 7, 1).await.unwrap();
+    let address = free_address();
+    let statistics = format!("--haproxy.scrape-uri=http://{}/api/v1/pools?format=csv", weir.admin());
+    let listen = format!("--web.listen-address={address}");
+    let _exporter = Program::start_file(Path::new("prometheus-haproxy-exporter"), &[&statistics, &listen]);
+    let scrape =
+        async || Some(get(address, "/metrics").await.ok()?.text()).filter(|text| text.contains("haproxy_up 1"));
+    let metrics = eventually("the exporter has read the statistics", scrape).await;
+    for line in [
+        "haproxy_server_http_responses_total{backend=\"test/web\",code=\"2xx\",server=\"web-1\"} 7",
+        "haproxy_server_up{backend=\"test/web\",server=\"web-1\"} 1",
+        "haproxy_backend_up{backend=\"test/web\"} 1",
+        "haproxy_backend_sessions_total{backend=\"test/web\"} 7",
+        "haproxy_exporter_csv_parse_failures_total 0",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
 }
 
 #[tokio::test]

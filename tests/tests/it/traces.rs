@@ -205,7 +205,7 @@ async fn http2_on_both_sides_and_fastcgi_are_traced_alike() {
     let collector = Collector::start().await;
     let server = Backend::start_speaking("127.0.0.1:0", "h2-1", Speech::http2()).await;
     server.set(Behaviour::Echo);
-    let script = Application::start("Content-Type: text/plain\r\n\r\nhello").await;
+    let script = Application::start("hello").await;
     let text = pool("h2", "match: [{path: {type: Exact, value: /h2}}]")
         + &backend("h2-1", "h2", server.address(), "protocol: H2")
         + &pool("php", "match: [{path: {type: Exact, value: /a.php}}]")

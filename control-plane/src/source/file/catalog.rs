@@ -137,6 +137,33 @@ impl Catalog {
         self.files.keys().map(AsRef::as_ref)
     }
 
+    /// What a file held when it was read last.
+    pub(crate) fn text(&self, path: &Path) -> Option<&str> {
+        self.files.get(path).map(|file| file.text.as_str())
+    }
+
+    /// Takes in what was just written to some files; `None` = such a file is gone. A resource that was taken out of its
+    /// file is not in a part that cannot be read. Says what is different.
+    pub(crate) fn wrote<'a>(
+        &mut self,
+        texts: BTreeMap<Arc<Path>, Option<String>>,
+        taken_out: impl IntoIterator<Item = (&'a Arc<Path>, &'a Key)>,
+    ) -> Changes {
+        for (path, key) in taken_out {
+            if let Some(file) = self.files.get_mut(path) {
+                file.gives.remove(&Id::Resource(key.clone()));
+            }
+        }
+        let mut contents: BTreeMap<_, _> = self.files.keys().map(|path| (path.clone(), Content::Unchanged)).collect();
+        for (path, text) in texts {
+            match text {
+                Some(text) => drop(contents.insert(path, Content::Text(text))),
+                None => drop(contents.remove(&path)),
+            }
+        }
+        self.update(contents)
+    }
+
     /// Whether a file gives anything.
     pub(crate) fn has_resources_of(&self, path: &Path) -> bool {
         self.files.get(path).is_some_and(|file| !file.gives.is_empty())
@@ -314,8 +341,9 @@ impl File {
         for manifest in manifest::read(path, text) {
             match manifest {
                 Manifest::Good(object) => self.give(Item::Resource(Given::Object(object))),
-                Manifest::Broken { key, findings } => {
-                    self.give(Item::Resource(Given::Broken { key, generation: None, findings }));
+                Manifest::Broken { key, findings, origin } => {
+                    let origin = Some(origin);
+                    self.give(Item::Resource(Given::Broken { key, generation: None, findings, origin }));
                 }
                 Manifest::Content { key, told, place, findings } => {
                     self.give(Item::Content { key, told, place });

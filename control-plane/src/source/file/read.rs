@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Trace};
 use super::catalog::{Catalog, Content};
+use super::commit;
 use super::scan::{Found, Scan, Stamp, scan};
 use super::watch::Watch;
+use super::wish::{self, Wish, WriteError};
 use crate::source::Changes;
 
 /// A file modified less than this before it was read may be written again without a new stamp, as clocks of
@@ -62,6 +64,19 @@ impl Reader {
         let watch = Watch::new(&folder, activity.clone(), with_notices);
         let (catalog, stamps, suspects) = (Catalog::serving(), BTreeMap::new(), BTreeMap::new());
         Self { folder, activity, watch, catalog, stamps, suspects }
+    }
+
+    /// Writes what is wished for, if the files are what they were when they were read; says what is different.
+    pub(super) fn write(&mut self, wishes: &[Wish]) -> Result<Changes, WriteError> {
+        let is_free = |path: &Path| path.symlink_metadata().is_err();
+        let texts = wish::texts(&self.folder, wishes, |path| self.catalog.text(path), is_free)?;
+        for path in texts.keys() {
+            if self.catalog.text(path).is_some_and(|known| read(path).ok().as_deref() != Some(known)) {
+                return Err(WriteError::Changed);
+            }
+        }
+        commit::commit(&self.folder, &texts)?;
+        Ok(self.catalog.wrote(texts, wishes.iter().filter_map(Wish::taken_out)))
     }
 
     /// Looks at the folder. Files that a writer has open stay as they were. If any other is suspect, or somewhere

@@ -51,7 +51,7 @@ pub(super) async fn watch(
             },
         };
         let Some((key, told)) = told else { continue };
-        let batch = Batch { changes: vec![Change::Content(key, told)], since: Instant::now() };
+        let batch = Batch { changes: vec![Change::Content(key, told)], since: Instant::now(), done: None };
         if batches.send(batch).await.is_err() {
             return;
         }

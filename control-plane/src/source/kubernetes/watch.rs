@@ -71,7 +71,7 @@ impl<T: Send + 'static> Watches<T> {
                 let told = failures.sift(place, step).and_then(|event| lists.step(place, event));
                 batch.extend(told.into_iter().flat_map(&mut changes));
             }
-            if !batch.is_empty() && batches.send(Batch { changes: batch, since }).await.is_err() {
+            if !batch.is_empty() && batches.send(Batch { changes: batch, since, done: None }).await.is_err() {
                 return;
             }
         }

@@ -35,7 +35,10 @@ impl Stage for Dry {
 
     fn pre(&self, session: &mut Session<'_>) -> Step {
         let param::Mirror { pool, percent } = &self.0;
-        say(&session.pool().config.name.to_string(), &format!("copies {percent} percent of the requests to the pool {pool}"));
+        say(
+            &session.pool().config.name.to_string(),
+            &format!("copies {percent} percent of the requests to the pool {pool}"),
+        );
         Ok(Flow::GoOn)
     }
 }

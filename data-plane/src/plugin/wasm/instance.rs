@@ -12,6 +12,7 @@ use super::host::{Host, Request, Session as SessionHandle};
 use super::module::Entries;
 use super::stage::Settings;
 use crate::plugin::session::Kept;
+use crate::plugin::stats;
 use crate::plugin::{Changes, Failure};
 use crate::pool::Candidate;
 
@@ -40,18 +41,23 @@ pub(super) struct Said<R> {
 }
 
 impl Instance {
-    pub(super) fn new(pre: &InstancePre<Host>, entries: &Entries, settings: &Arc<Settings>) -> Result<Self, Failure> {
+    /// Made for `only` one hook, it has no other: to look one up costs a seventh of what a call of it does.
+    pub(super) fn new(
+        pre: &InstancePre<Host>,
+        entries: &Entries,
+        only: Option<stats::Hook>,
+        settings: &Arc<Settings>,
+    ) -> Result<Self, Failure> {
         let mut store = Store::new(pre.engine(), Host::new(settings.clone()));
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(CROSSING);
         store.set_epoch_deadline(settings.epochs);
         let instance = pre.instantiate(&mut store).map_err(failure)?;
-        let Entries { pre, balance, post, done } = entries;
         Ok(Self {
-            pre: hook(&instance, &mut store, pre.as_ref())?,
-            balance: hook(&instance, &mut store, balance.as_ref())?,
-            post: hook(&instance, &mut store, post.as_ref())?,
-            done: hook(&instance, &mut store, done.as_ref())?,
+            pre: hook(&instance, &mut store, entries.of(stats::Hook::Pre, only))?,
+            balance: hook(&instance, &mut store, entries.of(stats::Hook::Balance, only))?,
+            post: hook(&instance, &mut store, entries.of(stats::Hook::Post, only))?,
+            done: hook(&instance, &mut store, entries.of(stats::Hook::Done, only))?,
             store,
         })
     }

@@ -12,6 +12,7 @@ use super::host::Host;
 use super::instance::Instance;
 use super::stage::Settings;
 use super::wasi;
+use crate::plugin::stats::Hook;
 use crate::plugin::{Failure, Hooks};
 
 /// A component.
@@ -26,6 +27,20 @@ pub(super) struct Entries {
     pub(super) balance: Option<ComponentExportIndex>,
     pub(super) post: Option<ComponentExportIndex>,
     pub(super) done: Option<ComponentExportIndex>,
+}
+
+impl Entries {
+    /// Where a hook is, if the component has it, and if it is not another one that is wanted `only`.
+    pub(super) fn of(&self, hook: Hook, only: Option<Hook>) -> Option<&ComponentExportIndex> {
+        let Self { pre, balance, post, done } = self;
+        let entry = match hook {
+            Hook::Pre => pre,
+            Hook::Balance => balance,
+            Hook::Post => post,
+            Hook::Done => done,
+        };
+        entry.as_ref().filter(|_| only.is_none_or(|only| only == hook))
+    }
 }
 
 impl Module {
@@ -51,12 +66,12 @@ impl Module {
         Hooks { pre: pre.is_some(), balance: balance.is_some(), post: post.is_some(), done: done.is_some() }
     }
 
-    /// A fresh instance.
+    /// A fresh instance, for all hooks or `only` one.
     ///
     /// # Errors
     /// If its own start fails, or exceeds its budgets.
-    pub(super) fn instantiate(&self, settings: &Arc<Settings>) -> Result<Instance, Failure> {
-        Instance::new(&self.pre, &self.entries, settings)
+    pub(super) fn instantiate(&self, only: Option<Hook>, settings: &Arc<Settings>) -> Result<Instance, Failure> {
+        Instance::new(&self.pre, &self.entries, only, settings)
     }
 }
 

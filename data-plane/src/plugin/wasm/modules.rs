@@ -84,7 +84,7 @@ impl Modules {
         let module = self.compile(bytes)?;
         let (name, epochs) = (plugin.name.to_string(), engine::epochs(plugin.timeout));
         let settings = Settings { name, param: "null".to_owned(), memory_limit, epochs };
-        module.instantiate(&Arc::new(settings)).map_err(|e| format!("cannot be instantiated: {e}"))?;
+        module.instantiate(None, &Arc::new(settings)).map_err(|e| format!("cannot be instantiated: {e}"))?;
         Ok(module)
     }
 

@@ -16,6 +16,7 @@ use super::module::Module;
 use super::modules::Modules;
 use crate::plugin::change::{header_name, header_value};
 use crate::plugin::local::LocalKey;
+use crate::plugin::stats::Hook;
 use crate::plugin::{Candidates, Failure, Flow, Halt, Hooks, Outcome, Session, Stage, Step, halt};
 
 /// What is the same for all instances of a stage.
@@ -82,17 +83,18 @@ impl WasmStage {
     /// Runs a hook of an instance. One that fails is dropped, also if its answer alone was wrong.
     fn with<R>(
         &self,
+        hook: Hook,
         session: &Session<'_>,
         run: impl FnOnce(&mut Instance) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         if self.instance == WasmInstance::PerRequest {
-            return run(&mut self.module.instantiate(&self.settings)?);
+            return run(&mut self.module.instantiate(Some(hook), &self.settings)?);
         }
         let slot = session.worker().locals.get(&self.key, || Ok(RefCell::new(None)))?;
         // Out of its place while it runs: a panic takes it along.
         let mut instance = match slot.take() {
             Some(instance) => instance,
-            None => self.module.instantiate(&self.settings)?,
+            None => self.module.instantiate(None, &self.settings)?,
         };
         let result = run(&mut instance)?;
         slot.replace(Some(instance));
@@ -101,11 +103,12 @@ impl WasmStage {
 
     fn step(
         &self,
+        hook: Hook,
         session: &mut Session<'_>,
-        hook: impl FnOnce(&mut Instance) -> Result<Said<Option<types::Halt>>, Failure>,
+        run: impl FnOnce(&mut Instance) -> Result<Said<Option<types::Halt>>, Failure>,
     ) -> Step {
-        let (answer, changes) = self.with(session, |instance| {
-            let Said { answer, changes } = hook(instance)?;
+        let (answer, changes) = self.with(hook, session, |instance| {
+            let Said { answer, changes } = run(instance)?;
             Ok((answer.map(answer_of).transpose()?, changes))
         })?;
         session.change_all(changes);
@@ -120,12 +123,12 @@ impl Stage for WasmStage {
 
     fn pre(&self, session: &mut Session<'_>) -> Step {
         let scene = session.keep();
-        self.step(session, |instance| instance.pre(scene))
+        self.step(Hook::Pre, session, |instance| instance.pre(scene))
     }
 
     fn balance(&self, session: &mut Session<'_>, candidates: &mut Candidates<'_>) -> Result<(), Failure> {
         let (scene, all) = (session.keep(), candidates.iter().cloned().collect());
-        self.with(session, |instance| {
+        self.with(Hook::Balance, session, |instance| {
             let Some(places) = instance.balance(scene, all)?.answer else { return Ok(()) };
             let wrong = || Failure::bad_answer(format!("it keeps {places:?}: not each a candidate, and each once"));
             let kept = candidates.keep(places.iter().map(|place| *place as usize));
@@ -135,12 +138,12 @@ impl Stage for WasmStage {
 
     fn post(&self, session: &mut Session<'_>) -> Step {
         let scene = session.keep();
-        self.step(session, |instance| instance.post(scene))
+        self.step(Hook::Post, session, |instance| instance.post(scene))
     }
 
     fn done(&self, session: &mut Session<'_>, outcome: &Outcome) -> Result<(), Failure> {
         let scene = session.keep();
-        self.with(session, |instance| instance.done(scene, outcome.into()))
+        self.with(Hook::Done, session, |instance| instance.done(scene, outcome.into()))
     }
 }
 

@@ -123,6 +123,19 @@ async fn an_instance_per_request_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn p1_an_instance_per_request_has_whichever_hook_is_called() {
+    let stage = hooks(WasmInstance::PerRequest).await;
+    assert_eq!(halt(pre(&stage, &on("/h")).0).status.as_u16(), 418);
+    let fixture = on("/keep-the-last");
+    let mut candidates = fixture.all();
+    stage.balance(&mut fixture.session(), &mut candidates).unwrap();
+    assert_eq!(candidates.len(), 1);
+    assert_eq!(halt(stage.post(&mut on("/q").session())).status.as_u16(), 418);
+    let outcome = Outcome { status: 200, duration: Duration::ZERO, upstream: None, bytes: 0 };
+    assert_eq!(stage.done(&mut on("/u").session(), &outcome).unwrap_err().cause, Cause::Error);
+}
+
+#[tokio::test]
 async fn wasi_is_there_and_grants_nothing() {
     calls(&hooks(WasmInstance::Shared).await, &on("/wasi"));
 }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use http::HeaderMap;
-use weir_data_plane::plugin::rehearsal::{Answer, Call, Run};
 use weir_data_plane::plugin::Halt;
+use weir_data_plane::plugin::rehearsal::{Answer, Call, Run};
 
 use super::totals::Totals;
 
