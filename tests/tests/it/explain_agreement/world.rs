@@ -10,7 +10,7 @@ use weir_tests::client::{Body, full};
 use weir_tests::manifest::{backend, pool};
 
 /// How many pools there are.
-const POOLS: usize = 40;
+pub(super) const POOLS: usize = 40;
 /// How many rules they share.
 const RULES: usize = 24;
 
