@@ -25,7 +25,7 @@ pub struct Object {
     pub key: Key,
     /// What the user wants.
     pub spec: Spec,
-    /// `metadata.generation`; none outside a cluster.
+    /// `metadata.generation`; none in file mode without an API.
     pub generation: Option<i64>,
     /// Where it is written, if that is a file.
     pub origin: Option<Arc<Origin>>,
@@ -51,7 +51,7 @@ pub enum Given {
     Broken {
         /// Which resource.
         key: Key,
-        /// `metadata.generation` of the broken version; none outside a cluster.
+        /// `metadata.generation` of the broken version; none in file mode without an API.
         generation: Option<i64>,
         /// What is wrong; never empty.
         findings: Vec<Finding>,

@@ -97,6 +97,11 @@ impl Refusal {
         Self::new(409, "Conflict", message).about(key)
     }
 
+    /// Somebody else writes all the time.
+    pub(super) fn busy() -> Self {
+        Self::new(409, "Conflict", "the files are being changed by somebody else; please try again")
+    }
+
     pub(super) fn expired() -> Self {
         Self::new(410, "Expired", "The resourceVersion for the provided watch is too old.")
     }

@@ -1,10 +1,12 @@
 //! Changes: each is planned, written and answered before the next one begins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::time::sleep;
 use weir_proto::model::Key;
 
 use super::candidate::{self, Must, Plan};
@@ -14,10 +16,11 @@ use super::reply::{self, Reply};
 use super::route::Collection;
 use super::{Files, body};
 use crate::objects::IDENTITIES;
-use crate::source::file::{WriteError, replace as replace_file};
+use crate::source::file::{WriteError, replace_soon};
 
-/// How often a change is planned anew, as somebody changed the files under it.
-const ATTEMPTS: usize = 5;
+/// How often a change is planned anew, as somebody is changing the files under it, and the time between.
+const ATTEMPTS: usize = 10;
+const PAUSE: Duration = Duration::from_millis(30);
 
 pub(super) async fn create(
     files: &Arc<Files>,
@@ -80,21 +83,16 @@ pub(super) async fn commit(
         for _ in 0..ATTEMPTS {
             let plans = plan(&files)?;
             if is_dry {
-                return Ok(plans
-                    .into_iter()
-                    .map(|mut plan| {
-                        let shown = std::mem::take(&mut plan.preview);
-                        (plan, shown)
-                    })
-                    .collect());
+                let shown: Vec<Value> = plans.iter().map(|plan| plan.preview.clone()).collect();
+                return Ok(plans.into_iter().zip(shown).collect());
             }
             match carry_out(&files, &plans).await {
                 Ok(()) => return recorded(&files, plans).await,
-                Err(WriteError::Changed) => {}
+                Err(WriteError::Changed) => sleep(PAUSE).await,
                 Err(error) => return Err(Refusal::internal(error.to_string())),
             }
         }
-        Err(Refusal::internal(WriteError::Changed.to_string()))
+        Err(Refusal::busy())
     });
     work.await.map_err(|error| Refusal::internal(error.to_string()))?
 }
@@ -112,7 +110,7 @@ async fn recorded(files: &Files, plans: Vec<Plan>) -> Result<Vec<(Plan, Value)>,
     let keys: Vec<Key> = plans.iter().map(|plan| plan.key.clone()).collect();
     if let Some(text) = files.objects.record(&keys) {
         let path = files.folder.join(IDENTITIES);
-        let write = tokio::task::spawn_blocking(move || replace_file(&path, &text));
+        let write = tokio::task::spawn_blocking(move || replace_soon(&path, &text));
         let written = write.await.map_err(|error| Refusal::internal(error.to_string()))?;
         written.map_err(|error| {
             Refusal::internal(format!("the change is in force, but not what kubectl noted: {error}"))

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activity::Activity;
-pub(crate) use commit::replace;
+pub(crate) use commit::replace_soon;
 pub(crate) use editor::Editor;
 use editor::{Requests, Write};
 pub(crate) use read::load;

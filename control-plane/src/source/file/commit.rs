@@ -23,6 +23,7 @@ const JOURNAL: &str = ".weir-journal";
 /// One file of the journal.
 #[derive(Serialize, Deserialize)]
 struct Step {
+    /// From its folder on, which may have another path by then.
     path: PathBuf,
     /// A hash of what it held; `None` = it was not there.
     before: Option<String>,
@@ -38,7 +39,10 @@ pub(super) fn commit(folder: &Path, texts: &Texts) -> Result<(), WriteError> {
     let before: BTreeMap<&Path, Option<String>> =
         texts.keys().map(|path| (&**path, fs::read_to_string(path).ok())).collect();
     let journal = folder.join(JOURNAL);
-    let steps: Vec<Step> = texts.iter().map(|(path, text)| step(path, before[&**path].as_deref(), text)).collect();
+    let steps: Vec<Step> = texts
+        .iter()
+        .map(|(path, text)| step(path.strip_prefix(folder).unwrap_or(path), before[&**path].as_deref(), text))
+        .collect();
     let notes = serde_json::to_string(&steps).map_err(|error| disk(&journal)(error.into()))?;
     replace(&journal, &notes)?;
     for (i, (path, text)) in texts.iter().enumerate() {
@@ -68,6 +72,7 @@ pub(super) fn recover(folder: &Path) -> Result<(), WriteError> {
     let Ok(notes) = fs::read(&journal) else { return Ok(()) };
     let steps: Vec<Step> = serde_json::from_slice(&notes).map_err(|error| disk(&journal)(error.into()))?;
     for Step { path, before, text } in steps {
+        let path = folder.join(path);
         let now = fs::read_to_string(&path).ok();
         if now == text {
             continue;
@@ -96,8 +101,18 @@ fn put(path: &Path, text: Option<&str>) -> Result<(), WriteError> {
     }
 }
 
-/// Gives a file this text, in one step. Where its path leads by links, it stays.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<(), WriteError> {
+/// Gives a file this text, in one step, but not at once on the disk: what may be lost with the machine.
+pub(crate) fn replace_soon(path: &Path, text: &str) -> Result<(), WriteError> {
+    replace_with(path, text, |_| Ok(()))
+}
+
+/// Gives a file this text, in one step.
+fn replace(path: &Path, text: &str) -> Result<(), WriteError> {
+    replace_with(path, text, File::sync_all)
+}
+
+/// Where the path of a file leads by links, it stays.
+fn replace_with(path: &Path, text: &str, sync: fn(&File) -> io::Result<()>) -> Result<(), WriteError> {
     let failed = disk(path);
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real.parent().unwrap_or(Path::new("."));
@@ -107,8 +122,9 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), WriteError> {
     name.push(TEMPORARY);
     let temporary = folder.join(name);
     let written = write(&temporary, text, fs::metadata(&real).ok().as_ref())
+        .and_then(|file| sync(&file))
         .and_then(|()| fs::rename(&temporary, &real))
-        .and_then(|()| sync(folder));
+        .and_then(|()| sync(&open(folder)?));
     if written.is_err() {
         // It is of no use to anybody; whether it is there or not, the first error is the one to tell.
         let _ = fs::remove_file(&temporary);
@@ -117,7 +133,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), WriteError> {
 }
 
 /// With the owner and the rights of the file it replaces.
-fn write(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
+fn write(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<File> {
     let mut file = File::create(path)?;
     if let Some(like) = like {
         file.set_permissions(like.permissions())?;
@@ -127,7 +143,7 @@ fn write(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()>
         }
     }
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    Ok(file)
 }
 
 fn remove(path: &Path) -> Result<(), WriteError> {
@@ -148,8 +164,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// A new name is safe when its folder is on the disk.
 fn sync(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
+    open(folder)?.sync_all()
+}
+
+fn open(folder: &Path) -> io::Result<File> {
+    File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
 fn is_temporary(path: &Path) -> bool {
