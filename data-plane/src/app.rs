@@ -145,10 +145,9 @@ pub fn bind(config: Config) -> Result<Bound, Error> {
 /// # Errors
 /// As for [`bind`].
 pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
-    let workers = config.workers.get();
     let opened = Opened::new(&config, inherited)?;
     let served: Arc<[Served]> = config.listeners.iter().map(Listen::served).collect();
-    let stats = stats(&served, workers);
+    let stats = stats(&served, config.workers.get());
     let (log, writer) = access_log(config.access_log.as_ref(), &stats)?;
     let (tracer, exporter) = tracer(config.trace.as_ref(), &stats);
     let (table, readiness) = (TableHandle::default(), Readiness::default());
@@ -157,35 +156,20 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
     let (transitions, transitions_seen) = TransitionSink::new();
     let (probers, probers_task) = Probers::new(rand::random());
     let (transition_log, recent) = (transitions.log(), Recent::default());
-    let environment = Environment { clock, probers, transitions, workers };
     let context = discovery::Context {
         listeners: served.clone(),
         table: table.clone(),
         certificates,
-        environment,
+        environment: Environment { clock, probers, transitions, workers: config.workers.get() },
         transitions: transitions_seen,
         readiness: readiness.clone(),
         stats: stats.clone(),
     };
     let leaving = Leaving { delay: config.drain_delay, deadline: config.drain_timeout };
-    let (limits, trusted) = (config.limits.clone(), config.trusted_proxies.clone());
-    let admin_port = opened.admin.local_addr().map_err(Error::Sockets)?.port();
+    let admin_address = opened.admin.local_addr().map_err(Error::Sockets)?;
     let about = About { node_id: config.node_id.clone(), since: Timestamp::now() };
-    let discovery = Discovery::new(settings(config, admin_port), context)?;
-    let shared = Arc::new(Shared {
-        listeners: served,
-        table: table.clone(),
-        certificates: stats.certificates.clone(),
-        stats: stats.clone(),
-        log,
-        tracer,
-        limits,
-        trusted,
-        crowd: Arc::default(),
-        numbers: ConnectionNumbers::default(),
-        drain: Drain::default(),
-    });
-    let explainer = Explainer::start(shared.clone()).map_err(Error::Thread)?;
+    let shared = shared(&config, served, &table, &stats, (log, tracer));
+    let discovery = Discovery::new(settings(config, admin_address.port()), context)?;
     let sources = Sources {
         table: table.clone(),
         stats: stats.clone(),
@@ -194,10 +178,9 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         transitions: transition_log,
         control: discovery.handle(),
         about,
-        explainer,
+        explainer: Explainer::start(shared.clone()).map_err(Error::Thread)?,
     };
     let admin = Admin::new(opened.admin, sources).map_err(Error::Sockets)?;
-    let admin_address = admin.address();
     let control = ControlThread { discovery, clock: clock_task, admin, folder, exporter, recent, table, stats };
     Ok(Bound {
         listeners: opened.listeners,
@@ -211,6 +194,29 @@ pub fn bind_with(config: Config, inherited: Inherited) -> Result<Bound, Error> {
         shared,
         log: writer,
         leaving,
+    })
+}
+
+/// What all workers share.
+fn shared(
+    config: &Config,
+    listeners: Arc<[Served]>,
+    table: &TableHandle,
+    stats: &Arc<ProcessStats>,
+    (log, tracer): (AccessLog, Tracer),
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        listeners,
+        table: table.clone(),
+        certificates: stats.certificates.clone(),
+        stats: stats.clone(),
+        log,
+        tracer,
+        limits: config.limits.clone(),
+        trusted: config.trusted_proxies.clone(),
+        crowd: Arc::default(),
+        numbers: ConnectionNumbers::default(),
+        drain: Drain::default(),
     })
 }
 
