@@ -23,7 +23,7 @@ fn look(resources: &Resources) -> Vec<Hit> {
 
 fn can_serve(resources: &Resources, pool: &Pool) -> bool {
     resources.backends(pool).iter().any(|backend| backend.enabled && backend.weight > 0)
-        || resources.answers_all(pool).is_some()
+        || resources.may_answer_all(pool)
 }
 
 fn hit(resources: &Resources, pool: &Pool) -> Hit {
@@ -63,6 +63,10 @@ mod tests {
                 if serves { backend(name, "") } else { pool("other", "match: [{hosts: [x.y]}], enabled: false") };
             assert_eq!(hits(LINT, &[&pool("a", ""), &pool(name, spec), &last]), [""; 0], "{spec}");
         }
+        // Nobody knows what a script answers.
+        let script = "kind: Plugin\nmetadata: {name: quit}\n\
+                      spec: {type: Lua, lua: {source: 'return {}'}}\n";
+        assert_eq!(hits(LINT, &[&pool("a", "plugins: [{name: quit}]"), script]), [""; 0]);
         for base in ["enabled: false", "match: [{hosts: [base.invalid]}]"] {
             assert_eq!(hits(LINT, &[&pool("base", base)]), [""; 0]);
         }

@@ -66,6 +66,11 @@ impl Resources {
         }
     }
 
+    /// Whether a plugin of a Pool may answer every request that comes to it: it does, or is a script.
+    pub(super) fn may_answer_all(&self, pool: &Pool) -> bool {
+        self.answers_all(pool).is_some() || pool.plugins.iter().any(|used| self.type_of(used).is_none())
+    }
+
     /// The first plugin of a Pool that answers every request that comes to it, and what it is.
     pub(super) fn answers_all(&self, pool: &Pool) -> Option<(usize, BuiltIn)> {
         let answers = |param: &Param| match param {

@@ -52,16 +52,16 @@ pub(crate) struct ExplainArgs {
     #[arg(long, env = "WEIR_EXPLAIN_LIVE")]
     live: bool,
     /// With --live: those of this pool only, as NAME or NAMESPACE/NAME
-    #[arg(long, value_name = "NAME", env = "WEIR_EXPLAIN_POOL", requires = "live")]
+    #[arg(long, value_name = "NAME", env = "WEIR_EXPLAIN_POOL", conflicts_with = "method")]
     pool: Option<String>,
     /// With --live: those of this outcome only
-    #[arg(long, value_name = "OUTCOME", env = "WEIR_EXPLAIN_ONLY", requires = "live")]
+    #[arg(long, value_name = "OUTCOME", env = "WEIR_EXPLAIN_ONLY", conflicts_with = "method")]
     only: Option<Only>,
     /// With --live: this share of them, 0 to 1
-    #[arg(long, value_name = "SHARE", env = "WEIR_EXPLAIN_SAMPLE", requires = "live", value_parser = share)]
+    #[arg(long, value_name = "SHARE", env = "WEIR_EXPLAIN_SAMPLE", conflicts_with = "method", value_parser = share)]
     sample: Option<f64>,
     /// With --live: end after so many
-    #[arg(long, value_name = "N", env = "WEIR_EXPLAIN_COUNT", requires = "live")]
+    #[arg(long, value_name = "N", env = "WEIR_EXPLAIN_COUNT", conflicts_with = "method")]
     count: Option<u64>,
 }
 

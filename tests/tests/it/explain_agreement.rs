@@ -109,6 +109,9 @@ impl Rig {
             self.client = self.weir.client().await;
         }
         let response = self.client.send(asked.request()).await.unwrap();
+        if response.headers.get("connection").is_some_and(|value| value == "close") {
+            self.client = self.weir.client().await;
+        }
         let record = self.live.next().await;
         assert_eq!(record.status, response.status, "{asked:?}");
         record

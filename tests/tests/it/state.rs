@@ -108,7 +108,7 @@ async fn t2_the_state_tells_rules_chains_plugins_and_what_goes_on() {
     let state = weir.state("test/web").await.unwrap();
     let route = serde_json::json!({"rule": "a.example Prefix \"/x\"", "chain": ["test/web", "test/spare"]});
     assert_eq!(state["routes"], serde_json::json!([route]));
-    let plugin = serde_json::json!({"name": "test/web:ResponseHeaders", "hooks": ["post"], "calls": 5, "failures": 0});
+    let plugin = serde_json::json!({"name": "test/web:ResponseHeaders", "hooks": ["pre"], "calls": 5, "failures": 0});
     assert_eq!(state["plugins"], serde_json::json!([plugin]));
     assert_eq!((&state["responses"]["2xx"], &state["backends"][0]["responses"]["2xx"]), (&5.into(), &5.into()));
     let pace = async || Some(weir.state("test/web").await?["pace"].clone()).filter(|pace| !pace["latency"].is_null());
