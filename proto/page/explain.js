@@ -18,7 +18,7 @@ export function show(place, explained) {
     element("p", { className: "summary" }, element("strong", {}, summary(explained)), explained.certain ? "" : " (chance or what was supposed may change that)"),
     section("Supposed", supposed.map((what) => line(what))),
     section("Rules", rules.map(rule)),
-    section("Chain", chain.map(({ pool, priority, outcome, reason }) => line(`${pool}, priority ${priority}: ${outcome.replace("_", " ")}`, reason))),
+    section("Chain", chain.map(({ pool, priority, outcome, reason }) => line(`${pool}, priority ${priority}: ${outcomes[outcome]}`, reason))),
     section("Plugins", plugins.map(plugin)),
     section("Candidates", candidates.map(candidate)),
   );
@@ -40,10 +40,12 @@ function section(title, lines) {
   return lines.length === 0 ? "" : element("section", { "aria-label": title }, element("h3", {}, title), element("ul", {}, ...lines));
 }
 
+const outcomes = { taken: "taken", passed: "passed over", not_reached: "not reached" };
+
 const line = (what, more) => element("li", {}, what, more ? element("span", { className: "quiet" }, ` – ${more}`) : "");
 
 function rule({ rule: text, pools, matched, misses }) {
-  const told = misses.map(({ condition, name, expected, found }) => `${condition}${name ? ` ${name}` : ""} is ${found ?? "missing"}, not ${expected}`);
+  const told = misses.map(({ condition, name, expected, found }) => condition === "order" ? `holds, but ${expected} goes before it` : `${condition}${name ? ` ${name}` : ""} is ${found ?? "missing"}, not ${expected}`);
   return element("li", { className: matched ? "ok" : "" }, `${matched ? "✓" : "✗"} ${text}`, element("span", { className: "quiet" }, ` – ${[pools.join(", "), ...told].join("; ")}`));
 }
 
