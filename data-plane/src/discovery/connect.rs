@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::{PathAndQuery, Scheme};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
@@ -72,13 +74,24 @@ fn is_tls(candidate: &Candidate) -> bool {
     candidate.url.scheme_str() == Some("https")
 }
 
+/// The URL with the scheme `http`.
+fn in_the_clear(url: Uri) -> Uri {
+    let mut parts = url.into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    // A URL of a control plane has a host, and a path if only an empty one.
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
 async fn channel(candidate: &Candidate, io: Io) -> Result<Channel, tonic::transport::Error> {
     let mut io = Some(io);
     let once = tower::service_fn(move |_| {
         let io = io.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
         ready(io.map(TokioIo::new))
     });
-    Endpoint::from(candidate.url.clone())
+    // To the library it is a connection in the clear: it would begin TLS of its own, or refuse to go without.
+    Endpoint::from(in_the_clear(candidate.url.clone()))
+        .origin(candidate.url.clone())
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)
         .keep_alive_while_idle(true)

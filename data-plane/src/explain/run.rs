@@ -1,11 +1,9 @@
 //! One dry run, from the head of the request to its end.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::StatusCode;
 use http::request::Parts;
-use tokio::time::Instant;
 
 use super::answer::{Explanation, Seen};
 use super::plugins::{Watch, told};
@@ -84,21 +82,9 @@ fn answered(explanation: Explanation, answer: (StatusCode, Reason, &str)) -> Exp
 }
 
 /// What plugins and upstreams see, as the request path makes it.
-fn template(connection: &ClientConnection, parts: Parts) -> Template {
-    let origin = connection.origin(&parts.headers);
-    let Parts { method, uri, version, mut headers, .. } = parts;
-    let upgrade = Upgrade::asked_by(&headers);
-    headers::prepare_request(&mut headers, &connection.downstream, version, upgrade);
-    Template {
-        method,
-        uri,
-        version,
-        headers,
-        body: None,
-        id: connection.worker.next_request(),
-        origin,
-        began: Instant::now(),
-        patience: Duration::ZERO,
-        trace: None,
-    }
+fn template(connection: &ClientConnection, mut head: Parts) -> Template {
+    let origin = connection.origin(&head.headers);
+    let upgrade = Upgrade::asked_by(&head.headers);
+    headers::prepare_request(&mut head.headers, &connection.downstream, head.version, upgrade);
+    Template::of(head, connection.worker.next_request(), origin)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http1::SendRequest;
@@ -52,6 +53,16 @@ pub struct Template {
     pub patience: Duration,
     /// Collects what is done for it, if it is sampled.
     pub trace: Option<Rc<Recorder>>,
+}
+
+impl Template {
+    /// Of a request without a body, which comes now.
+    #[must_use]
+    pub fn of(head: Parts, id: RequestId, origin: Origin) -> Self {
+        let Parts { method, uri, version, headers, .. } = head;
+        let (began, patience) = (Instant::now(), Duration::ZERO);
+        Self { method, uri, version, headers, body: None, id, origin, began, patience, trace: None }
+    }
 }
 
 /// One try. Owns what it needs, as it may outlive its client (F6, `Ignore`).

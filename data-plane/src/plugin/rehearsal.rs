@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use tokio::time::Instant;
 use tracing::subscriber;
 use weir_proto::model::PoolProtocol;
 use weir_proto::pb;
@@ -176,21 +175,8 @@ impl Rehearsal {
     }
 
     fn template(&self) -> Template {
-        let Parts { method, uri, version, headers, .. } = self.request.clone();
-        let id = self.connection.worker.next_request();
-        let origin = self.connection.origin(&headers);
-        Template {
-            method,
-            uri,
-            version,
-            headers,
-            body: None,
-            id,
-            origin,
-            began: Instant::now(),
-            patience: Duration::ZERO,
-            trace: None,
-        }
+        let origin = self.connection.origin(&self.request.headers);
+        Template::of(self.request.clone(), self.connection.worker.next_request(), origin)
     }
 
     fn outcome(&self, server: Option<&Candidate>, halt: Option<&Halt>) -> Outcome {

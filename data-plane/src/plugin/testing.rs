@@ -3,10 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use tokio::time::Instant;
+use http::{HeaderName, HeaderValue};
 use weir_proto::model;
 
 use super::session::Scene;
@@ -86,21 +84,8 @@ impl Fixture {
 }
 
 pub(crate) fn request(target: &'static str, headers: &[(&'static str, &'static str)]) -> Template {
-    let pair =
-        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-    let (uri, headers) = (Uri::from_static(target), headers.iter().map(pair).collect::<HeaderMap>());
-    let (method, version, id) = (Method::GET, Version::HTTP_11, RequestId::default());
-    let origin = Origin { client: CLIENT, scheme: "http" };
-    Template {
-        method,
-        uri,
-        version,
-        headers,
-        body: None,
-        id,
-        origin,
-        began: Instant::now(),
-        patience: Duration::ZERO,
-        trace: None,
-    }
+    let mut head = http::Request::get(target).body(()).unwrap().into_parts().0;
+    let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    head.headers.extend(headers);
+    Template::of(head, RequestId::default(), Origin { client: CLIENT, scheme: "http" })
 }
