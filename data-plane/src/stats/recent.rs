@@ -210,7 +210,7 @@ mod tests {
         assert_eq!((pace.pace.requests, pace.pace.p99), (0.0, None));
         let requests: Vec<u64> = pace.history.points().map(|point| point.requests).collect();
         assert_eq!(requests[requests.len() - 4..], [0, 0, 0, 0]);
-        assert_eq!(requests.iter().sum::<u64>(), 19 * 30, "all since it was first seen");
+        assert_eq!(requests.iter().sum::<u64>(), 20 * 30, "all of them");
     }
 
     #[tokio::test(start_paused = true)]

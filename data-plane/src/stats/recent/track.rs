@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::LOOK_EVERY;
 use super::history::History;
 use crate::stats::histogram::{Counts, OfRequests, quantile};
 
@@ -21,8 +22,14 @@ impl<T> Default for Window<T> {
     }
 }
 
-impl<T> Window<T> {
+impl<T: Default> Window<T> {
+    /// What is read for the first time had counted nothing at the look before: whatever has counts is looked at.
     pub(super) fn push(&mut self, now: Instant, reading: T) {
+        if self.0.is_empty()
+            && let Some(before) = now.checked_sub(LOOK_EVERY)
+        {
+            self.0.push_back((before, T::default()));
+        }
         if self.0.len() == LOOKS {
             self.0.pop_front();
         }
@@ -92,8 +99,9 @@ pub(super) struct Track {
 impl Track {
     /// `busy`: there are requests that have been counted and have not ended.
     pub(super) fn note(&mut self, now: Instant, mark: Mark, busy: bool) {
-        let before = self.marks.newest();
-        let grown = |figure: fn(&Mark) -> u64| before.map_or(0, |before| figure(&mark).saturating_sub(figure(before)));
+        let none = Mark::default();
+        let before = self.marks.newest().unwrap_or(&none);
+        let grown = |figure: fn(&Mark) -> u64| figure(&mark).saturating_sub(figure(before));
         let (requests, errors) = (grown(|mark| mark.requests), grown(|mark| mark.errors));
         self.history.add(now, requests, errors);
         self.rests_for = if busy || requests > 0 { 0 } else { self.rests_for + 1 };
