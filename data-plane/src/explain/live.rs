@@ -109,10 +109,6 @@ impl Live {
 
 impl Listening {
     /// The next request, or what is lost before it. `None` never comes while it listens.
-    pub async fn next(&mut self) -> Option<Heard> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
-    }
-
     fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Heard>> {
         let lost = self.listener.lost.load(Relaxed);
         if lost > self.told {
@@ -143,6 +139,10 @@ mod tests {
         live.tell(record, None, &mut SmallRng::seed_from_u64(7));
     }
 
+    async fn next(listening: &mut Listening) -> Option<Heard> {
+        std::future::poll_fn(|cx| listening.poll_next(cx)).await
+    }
+
     #[tokio::test]
     async fn t2_who_listens_hears_what_it_wants_until_it_is_gone() {
         let live = Arc::new(Live::default());
@@ -151,7 +151,7 @@ mod tests {
         let mut listening = live.listen(wanted).unwrap();
         assert!(live.is_watched());
         [record("shop/web", 200), record("shop/api", 503), record("shop/web", 503)].iter().for_each(|r| tell(&live, r));
-        let Some(Heard::Request(heard)) = listening.next().await else { panic!("a request") };
+        let Some(Heard::Request(heard)) = next(&mut listening).await else { panic!("a request") };
         assert_eq!((heard.pool.as_deref(), heard.status), (Some("shop/web"), 503));
         drop(listening);
         assert!(!live.is_watched());
@@ -164,9 +164,9 @@ mod tests {
         for _ in 0..QUEUE + 7 {
             tell(&live, &record("shop/web", 200));
         }
-        assert!(matches!(listening.next().await, Some(Heard::Lost(7))));
+        assert!(matches!(next(&mut listening).await, Some(Heard::Lost(7))));
         for _ in 0..QUEUE {
-            assert!(matches!(listening.next().await, Some(Heard::Request(_))));
+            assert!(matches!(next(&mut listening).await, Some(Heard::Request(_))));
         }
         let mut others: Vec<Listening> = (1..MOST_LISTENERS).map(|_| live.listen(Wanted::default()).unwrap()).collect();
         assert!(live.listen(Wanted::default()).is_none());

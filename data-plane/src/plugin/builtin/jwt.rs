@@ -104,10 +104,6 @@ impl Stage for Jwt {
         if let (Verdict::UnknownKey, Source::Remote { remote, .. }) = (&verdict, &self.source) {
             return Ok(Flow::Wait(self.check_anew(remote, token)));
         }
-        match self.passed.conclude(verdict) {
-            Ok(changes) => changes.into_iter().for_each(|change| session.change(change)),
-            Err(refusal) => return Ok(refusal.halt().into()),
-        }
-        Ok(Flow::GoOn)
+        Ok(self.passed.settle(verdict, session))
     }
 }

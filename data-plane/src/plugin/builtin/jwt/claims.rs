@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::keys::{Claims, Verdict};
 use super::refusal::Refusal;
 use crate::plugin::change::{HeaderChange, header_value};
-use crate::plugin::{Change, Changes};
+use crate::plugin::{Change, Changes, Flow, Session};
 
 /// Which claims go into which headers.
 #[derive(Debug)]
@@ -35,6 +35,15 @@ impl Passed {
             Verdict::Wrong(refusal) => Err(refusal),
             Verdict::UnknownKey => Err(Refusal::Wrong("the key of the token is not known")),
         }
+    }
+
+    /// The same, done to the request.
+    pub(super) fn settle(&self, verdict: Verdict, session: &mut Session<'_>) -> Flow {
+        match self.conclude(verdict) {
+            Ok(changes) => changes.into_iter().for_each(|change| session.change(change)),
+            Err(refusal) => return refusal.halt().into(),
+        }
+        Flow::GoOn
     }
 
     fn changes(&self, claims: Claims) -> Result<Changes, Refusal> {

@@ -43,10 +43,6 @@ impl Stage for Dry {
             suppose(&format!("{url} would be asked for keys, and the token would be right"));
             return Ok(Flow::GoOn);
         }
-        match self.passed.conclude(verdict) {
-            Ok(changes) => changes.into_iter().for_each(|change| session.change(change)),
-            Err(refusal) => return Ok(refusal.halt().into()),
-        }
-        Ok(Flow::GoOn)
+        Ok(self.passed.settle(verdict, session))
     }
 }
